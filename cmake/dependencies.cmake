@@ -1,0 +1,21 @@
+# Finds every dependency. Protobuf and gRPC come before Torch: the wheel carries headers of another protobuf.
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(PNG REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(GTest REQUIRED)
+
+if(IJEPA_CONTROL)
+  find_package(Protobuf REQUIRED)
+  find_package(gRPC CONFIG REQUIRED)
+  find_package(prometheus-cpp CONFIG REQUIRED)
+  find_package(yaml-cpp REQUIRED)
+  find_package(SQLite3 REQUIRED)
+  find_package(CLI11 REQUIRED)
+  find_package(nlohmann_json REQUIRED)
+endif()
+
+if(IJEPA_TORCH)
+  include(torch)
+endif()

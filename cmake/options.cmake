@@ -1,0 +1,21 @@
+# Warnings, include root and sanitizers for our own code: link ijepa_options.
+add_library(ijepa_options INTERFACE)
+target_include_directories(ijepa_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(ijepa_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -Wno-missing-field-initializers>)
+target_compile_definitions(ijepa_options INTERFACE IJEPA_VERSION="${PROJECT_VERSION}")
+
+set(IJEPA_SANITIZE "" CACHE STRING "Sanitizers for all targets: address,undefined or thread")
+if(IJEPA_SANITIZE)
+  add_compile_options(-fsanitize=${IJEPA_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${IJEPA_SANITIZE})
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # file_clone and absolute-path independence let a second clone hit the cache of the first.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+endif()

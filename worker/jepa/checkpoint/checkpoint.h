@@ -1,0 +1,98 @@
+// A training state on disk: named tensors in part files, a manifest that is written last, a rename
+// that makes it whole.
+//
+//   step-000000000120.g3/            (made as step-000000000120.g3.tmp, renamed when everything is
+//   synced)
+//     part-0000.bin                  raw little-endian tensor bytes, each tensor at a multiple of
+//     64 manifest.json                  format version, job, generation, step, tensors, parts with
+//     size and CRC32C
+//
+// Nothing here decides what counts: a folder is resumable once the coordinator has committed it. No
+// LibTorch.
+#ifndef IJEPA_WORKER_JEPA_CHECKPOINT_CHECKPOINT_H_
+#define IJEPA_WORKER_JEPA_CHECKPOINT_CHECKPOINT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace jepa {
+
+enum class TensorType { kFloat32, kInt64, kUint8 };
+
+// A tensor to be written; `data` is borrowed for the call.
+struct TensorToSave {
+  std::string name;  // "encoder/blocks.0.attn.qkv.weight", "adam/exp_avg/...", unique.
+  TensorType type = TensorType::kFloat32;
+  std::vector<int64_t> shape;
+  const void* data = nullptr;
+};
+
+// What a manifest says besides its tensors.
+struct CheckpointMeta {
+  std::string job_uid;
+  int64_t generation = 0;
+  int64_t step = 0;  // Finished steps.
+  int64_t images_seen = 0;
+  std::string model;  // One line that two compatible checkpoints share: sizes of both networks.
+  std::map<std::string, std::string>
+      values;  // Small state as text: seeds, mask sampler states (base64), ...
+};
+
+struct CheckpointSummary {
+  std::string path;  // Final folder.
+  int64_t bytes = 0;
+};
+
+// Writes a whole checkpoint under `folder`: space check, parts, fsync, manifest, fsync, rename,
+// fsync. Leaves nothing behind on failure; an older unfinished folder of the same name is replaced.
+// Returns ResourceExhausted if the disk is, or would get, full ("needs 1.2 GB, /data has 0.3 GB
+// free"). Blocks for the whole write.
+absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
+                                                  const CheckpointMeta& meta,
+                                                  const std::vector<TensorToSave>& tensors);
+
+struct TensorEntry {
+  std::string name;
+  TensorType type = TensorType::kFloat32;
+  std::vector<int64_t> shape;
+  int part = 0;
+  int64_t offset = 0;
+  int64_t bytes = 0;
+};
+
+// An opened, verified checkpoint. Movable.
+class CheckpointReader {
+ public:
+  // Reads the manifest and verifies size and CRC32C of every part. Returns NotFound if there is no
+  // manifest, DataLoss naming the part that is short, altered or missing, FailedPrecondition for a
+  // newer format version.
+  static absl::StatusOr<CheckpointReader> Open(const std::string& path);
+
+  const CheckpointMeta& meta() const { return meta_; }
+  const std::vector<TensorEntry>& tensors() const { return tensors_; }
+  // Copies a tensor into `out`. Returns NotFound, or InvalidArgument if type or shape differ from
+  // what is expected.
+  absl::Status Read(const std::string& name, TensorType type, const std::vector<int64_t>& shape,
+                    void* out) const;
+
+ private:
+  std::string path_;
+  CheckpointMeta meta_;
+  std::vector<TensorEntry> tensors_;
+  std::map<std::string, size_t> by_name_;
+};
+
+// Deletes the folders of `paths` that lie in `folder` and are checkpoints by name; fine if they are
+// gone. Unfinished folders (".tmp") of generations below `generation` are deleted too.
+absl::Status DeleteCheckpoints(const std::string& folder, const std::vector<std::string>& paths,
+                               int64_t generation);
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_CHECKPOINT_CHECKPOINT_H_

@@ -1,0 +1,120 @@
+// Everything a training run depends on, as plain values: the whole input of jepa::Train besides its
+// RunHost. Built from the job's spec by worker/rank/train_config_from_spec, constant for the run.
+// Ranges are those of proto/ijepa/v1/train.proto and are validated before this struct is made.
+#ifndef IJEPA_WORKER_JEPA_CONFIG_H_
+#define IJEPA_WORKER_JEPA_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace jepa {
+
+// A closed range [low, high].
+struct Range {
+  double low = 0;
+  double high = 0;
+};
+
+struct DataConfig {
+  int batch_size = 0;   // Images per shard and step.
+  int crop_size = 224;  // Pixels; a multiple of MaskConfig::patch_size.
+  Range crop_scale{0.3, 1.0};
+  bool horizontal_flip = false;
+  bool color_distortion = false;
+  double color_jitter_strength = 0;
+  bool gaussian_blur = false;
+  std::string path;     // Folder or tar of images, published layouts already resolved.
+  int num_workers = 1;  // Decoding threads per rank; 0: in the training thread.
+  bool pin_memory = true;
+  double max_bad_fraction = 0.01;
+};
+
+enum class MaskMode { kReference, kFixed };
+
+struct MaskConfig {
+  int patch_size = 16;
+  int num_enc_masks = 1;
+  int num_pred_masks = 4;
+  Range enc_mask_scale{0.85, 1.0};
+  Range pred_mask_scale{0.15, 0.2};
+  Range aspect_ratio{0.75, 1.5};
+  int min_keep = 10;
+  bool allow_overlap = false;
+  MaskMode mode = MaskMode::kReference;
+};
+
+// Shapes of both networks; named models are resolved to numbers by ModelByName (arithmetic.h).
+struct ModelConfig {
+  int grid_height = 0;  // Patches per side.
+  int grid_width = 0;
+  int patch_size = 16;
+  int channels = 3;
+  int embed_dim = 0;
+  int depth = 0;
+  int num_heads = 0;
+  int mlp_hidden = 0;  // int(embed_dim * ratio); not 4x for vit_giant.
+  int pred_depth = 0;
+  int pred_embed_dim = 0;
+  int pred_mlp_hidden = 0;
+};
+
+struct OptimizationConfig {
+  double epochs = 1;
+  double warmup = 0;  // Epochs.
+  double start_lr = 2e-4;
+  double lr = 1e-3;
+  double final_lr = 1e-6;
+  double weight_decay = 0.04;
+  double final_weight_decay = 0.4;
+  Range ema{0.996, 1.0};
+  double ipe_scale = 1;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+};
+
+enum class InitMode { kReference, kClean };
+enum class Precision { kFp32, kBf16 };
+enum class Device { kCpu, kCuda };
+
+struct CheckpointConfig {
+  int every_steps = 1000;  // 0: only at the end.
+  std::string folder;      // On storage that every rank of the job sees.
+  std::vector<std::string>
+      resume;  // Committed checkpoint folders, newest first. Empty: start at step 0.
+};
+
+struct EvalConfig {
+  std::string path;      // Empty: no probe.
+  std::string fit_path;  // Empty: 5-fold cross-validation within path.
+  int max_images = 0;    // 0: all.
+  int intermediate = 0;
+  bool skip_initial = false;    // The probe at step 0 is stored already.
+  int64_t last_probe_step = 0;  // Probes up to this step are stored already.
+};
+
+struct TrainConfig {
+  DataConfig data;
+  MaskConfig mask;
+  ModelConfig model;
+  OptimizationConfig optimization;
+  InitMode init = InitMode::kClean;
+  uint64_t seed = 0;
+  Precision precision = Precision::kFp32;
+  Device device = Device::kCpu;
+  int device_index = 0;
+  int cpu_threads = 1;
+  CheckpointConfig checkpoint;
+  EvalConfig eval;
+  std::string
+      job_uid;  // Written into checkpoints; a checkpoint of another job is refused on resume.
+  int64_t generation = 1;
+  int rank = 0;
+  int world_size = 1;
+  int shards = 1;                          // world_size divides shards.
+  std::string host_address = "127.0.0.1";  // Where peers reach this rank (Gloo).
+};
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_CONFIG_H_

@@ -1,0 +1,51 @@
+// Where images are: a folder tree or a tar file, listed once, read by number.
+#ifndef IJEPA_WORKER_JEPA_DATA_IMAGE_SOURCE_H_
+#define IJEPA_WORKER_JEPA_DATA_IMAGE_SOURCE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace jepa {
+
+// A fixed list of image files. Thread-safe after construction.
+class ImageSource {
+ public:
+  virtual ~ImageSource() = default;
+  virtual int64_t size() const = 0;
+  // Path within the source, for messages and labels. 0 <= index < size().
+  virtual std::string name(int64_t index) const = 0;
+  // The file's bytes. Returns NotFound if it vanished, DataLoss if it cannot be read,
+  // ResourceExhausted past the size limit of 256 MiB.
+  virtual absl::StatusOr<std::string> Read(int64_t index) const = 0;
+};
+
+// Opens `path`: a folder (searched recursively) or a tar file. Files ending in .jpg, .jpeg, .png in
+// any case count, sorted by name, so that every rank and every start sees the same numbers. Returns
+// NotFound if path does not exist, FailedPrecondition if there is no image ("... has no .jpg, .jpeg
+// or .png file").
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path);
+
+// The published layout: root_path/image_folder/train, or whichever of the prefixes exists.
+std::string PublishedImagePath(const std::string& root_path, const std::string& image_folder);
+
+// One column of labels: a class number per image of a source, -1 where there is none.
+struct Labels {
+  std::string name;  // "class", "count", "depth".
+  int classes = 0;
+  std::vector<int32_t> values;
+};
+
+// Labels of a source: from labels.csv beside the images (header path,NAME,...; a column of
+// fractions is cut into 6 classes at its quantiles) or, where there is none, one column "class"
+// from the name of the folder each file is in. Returns FailedPrecondition if neither gives two
+// classes.
+absl::StatusOr<std::vector<Labels>> ReadLabels(const std::string& path, const ImageSource& source);
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_DATA_IMAGE_SOURCE_H_

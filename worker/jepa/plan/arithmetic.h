@@ -1,0 +1,65 @@
+// What a model costs: parameters, FLOP, memory. ijepa-spec 1.1; performance.md section 1.
+#ifndef IJEPA_WORKER_JEPA_PLAN_ARITHMETIC_H_
+#define IJEPA_WORKER_JEPA_PLAN_ARITHMETIC_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "worker/jepa/config.h"
+
+namespace jepa {
+
+// Width, depth, heads and MLP width of a named encoder.
+struct EncoderShape {
+  int embed_dim = 0;
+  int depth = 0;
+  int num_heads = 0;
+  int mlp_hidden = 0;
+};
+
+// vit_tiny ... vit_giant. Returns InvalidArgument with the list of names for another one.
+absl::StatusOr<EncoderShape> EncoderByName(std::string_view name);
+std::vector<std::string> EncoderNames();
+
+// Trainable parameters (position tables are fixed and do not count).
+int64_t EncoderParameters(const ModelConfig& model);
+int64_t PredictorParameters(const ModelConfig& model);
+
+// Expected patches kept by the truncation to the batch minimum, by simulating `steps` steps of one
+// shard.
+struct ExpectedMasks {
+  double context_patches = 0;
+  double target_patches = 0;
+};
+absl::StatusOr<ExpectedMasks> SimulateMasks(const MaskConfig& mask, const ModelConfig& model,
+                                            int batch_size, int steps);
+
+// FLOP of one training step per image, a multiply-add as 2, matrix products only.
+struct StepFlop {
+  double target = 0;
+  double context = 0;
+  double predictor = 0;
+  double total() const { return target + context + predictor; }
+};
+StepFlop FlopPerImage(const ModelConfig& model, const MaskConfig& mask, ExpectedMasks kept);
+
+// Bytes a rank needs: parameters, gradients, moments, target, activations of one shard's batch.
+struct MemoryEstimate {
+  int64_t state_bytes = 0;
+  int64_t activation_bytes = 0;
+  int64_t total_bytes() const { return state_bytes + activation_bytes; }
+};
+MemoryEstimate EstimateMemory(const ModelConfig& model, const MaskConfig& mask, int batch_size,
+                              Precision precision, ExpectedMasks kept);
+
+// Fixed 2-D sin-cos table [grid_height * grid_width, width] in row-major order, fp64 rounded to
+// fp32: the first half encodes the column, the second the row. width is a multiple of 4.
+// ijepa-spec 1.2; golden set a_pos_embed.
+std::vector<float> PositionTable(int grid_height, int grid_width, int width);
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_PLAN_ARITHMETIC_H_

@@ -1,0 +1,95 @@
+// What a run needs from, and tells to, the outside. worker/rank implements it over the link to the
+// worker; tests implement it in memory. The trainer knows nothing of processes, sockets or
+// schedulers.
+#ifndef IJEPA_WORKER_JEPA_RUN_HOST_H_
+#define IJEPA_WORKER_JEPA_RUN_HOST_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace jepa {
+
+// Figures of one finished step. Fields as ijepa.v1.StepReport.
+struct StepReport {
+  int64_t step = 0;  // Finished steps, from 1.
+  int64_t total_steps = 0;
+  int64_t steps_per_epoch = 0;
+  int64_t images_seen = 0;
+  double loss = 0;  // Mean over ranks and shards.
+  double lr = 0;
+  double weight_decay = 0;
+  double ema_momentum = 0;
+  double images_per_second = 0;  // Whole job, smoothed.
+  int context_patches = 0;
+  int target_patches = 0;
+  double data_wait_share = 0;  // [0, 1]
+  int64_t bad_images = 0;      // This rank, this attempt.
+  double gradient_norm = 0;
+};
+
+struct ProbeScore {
+  std::string target;   // Label column.
+  std::string method;   // "knn" or "linear".
+  double accuracy = 0;  // [0, 1], with its Wilson 95 % interval.
+  double low = 0;
+  double high = 0;
+  int classes = 0;
+  int images = 0;
+};
+
+struct ProbeReport {
+  int64_t step = 0;
+  int64_t images_seen = 0;
+  std::vector<ProbeScore> scores;
+  double effective_rank = 0;
+};
+
+// A checkpoint that is complete on storage and waits to be committed.
+struct CheckpointInfo {
+  int64_t step = 0;
+  int64_t images_seen = 0;
+  std::string path;
+  int64_t bytes = 0;
+};
+
+// Key-value exchange among the ranks of one attempt, scoped and fenced by (job, generation).
+class Rendezvous {
+ public:
+  virtual ~Rendezvous() = default;
+  // A key is written once; the same value again is OK.
+  virtual absl::Status Put(std::string_view key, std::string_view value) = 0;
+  // Blocks until the key is there. Returns DeadlineExceeded, or Aborted if the attempt is over.
+  virtual absl::StatusOr<std::string> Get(std::string_view key, absl::Duration timeout) = 0;
+};
+
+// Called from the training thread only, unless said otherwise. Implementations must not throw.
+class RunHost : public Rendezvous {
+ public:
+  // Never blocks; the newest report wins when the other side is slow.
+  virtual void ReportStep(const StepReport& report) = 0;
+  // Kept until acknowledged; survives a restart of the worker.
+  virtual void ReportProbe(const ProbeReport& report) = 0;
+  // A line of the job's history; `code` is of a closed list (RESUMED, CHECKPOINT_UNUSABLE,
+  // BAD_IMAGE, ...). Thread-safe.
+  virtual void Note(std::string_view code, std::string_view message, int64_t step) = 0;
+  // Offers a checkpoint for commit. Returns the folders that may be deleted now. Blocks until the
+  // coordinator has answered, through its restarts, at most `timeout`. FailedPrecondition or
+  // Aborted: refused, a newer generation exists, stop.
+  virtual absl::StatusOr<std::vector<std::string>> Commit(const CheckpointInfo& checkpoint,
+                                                          absl::Duration timeout) = 0;
+  // True once the gang was asked to save and stop. Never blocks.
+  virtual bool DrainRequested() = 0;
+  // OK, or why this rank must stop at once (superseded generation, reattach window over). Never
+  // blocks.
+  virtual absl::Status Alive() = 0;
+};
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_RUN_HOST_H_
