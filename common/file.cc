@@ -33,7 +33,7 @@ void UniqueFd::Reset(int fd) {
   fd_ = fd;
 }
 
-absl::Status ErrnoStatus(int error, std::string_view doing, std::string_view path) {
+absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view path) {
   const std::string message = absl::StrCat(doing, " ", path, ": ", std::strerror(error));
   switch (error) {
     case ENOSPC:
@@ -71,7 +71,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   }
 }
 
-absl::Status WriteAll(int fd, std::string_view data, std::string_view path) {
+absl::Status WriteAll(int fd, absl::string_view data, absl::string_view path) {
   while (!data.empty()) {
     const ssize_t count = ::write(fd, data.data(), data.size());
     if (count >= 0) {
@@ -83,7 +83,7 @@ absl::Status WriteAll(int fd, std::string_view data, std::string_view path) {
   return absl::OkStatus();
 }
 
-absl::Status WriteFileAtomically(const std::string& path, std::string_view data) {
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view data) {
   const std::string temporary = absl::StrCat(path, ".tmp.", ::getpid());
   const auto write = [&]() -> absl::Status {
     UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));

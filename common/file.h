@@ -3,10 +3,10 @@
 #define IJEPA_COMMON_FILE_H_
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace ijepa {
 
@@ -36,17 +36,17 @@ class UniqueFd {
 // The status for `error` (an errno), naming the path and what was being done. ENOSPC and EDQUOT
 // become ResourceExhausted, ENOENT NotFound, EACCES and EPERM PermissionDenied, EEXIST
 // AlreadyExists, the rest Internal.
-absl::Status ErrnoStatus(int error, std::string_view doing, std::string_view path);
+absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view path);
 
 // Reads the whole file. Returns NotFound if there is none.
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 // Writes all of `data` to `fd`, through short writes and signals. `path` is for the message.
-absl::Status WriteAll(int fd, std::string_view data, std::string_view path);
+absl::Status WriteAll(int fd, absl::string_view data, absl::string_view path);
 
 // Replaces `path` by `data`: temporary file, fsync, rename, fsync of the folder. Readers see the
 // old or the new whole.
-absl::Status WriteFileAtomically(const std::string& path, std::string_view data);
+absl::Status WriteFileAtomically(const std::string& path, absl::string_view data);
 
 // Makes directory entries (creations, renames) in `folder` durable.
 absl::Status SyncFolder(const std::string& folder);

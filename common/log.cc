@@ -36,16 +36,17 @@ char Letter(LogLevel level) {
 
 }  // namespace
 
-void InitLog(std::string_view program, LogLevel level) {
+void InitLog(absl::string_view program, LogLevel level) {
   Program() = std::string(program);
   minimum_level = level;
 }
 
-void Log(LogLevel level, std::string_view text) {
+void Log(LogLevel level, absl::string_view text) {
   if (level < minimum_level.load(std::memory_order_relaxed)) return;
+  const std::string time =
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
   std::string line =
-      absl::StrCat(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()), " ",
-                   std::string(1, Letter(level)), " ", Program(), "] ", text);
+      absl::StrCat(time, " ", std::string(1, Letter(level)), " ", Program(), "] ", text);
   std::replace(line.begin(), line.end(), '\n', ' ');
   line.push_back('\n');
   // One write per line: lines of several processes on one file do not mix. Nothing can be done

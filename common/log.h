@@ -3,19 +3,18 @@
 #ifndef IJEPA_COMMON_LOG_H_
 #define IJEPA_COMMON_LOG_H_
 
-#include <string_view>
-
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 namespace ijepa {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 // Names the program in every line and drops what is below `level`. Call once, first thing in main.
-void InitLog(std::string_view program, LogLevel level = LogLevel::kInfo);
+void InitLog(absl::string_view program, LogLevel level = LogLevel::kInfo);
 
 // Writes one line. Newlines inside `text` are written as spaces, so that a line stays one event.
-void Log(LogLevel level, std::string_view text);
+void Log(LogLevel level, absl::string_view text);
 
 template <typename... Args>
 void LogInfo(const Args&... args) {

@@ -6,11 +6,11 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace jepa {
@@ -63,9 +63,9 @@ class Rendezvous {
  public:
   virtual ~Rendezvous() = default;
   // A key is written once; the same value again is OK.
-  virtual absl::Status Put(std::string_view key, std::string_view value) = 0;
+  virtual absl::Status Put(absl::string_view key, absl::string_view value) = 0;
   // Blocks until the key is there. Returns DeadlineExceeded, or Aborted if the attempt is over.
-  virtual absl::StatusOr<std::string> Get(std::string_view key, absl::Duration timeout) = 0;
+  virtual absl::StatusOr<std::string> Get(absl::string_view key, absl::Duration timeout) = 0;
 };
 
 // Called from the training thread only, unless said otherwise. Implementations must not throw.
@@ -77,7 +77,7 @@ class RunHost : public Rendezvous {
   virtual void ReportProbe(const ProbeReport& report) = 0;
   // A line of the job's history; `code` is of a closed list (RESUMED, CHECKPOINT_UNUSABLE,
   // BAD_IMAGE, ...). Thread-safe.
-  virtual void Note(std::string_view code, std::string_view message, int64_t step) = 0;
+  virtual void Note(absl::string_view code, absl::string_view message, int64_t step) = 0;
   // Offers a checkpoint for commit. Returns the folders that may be deleted now. Blocks until the
   // coordinator has answered, through its restarts, at most `timeout`. FailedPrecondition or
   // Aborted: refused, a newer generation exists, stop.

@@ -3,9 +3,8 @@
 #ifndef IJEPA_WORKER_JEPA_DATA_DECODE_H_
 #define IJEPA_WORKER_JEPA_DATA_DECODE_H_
 
-#include <string_view>
-
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "worker/jepa/data/image.h"
 
 namespace jepa {
@@ -14,7 +13,7 @@ namespace jepa {
 // name, to RGB as Pillow's convert("RGB") does; EXIF orientation is ignored, as torchvision's
 // ImageFolder ignores it. Returns DataLoss for what is truncated or not an image, ResourceExhausted
 // above 178,956,970 pixels (Pillow's limit).
-absl::StatusOr<Image> Decode(std::string_view bytes);
+absl::StatusOr<Image> Decode(absl::string_view bytes);
 
 // A part of an image, in pixels: rows [top, top + height), columns [left, left + width).
 struct Crop {

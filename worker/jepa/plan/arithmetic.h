@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "worker/jepa/config.h"
 
 namespace jepa {
@@ -21,7 +21,7 @@ struct EncoderShape {
 };
 
 // vit_tiny ... vit_giant. Returns InvalidArgument with the list of names for another one.
-absl::StatusOr<EncoderShape> EncoderByName(std::string_view name);
+absl::StatusOr<EncoderShape> EncoderByName(absl::string_view name);
 std::vector<std::string> EncoderNames();
 
 // Trainable parameters (position tables are fixed and do not count).

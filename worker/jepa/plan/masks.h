@@ -12,11 +12,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "worker/jepa/config.h"
 
 namespace jepa {
@@ -42,7 +42,7 @@ class MaskSampler {
   // What a checkpoint keeps so that RestoreState continues the same stream: empty for `fixed`.
   virtual std::string State() const = 0;
   // Returns DataLoss if `state` is not one of State's.
-  virtual absl::Status RestoreState(std::string_view state) = 0;
+  virtual absl::Status RestoreState(absl::string_view state) = 0;
 };
 
 struct MaskGrid {

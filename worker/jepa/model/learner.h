@@ -1,0 +1,84 @@
+// The learning state of one rank and the arithmetic of a step: networks, gradients, AdamW, EMA
+// target. No data loading, no collectives, no files: the trainer joins those. This header is free
+// of LibTorch; what is behind it is not.
+//
+// Storage is flat: one buffer per kind (parameters, gradients, exp_avg, exp_avg_sq, target),
+// parameters in reverse order of execution within [decay | no decay], module weights are views. So
+// the optimizer and the EMA are one pass, the gradient is one buffer to all-reduce, and a
+// checkpoint is a few sequential writes.
+#ifndef IJEPA_WORKER_JEPA_MODEL_LEARNER_H_
+#define IJEPA_WORKER_JEPA_MODEL_LEARNER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/jepa/checkpoint/checkpoint.h"
+#include "worker/jepa/config.h"
+#include "worker/jepa/data/loader.h"
+#include "worker/jepa/eval/probes.h"
+#include "worker/jepa/plan/masks.h"
+
+namespace jepa {
+
+// A contiguous fp32 buffer on the learner's device; borrowed.
+struct FloatBuffer {
+  float* data = nullptr;
+  int64_t count = 0;
+};
+
+// Scalars that ride in the tail of the gradient buffer, so that one all-reduce sums them too.
+enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kReserved = 3 };
+inline constexpr int kStepScalars = 4;
+
+struct UpdateRates {
+  double lr = 0;
+  double weight_decay = 0;
+  double ema_momentum = 0;
+};
+
+// Owned and called by the training thread. Exceptions of LibTorch become Internal, out of memory
+// ResourceExhausted.
+class Learner {
+ public:
+  // Builds both networks on the configured device with the initial law of `config.init` and seed;
+  // the target is a copy of the encoder. Every rank of a job builds the same bits. InvalidArgument
+  // if precision or device is not there.
+  static absl::StatusOr<std::unique_ptr<Learner>> Create(const TrainConfig& config);
+  virtual ~Learner() = default;
+
+  // Forward and backward of one shard: adds `scale` times the gradient of the shard's mean
+  // smooth-L1 loss to the gradient buffer. Returns that loss (unscaled). batch.pixels: uint8 [B, 3,
+  // crop, crop]; masks of the same B.
+  virtual absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                                                 double scale) = 0;
+  // The gradient of all trainable parameters, then kStepScalars scalars.
+  virtual FloatBuffer gradient() = 0;
+  virtual void SetScalar(StepScalar scalar, float value) = 0;
+  virtual absl::StatusOr<std::vector<float>> Scalars() = 0;
+  // One AdamW step on the gradient buffer, one EMA step of the target, then clears gradients and
+  // scalars. Returns the L2 norm of the gradient. Nothing is changed if the gradient is not finite:
+  // OutOfRange.
+  virtual absl::StatusOr<double> Update(const UpdateRates& rates) = 0;
+
+  // Average-pooled target-encoder output (its final LayerNorm included), row-major [images,
+  // embed_dim]. pixels: uint8 [images, 3, crop, crop].
+  virtual absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels,
+                                                  int images) = 0;
+
+  // All state as host tensors: "encoder/NAME", "predictor/NAME", "target_encoder/NAME",
+  // "exp_avg/encoder/NAME", ..., "optimizer/step", with the published names. Valid until the next
+  // call that changes the state.
+  virtual absl::StatusOr<std::vector<TensorToSave>> Snapshot() = 0;
+  // Replaces all state; checks every tensor first, so a failure changes nothing.
+  virtual absl::Status Restore(const CheckpointReader& checkpoint) = 0;
+  // One line that two interchangeable checkpoints share: the sizes of both networks.
+  virtual std::string ModelLine() const = 0;
+};
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_MODEL_LEARNER_H_
