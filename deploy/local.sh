@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# A cluster of one machine: a coordinator and a worker, restarted when they die, in .local/ of this clone.
+# usage: deploy/local.sh demo | up | down | status
+#   demo    installs, builds, starts the cluster, pretrains on rendered scenes, shows what was learnt
+#   up      installs, builds, starts the cluster and leaves it running
+#   down    stops it; jobs keep their checkpoints and go on at the next up
+#   status  says what runs
+# IJEPA_PORT (default 7440) is the first of four ports on 127.0.0.1: clients, workers, and two for metrics.
+# IJEPA_SLOTS (default auto): ranks that this machine takes at a time. IJEPA_LOCAL (default .local): where state is kept.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+local_dir=${IJEPA_LOCAL:-$root/.local}
+port=${IJEPA_PORT:-7440}
+bin=$root/build/release/bin
+export IJEPA_COORDINATOR=127.0.0.1:$port
+
+say() { printf '%s\n' "local: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# Runs a program again whenever it ends, one second later, until .local/stop exists. The pid file names the program itself.
+supervise() {
+  local name=$1 child
+  shift
+  while [ ! -e "$local_dir/stop" ]; do
+    "$@" >> "$local_dir/$name.log" 2>&1 &
+    child=$!
+    echo $child > "$local_dir/$name.pid"
+    wait $child || true
+    [ -e "$local_dir/stop" ] || { echo "local: $name ended, starting it again" >> "$local_dir/$name.log"; sleep 1; }
+  done
+  rm -f "$local_dir/$name.pid"
+}
+
+alive() { [ -s "$local_dir/$1.pid" ] && kill -0 "$(cat "$local_dir/$1.pid")" 2>/dev/null; }
+
+build() {
+  deploy/install-deps.sh
+  [ -e build/release/build.ninja ] || cmake --preset release > build/configure.log 2>&1 ||
+    { tail -20 build/configure.log >&2; die "configuring failed; the log is build/configure.log"; }
+  cmake --build build/release --target ijepa-coordinator ijepa-worker ijepa-rank ijepactl > build/build.log 2>&1 ||
+    { tail -30 build/build.log >&2; die "building failed; the log is build/build.log"; }
+}
+
+port_is_free() { ! (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+start() {
+  if alive coordinator && alive worker; then say "already running"; return; fi
+  local offset
+  for offset in 0 1 2 3; do
+    port_is_free $((port + offset)) || die "port $((port + offset)) is taken; choose another first port with IJEPA_PORT"
+  done
+  mkdir -p "$local_dir"/{coordinator,worker,checkpoints}
+  rm -f "$local_dir/stop"
+  : > "$local_dir/coordinator.log"
+  : > "$local_dir/worker.log"
+  setsid -f "$0" supervise coordinator "$bin/ijepa-coordinator" --listen "127.0.0.1:$port" \
+    --worker-listen "127.0.0.1:$((port + 1))" --metrics-listen "127.0.0.1:$((port + 2))" \
+    --data-dir "$local_dir/coordinator" --checkpoint-root "$local_dir/checkpoints" < /dev/null > /dev/null 2>&1
+  setsid -f "$0" supervise worker "$bin/ijepa-worker" --coordinator "127.0.0.1:$((port + 1))" --node local \
+    --slots "${IJEPA_SLOTS:-auto}" --metrics-listen "127.0.0.1:$((port + 3))" \
+    --state-dir "$local_dir/worker" < /dev/null > /dev/null 2>&1
+  local tries=0
+  until "$bin/ijepactl" nodes -o json 2>/dev/null | grep -q NODE_STATE_READY; do
+    tries=$((tries + 1))
+    [ $tries -lt 150 ] || { tail -5 "$local_dir/coordinator.log" "$local_dir/worker.log" >&2; die "the cluster did not come up"; }
+    sleep 0.2
+  done
+  say "coordinator on $IJEPA_COORDINATOR, metrics on http://127.0.0.1:$((port + 2))/metrics and $((port + 3))"
+}
+
+# Stops supervisors, daemons and, last, the ranks that a stopped worker leaves running.
+stop() {
+  mkdir -p "$local_dir"
+  : > "$local_dir/stop"
+  local name pid_file pid
+  for name in worker coordinator; do
+    if alive $name; then kill "$(cat "$local_dir/$name.pid")" 2>/dev/null || true; fi
+  done
+  for pid_file in "$local_dir"/worker/ranks/*/pid; do
+    [ -e "$pid_file" ] || continue
+    read -r pid _ < "$pid_file" || true
+    if grep -qs ijepa-rank "/proc/$pid/cmdline"; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
+  done
+  local tries=0
+  while { alive coordinator || alive worker; } && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.1; done
+  alive coordinator && kill -KILL "$(cat "$local_dir/coordinator.pid")" 2>/dev/null
+  alive worker && kill -KILL "$(cat "$local_dir/worker.pid")" 2>/dev/null
+  say "stopped"
+}
+
+status() {
+  local name
+  for name in coordinator worker; do
+    if alive $name; then echo "$name: running, pid $(cat "$local_dir/$name.pid")"; else echo "$name: not running"; fi
+  done
+  if alive coordinator; then "$bin/ijepactl" nodes && "$bin/ijepactl" list; fi
+}
+
+demo() {
+  local began=$SECONDS scenes=$local_dir/scenes job
+  build
+  say "built after $((SECONDS - began)) s"
+  start
+  say "rendering scenes"
+  "$bin/ijepactl" data scenes "$scenes/train" --count 8000 --size 64 --seed 1 &
+  "$bin/ijepactl" data scenes "$scenes/held-out" --count 2000 --size 64 --seed 2
+  wait $! || die "rendering failed"
+  say "submitting configs/jobs/demo.yaml after $((SECONDS - began)) s"
+  job=$("$bin/ijepactl" submit configs/jobs/demo.yaml --data "$scenes/train" --eval "$scenes/held-out")
+  "$bin/ijepactl" watch "$job"
+  "$bin/ijepactl" describe "$job"
+  say "done after $((SECONDS - began)) s; stop the cluster with: deploy/local.sh down"
+}
+
+case "${1:-}" in
+  demo) demo ;;
+  up) build; start ;;
+  down) stop ;;
+  status) status ;;
+  supervise) shift; supervise "$@" ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
