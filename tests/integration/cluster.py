@@ -1,0 +1,190 @@
+"""A coordinator and a worker as real processes on free ports in a temporary folder, for tests.
+
+Whatever is killed is started again, as systemd would. Waiting is by deadline on a condition that the processes report,
+never by a fixed sleep.
+"""
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(os.environ.get("IJEPA_BIN", ROOT / "build/release/bin"))
+TEST_DATA = Path(os.environ.get("IJEPA_TEST_DATA", ROOT / "../shared/data")).resolve()
+POLL_SECONDS = 0.05
+
+
+class Result:
+    """What a command printed and how it ended."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+
+def wait_until(condition, timeout, what):
+    """Returns the first true value of condition(); AssertionError naming `what` when none comes in time."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"not within {timeout} s: {what}")
+
+
+class Supervised:
+    """A program that is started again whenever it ends, until stopped."""
+
+    def __init__(self, name, command, log):
+        self.name, self.command, self.log = name, command, open(log, "ab")
+        self.stopping = threading.Event()
+        self.process = None
+        self.starts = 0
+        self._start()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _start(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.starts += 1
+
+    def _watch(self):
+        while True:
+            self.process.wait()
+            if self.stopping.is_set():
+                return
+            self._start()
+
+    def kill(self):
+        """kill -9; returns when the next one has been started."""
+        starts = self.starts
+        self.process.send_signal(signal.SIGKILL)
+        wait_until(lambda: self.starts > starts, 10, f"{self.name} started again")
+
+    def stop(self):
+        self.stopping.set()
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.thread.join(10)
+        self.log.close()
+
+
+class Cluster:
+    """Use as a context manager. `slots`: ranks the worker takes at a time."""
+
+    def __init__(self, slots=2, coordinator_flags=()):
+        self.slots, self.coordinator_flags = slots, list(coordinator_flags)
+
+    def __enter__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="ijepa-cluster-"))
+        self.data_dir, self.state_dir = self.folder / "coordinator", self.folder / "worker"
+        self.checkpoints = self.folder / "checkpoints"
+        self.coordinator = Supervised("coordinator", [
+            str(BIN / "ijepa-coordinator"), "--listen", "127.0.0.1:0", "--worker-listen", "127.0.0.1:0",
+            "--metrics-listen", "127.0.0.1:0", "--data-dir", str(self.data_dir),
+            "--checkpoint-root", str(self.checkpoints), *self.coordinator_flags], self.folder / "coordinator.log")
+        addresses = self.addresses()
+        # From here on the ports are fixed, so that a restarted coordinator is found where it was.
+        self.coordinator.command[2] = addresses["client"]
+        self.coordinator.command[4] = addresses["worker"]
+        self.coordinator.command[6] = addresses["metrics"]
+        self.address = addresses["client"]
+        self.worker = Supervised("worker", [
+            str(BIN / "ijepa-worker"), "--coordinator", addresses["worker"], "--node", "node-a", "--slots",
+            str(self.slots), "--state-dir", str(self.state_dir), "--metrics-listen", "127.0.0.1:0"],
+            self.folder / "worker.log")
+        try:
+            self.wait_for_node()
+        except AssertionError:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.worker.stop()
+        self.coordinator.stop()
+        for process in self.rank_pids():
+            try:
+                os.killpg(process, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if kind is None:
+            subprocess.run(["rm", "-rf", str(self.folder)], check=False)
+        else:
+            print(f"kept for inspection: {self.folder}")
+
+    def addresses(self):
+        path = self.data_dir / "addresses.json"
+        wait_until(path.exists, 20, "coordinator serving")
+        return json.loads(path.read_text())
+
+    def wait_for_node(self):
+        def ready():
+            result = self.ctl("nodes", "-o", "json")
+            return result.code == 0 and "NODE_STATE_READY" in result.out
+        wait_until(ready, 20, "worker registered")
+
+    def ctl(self, *arguments, timeout=120, cwd=ROOT):
+        """Runs ijepactl against this cluster."""
+        done = subprocess.run([str(BIN / "ijepactl"), *map(str, arguments)], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False,
+                              env={**os.environ, "IJEPA_COORDINATOR": self.address, "NO_COLOR": "1"})
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def submit(self, *arguments):
+        result = self.ctl("submit", *arguments)
+        assert result.code == 0, f"submit: {result.code}\n{result.out}\n{result.err}"
+        return result.out.strip()
+
+    def job(self, job):
+        """The job as the API gives it, or None while the coordinator is away."""
+        result = self.ctl("describe", job, "-o", "json")
+        return json.loads(result.out) if result.code == 0 else None
+
+    def wait_for(self, job, condition, timeout, what):
+        def check():
+            found = self.job(job)
+            return found if found and condition(found) else None
+        try:
+            return wait_until(check, timeout, what)
+        except AssertionError as error:
+            described = self.ctl("describe", job).out
+            logs = self.ctl("logs", job, "--tail", 20).out
+            raise AssertionError(f"{error}\n{described}\n{logs}") from None
+
+    def wait_for_end(self, job, timeout):
+        ends = ("JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED")
+        return self.wait_for(job, lambda found: found["status"]["state"] in ends, timeout, "the job ended")
+
+    def rank_pids(self):
+        """Process ids of the ranks on this node that live, by their pid files."""
+        pids = []
+        for path in self.state_dir.glob("ranks/*/pid"):
+            try:
+                pid = int(path.read_text().split()[0])
+                if b"ijepa-rank" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    pids.append(pid)
+            except (OSError, ValueError, IndexError):
+                continue
+        return pids
+
+
+def step_of(job):
+    """Last finished step that the job reports."""
+    return int(job["status"].get("progress", {}).get("step", 0))
+
+
+def probe_scores(job, step):
+    """{(target, method): score} of the probe at `step`, and its effective rank."""
+    for probe in job["status"].get("probes", []):
+        if int(probe.get("step", 0)) == step:
+            scores = {(s["target"], s["method"]): s for s in probe["scores"]}
+            return scores, probe["effectiveRank"]
+    raise AssertionError(f"no probe at step {step}")
