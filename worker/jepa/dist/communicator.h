@@ -18,8 +18,8 @@
 
 namespace jepa {
 
-// Buffers are contiguous; for Gloo in host memory, for NCCL on the rank's device, where the
-// operation is queued on the current stream and the call returns before it is done. All ranks make
+// Buffers are contiguous, in host memory; for NCCL also on the rank's device. A call returns when
+// the result is in the buffer (NCCL: ordered after the work of the current stream). All ranks make
 // the same calls in the same order. Not thread-safe: the training thread calls. Errors: Aborted (a
 // peer is gone), DeadlineExceeded.
 class Communicator {

@@ -1,0 +1,35 @@
+// Chooses the transport, and the world of one, where nothing is to be done.
+#include "worker/jepa/dist/communicator.h"
+
+#include <algorithm>
+
+#include "worker/jepa/dist/gloo_communicator.h"
+#include "worker/jepa/dist/nccl_communicator.h"
+
+namespace jepa {
+namespace {
+
+class WorldOfOne : public Communicator {
+ public:
+  int rank() const override { return 0; }
+  int world_size() const override { return 1; }
+  absl::Status AllReduceSum(float*, int64_t) override { return absl::OkStatus(); }
+  absl::Status Broadcast(float*, int64_t, int) override { return absl::OkStatus(); }
+  absl::Status AllGather(const float* data, int64_t count, float* out) override {
+    std::copy_n(data, count, out);
+    return absl::OkStatus();
+  }
+  absl::Status Barrier() override { return absl::OkStatus(); }
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Communicator>> NewCommunicator(const TrainConfig& config,
+                                                              Rendezvous& rendezvous,
+                                                              absl::Duration timeout) {
+  if (config.world_size == 1) return std::make_unique<WorldOfOne>();
+  if (config.device == Device::kCuda) return NewNcclCommunicator(config, rendezvous, timeout);
+  return NewGlooCommunicator(config, rendezvous, timeout);
+}
+
+}  // namespace jepa
