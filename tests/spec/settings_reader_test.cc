@@ -1,0 +1,47 @@
+// Daemon settings: what is accepted, and that every refusal names the place.
+#include "proto/spec/settings_reader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ijepa::spec {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+const std::vector<std::string> kKeys = {"listen", "data_dir", "slots"};
+
+std::string Refusal(absl::string_view text) {
+  return std::string(ReadSettings(text, "worker.yaml", kKeys).status().message());
+}
+
+TEST(SettingsReaderTest, KeepsValuesAsText) {
+  const auto settings =
+      ReadSettings("listen: 127.0.0.1:7440\nslots: 02\ndata_dir: \"/a b\"\n", "f", kKeys);
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_THAT(*settings, ElementsAre(Pair("data_dir", "/a b"), Pair("listen", "127.0.0.1:7440"),
+                                     Pair("slots", "02")));
+}
+
+TEST(SettingsReaderTest, TakesAnEmptyFileAndAKeyWithoutValueAsAbsent) {
+  EXPECT_THAT(*ReadSettings("", "f", kKeys), IsEmpty());
+  EXPECT_THAT(*ReadSettings("# only a comment\n", "f", kKeys), IsEmpty());
+  EXPECT_THAT(*ReadSettings("slots:\nlisten: ~\n", "f", kKeys), IsEmpty());
+}
+
+TEST(SettingsReaderTest, NamesThePlaceAndTheNearestKey) {
+  EXPECT_EQ(Refusal("slots: 2\nlissten: x\n"),
+            "worker.yaml:2:1: lissten is not a key; nearest is listen");
+  EXPECT_EQ(Refusal("slots: 2\nslots: 3\n"),
+            "worker.yaml:2:1: slots is given twice; first in line 1; keep one");
+  EXPECT_EQ(Refusal("slots: [1, 2]\n"),
+            "worker.yaml:1:8: slots is a list or a map; must be one value");
+  EXPECT_EQ(Refusal("- a\n"), "worker.yaml:1:1: must be lines of `key: value`");
+  EXPECT_THAT(Refusal("slots: [1\nlisten: }\n"), HasSubstr("worker.yaml:"));
+}
+
+}  // namespace
+}  // namespace ijepa::spec
