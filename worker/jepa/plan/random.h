@@ -18,6 +18,9 @@ enum class Purpose : uint32_t {
   kReplace = 7,
 };
 
+// One block of Philox4x32-10: the ten rounds, without any state.
+std::array<uint32_t, 4> PhiloxBlock(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
 // Philox4x32-10 (Salmon et al., SC'11): a counter-based generator. The stream of (seed, purpose, a,
 // b) is the same on every thread, rank and restart. Copyable value; thread-compatible.
 class Philox {
