@@ -1,0 +1,85 @@
+// Flat buffers; see flat_storage.h.
+#include "worker/jepa/model/flat_storage.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "common/check.h"
+#include "worker/jepa/model/learner.h"
+
+namespace jepa {
+
+FlatStorage::FlatStorage(const ModelConfig& model, at::Device device) {
+  Place(model);
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+  params = at::zeros({count_}, options);
+  grad = at::zeros({count_ + kStepScalars}, options);
+  exp_avg = at::zeros({count_}, options);
+  exp_avg_sq = at::zeros({count_}, options);
+  target = at::zeros({target_count_}, options);
+  MakeViews();
+}
+
+void FlatStorage::Place(const ModelConfig& model) {
+  for (ParameterInfo& info : EncoderParameterTable(model)) {
+    by_name_["encoder/" + info.name] = parameters_.size();
+    parameters_.push_back({.info = std::move(info), .encoder = true});
+  }
+  for (ParameterInfo& info : PredictorParameterTable(model)) {
+    by_name_["predictor/" + info.name] = parameters_.size();
+    parameters_.push_back({.info = std::move(info), .encoder = false});
+  }
+  PlacePart(false, true, nullptr);
+  encoder_decay_ = PlacePart(true, true, &target_count_);
+  decay_end_ = count_;
+  PlacePart(false, false, nullptr);
+  encoder_no_decay_ = PlacePart(true, false, &target_count_);
+}
+
+FlatRange FlatStorage::PlacePart(bool encoder, bool decay, int64_t* target_cursor) {
+  FlatRange range{count_, count_};
+  for (auto it = parameters_.rbegin(); it != parameters_.rend(); ++it) {
+    if (it->encoder != encoder || it->info.decays() != decay) continue;
+    const int64_t padded = (it->info.count() + kAlignment - 1) / kAlignment * kAlignment;
+    it->offset = count_;
+    count_ += padded;
+    if (target_cursor != nullptr) {
+      it->target_offset = *target_cursor;
+      *target_cursor += padded;
+    }
+  }
+  range.end = count_;
+  return range;
+}
+
+void FlatStorage::MakeViews() {
+  for (FlatParameter& parameter : parameters_) {
+    parameter.value = View(params, parameter).detach();
+    parameter.value.set_requires_grad(true);
+    parameter.value.mutable_grad() = View(grad, parameter);
+    if (parameter.encoder) {
+      parameter.target = target.narrow(0, parameter.target_offset, parameter.info.count())
+                             .view(parameter.info.shape);
+    }
+  }
+}
+
+const FlatParameter& FlatStorage::Find(const std::string& name) const {
+  const auto it = by_name_.find(name);
+  IJEPA_CHECK(it != by_name_.end());
+  return parameters_[it->second];
+}
+
+at::Tensor FlatStorage::View(const at::Tensor& flat, const FlatParameter& parameter) const {
+  return flat.narrow(0, parameter.offset, parameter.info.count()).view(parameter.info.shape);
+}
+
+void FlatStorage::CopyEncoderToTarget() {
+  const c10::NoGradGuard no_grad;
+  const int64_t first = encoder_decay_.size();
+  target.narrow(0, 0, first).copy_(params.narrow(0, encoder_decay_.begin, first));
+  target.narrow(0, first, encoder_no_decay_.size())
+      .copy_(params.narrow(0, encoder_no_decay_.begin, encoder_no_decay_.size()));
+}
+
+}  // namespace jepa

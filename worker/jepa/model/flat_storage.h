@@ -1,0 +1,89 @@
+// One contiguous buffer per kind of state; every weight is a view into it.
+//
+//   params, grad, exp_avg, exp_avg_sq   [ decay: predictor | encoder ][ no decay: predictor |
+//   encoder ] target                              [ decay: encoder ][ no decay: encoder ] grad ...
+//   and kStepScalars floats at the end
+//
+// Within each part the parameters stand in reverse order of execution, so that a backward pass
+// fills the buffer from the front. Every tensor starts at a multiple of kAlignment floats; the gaps
+// hold zeros and stay zero under AdamW and EMA.
+#ifndef IJEPA_WORKER_JEPA_MODEL_FLAT_STORAGE_H_
+#define IJEPA_WORKER_JEPA_MODEL_FLAT_STORAGE_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "worker/jepa/config.h"
+#include "worker/jepa/model/parameter_table.h"
+
+namespace jepa {
+
+// A half-open range of floats of a flat buffer.
+struct FlatRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t size() const { return end - begin; }
+};
+
+// One parameter: where it lies, and the views of it.
+struct FlatParameter {
+  ParameterInfo info;
+  bool encoder = false;       // Else of the predictor.
+  int64_t offset = 0;         // In params, grad, exp_avg, exp_avg_sq.
+  int64_t target_offset = 0;  // In target; only for the encoder.
+  at::Tensor value;           // Leaf that requires a gradient; its gradient is the view of grad.
+  at::Tensor target;          // Only for the encoder.
+};
+
+// Owned and used by the training thread.
+class FlatStorage {
+ public:
+  static constexpr int64_t kAlignment = 32;  // 128 bytes: a cache line pair, a CUDA transaction.
+
+  // Allocates zeros on `device`. Throws c10::Error if there is no memory.
+  FlatStorage(const ModelConfig& model, at::Device device);
+
+  // In the order of the published state dicts, encoder first.
+  const std::vector<FlatParameter>& parameters() const { return parameters_; }
+  // "encoder/NAME" or "predictor/NAME". Aborts for another name: the tables are ours.
+  const FlatParameter& Find(const std::string& name) const;
+
+  int64_t count() const { return count_; }  // Without the scalars.
+  FlatRange decay() const { return {0, decay_end_}; }
+  FlatRange no_decay() const { return {decay_end_, count_}; }
+  // Ranges of params that hold the encoder; target holds them one after the other.
+  FlatRange encoder_decay() const { return encoder_decay_; }
+  FlatRange encoder_no_decay() const { return encoder_no_decay_; }
+
+  at::Tensor View(const at::Tensor& flat, const FlatParameter& parameter) const;
+
+  at::Tensor params;
+  at::Tensor grad;  // count() + kStepScalars floats.
+  at::Tensor exp_avg;
+  at::Tensor exp_avg_sq;
+  at::Tensor target;
+
+  // Copies the encoder over the target.
+  void CopyEncoderToTarget();
+
+ private:
+  void Place(const ModelConfig& model);
+  FlatRange PlacePart(bool encoder, bool decay, int64_t* target_cursor);
+  void MakeViews();
+
+  std::vector<FlatParameter> parameters_;
+  std::unordered_map<std::string, size_t> by_name_;
+  int64_t count_ = 0;
+  int64_t target_count_ = 0;
+  int64_t decay_end_ = 0;
+  FlatRange encoder_decay_;
+  FlatRange encoder_no_decay_;
+};
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_MODEL_FLAT_STORAGE_H_

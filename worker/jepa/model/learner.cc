@@ -1,0 +1,301 @@
+// Learner over Networks and Optimizer: statuses instead of exceptions, host tensors for
+// checkpoints.
+#include "worker/jepa/model/learner.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/jepa/model/networks.h"
+#include "worker/jepa/model/optimizer.h"
+#include "worker/jepa/model/patches.h"
+
+namespace jepa {
+namespace {
+
+// Images per forward pass of PooledFeatures: bounds its memory.
+constexpr int kFeatureBatch = 64;
+constexpr char kStepName[] = "optimizer/step";
+
+// Runs `body`, which returns a Status or StatusOr, and turns what LibTorch throws into a status.
+template <typename Body>
+auto Guarded(absl::string_view doing, Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const c10::OutOfMemoryError& e) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(doing, ": out of memory: ", e.what_without_backtrace()));
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(doing, ": out of memory"));
+  } catch (const c10::Error& e) {
+    const absl::string_view what = e.what_without_backtrace();
+    if (absl::string_view::npos != what.find("not enough memory")) {
+      return absl::ResourceExhaustedError(absl::StrCat(doing, ": ", what));
+    }
+    return absl::InternalError(absl::StrCat(doing, ": ", what));
+  } catch (const std::exception& e) {
+    return absl::InternalError(absl::StrCat(doing, ": ", e.what()));
+  }
+}
+
+bool CpuHasBf16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+absl::Status CheckPrecision(const TrainConfig& config) {
+  if (config.precision == Precision::kBf16 && config.device == Device::kCpu && !CpuHasBf16()) {
+    return absl::InvalidArgumentError(
+        "precision is bf16; on a CPU it needs AVX512-BF16, which this one has not (bf16 would be 5 "
+        "to 12 times slower than fp32): use precision fp32");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<at::Device> FindDevice(const TrainConfig& config) {
+  if (config.device == Device::kCpu) return at::Device(at::kCPU);
+  const int64_t gpus = at::hasCUDA() ? static_cast<int64_t>(at::getNumGPUs()) : 0;
+  if (config.device_index < 0 || config.device_index >= gpus) {
+    return absl::InvalidArgumentError(absl::StrCat("device index is ", config.device_index,
+                                                   "; this process sees ", gpus, " CUDA devices"));
+  }
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(config.device_index));
+}
+
+absl::Status CheckBlocks(const std::vector<std::vector<int64_t>>& blocks, int64_t size,
+                         int64_t patches, absl::string_view kind) {
+  if (blocks.empty()) return absl::InternalError(absl::StrCat("no ", kind, " blocks"));
+  for (const std::vector<int64_t>& block : blocks) {
+    if (static_cast<int64_t>(block.size()) != size || size == 0) {
+      return absl::InternalError(absl::StrCat("a ", kind, " block has ", block.size(),
+                                              " entries; the batch needs ", size, " (above 0)"));
+    }
+    for (int64_t patch : block) {
+      if (patch < 0 || patch >= patches) {
+        return absl::InternalError(
+            absl::StrCat("a ", kind, " block has patch ", patch, "; the grid has ", patches));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// A named part of the state: a view into a flat buffer, or a constant table.
+struct StateTensor {
+  std::string name;
+  at::Tensor value;
+  bool constant = false;
+};
+
+class TorchLearner : public Learner {
+ public:
+  TorchLearner(const TrainConfig& config, at::Device device)
+      : crop_size_(config.data.crop_size),
+        networks_(config.model, device, config.precision),
+        optimizer_(&networks_.storage(), config.optimization.beta1, config.optimization.beta2) {
+    networks_.Initialise(config.init, config.seed);
+  }
+
+  absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                                         double scale) override;
+  FloatBuffer gradient() override;
+  void SetScalar(StepScalar scalar, float value) override;
+  absl::StatusOr<std::vector<float>> Scalars() override;
+  absl::StatusOr<double> Update(const UpdateRates& rates) override;
+  absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override;
+  absl::StatusOr<std::vector<TensorToSave>> Snapshot() override;
+  absl::Status Restore(const CheckpointReader& checkpoint) override;
+  std::string ModelLine() const override;
+
+ private:
+  absl::Status CheckBatch(const Batch& batch, const MaskBatch& masks) const;
+  std::vector<StateTensor> State() const;
+  int64_t ImageBytes() const { return int64_t{3} * crop_size_ * crop_size_; }
+
+  int crop_size_;
+  Networks networks_;
+  Optimizer optimizer_;
+  std::vector<at::Tensor> snapshot_;  // Host copies that Snapshot's result points into.
+  int64_t snapshot_step_ = 0;
+};
+
+absl::Status TorchLearner::CheckBatch(const Batch& batch, const MaskBatch& masks) const {
+  if (batch.images <= 0 ||
+      static_cast<int64_t>(batch.pixels.size()) != batch.images * ImageBytes()) {
+    return absl::InternalError(absl::StrCat("batch of ", batch.images, " images has ",
+                                            batch.pixels.size(), " bytes; an image of crop ",
+                                            crop_size_, " has ", ImageBytes()));
+  }
+  const int64_t patches = networks_.grid_patches();
+  IJEPA_RETURN_IF_ERROR(CheckBlocks(masks.context, int64_t{batch.images} * masks.context_patches,
+                                    patches, "context"));
+  return CheckBlocks(masks.target, int64_t{batch.images} * masks.target_patches, patches, "target");
+}
+
+absl::StatusOr<double> TorchLearner::AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                                                     double scale) {
+  IJEPA_RETURN_IF_ERROR(CheckBatch(batch, masks));
+  return Guarded("forward and backward", [&]() -> absl::StatusOr<double> {
+    const at::Device device = networks_.device();
+    const StepRows rows = MakeStepRows(masks, batch.images, networks_.grid_patches(), device);
+    const at::Tensor patches =
+        PatchesOfPixels(networks_.model(), batch.pixels.data(), batch.images, device);
+    const at::Tensor loss = networks_.Loss(patches, rows);
+    loss.backward(at::full({}, scale, loss.options()));
+    return loss.item<double>();
+  });
+}
+
+FloatBuffer TorchLearner::gradient() {
+  const at::Tensor& grad = networks_.storage().grad;
+  return {.data = grad.data_ptr<float>(), .count = grad.numel()};
+}
+
+void TorchLearner::SetScalar(StepScalar scalar, float value) {
+  const FlatStorage& storage = networks_.storage();
+  storage.grad.narrow(0, storage.count() + static_cast<int>(scalar), 1).fill_(value);
+}
+
+absl::StatusOr<std::vector<float>> TorchLearner::Scalars() {
+  return Guarded("reading the step's scalars", [&]() -> absl::StatusOr<std::vector<float>> {
+    const FlatStorage& storage = networks_.storage();
+    const at::Tensor tail = storage.grad.narrow(0, storage.count(), kStepScalars).cpu();
+    const float* data = tail.data_ptr<float>();
+    return std::vector<float>(data, data + kStepScalars);
+  });
+}
+
+absl::StatusOr<double> TorchLearner::Update(const UpdateRates& rates) {
+  return Guarded("optimizer step", [&]() -> absl::StatusOr<double> {
+    const FlatStorage& storage = networks_.storage();
+    const double norm = storage.grad.narrow(0, 0, storage.count()).norm().item<double>();
+    if (!std::isfinite(norm)) {
+      return absl::OutOfRangeError(
+          absl::StrCat("the norm of the gradient is ", norm, "; it must be finite"));
+    }
+    optimizer_.Step(rates);
+    storage.grad.zero_();
+    return norm;
+  });
+}
+
+absl::StatusOr<Features> TorchLearner::PooledFeatures(const std::vector<uint8_t>& pixels,
+                                                      int images) {
+  if (images < 0 || static_cast<int64_t>(pixels.size()) != images * ImageBytes()) {
+    return absl::InternalError(absl::StrCat(images, " images have ", pixels.size(),
+                                            " bytes; an image of crop ", crop_size_, " has ",
+                                            ImageBytes()));
+  }
+  return Guarded("features", [&]() -> absl::StatusOr<Features> {
+    const c10::NoGradGuard no_grad;
+    const int width = networks_.model().embed_dim;
+    Features features{.images = images, .width = width};
+    features.values.resize(int64_t{images} * width);
+    for (int64_t first = 0; first < images; first += kFeatureBatch) {
+      const int64_t count = std::min<int64_t>(kFeatureBatch, images - first);
+      const at::Tensor patches = PatchesOfPixels(
+          networks_.model(), pixels.data() + first * ImageBytes(), count, networks_.device());
+      const at::Tensor map = networks_.TargetMap(patches);
+      const at::Tensor pooled = map.to(at::kFloat).view({count, -1, width}).mean(1).cpu();
+      std::memcpy(features.values.data() + first * width, pooled.data_ptr<float>(),
+                  sizeof(float) * count * width);
+    }
+    return features;
+  });
+}
+
+std::vector<StateTensor> TorchLearner::State() const {
+  const FlatStorage& storage = networks_.storage();
+  std::vector<StateTensor> state;
+  const int64_t patches = networks_.grid_patches();
+  const auto table = [&](const std::string& name, const at::Tensor& value) {
+    state.push_back({name, value.view({1, patches, value.size(1)}), true});
+  };
+  table("encoder/pos_embed", networks_.encoder().pos_embed);
+  table("predictor/predictor_pos_embed", networks_.predictor().pos_embed);
+  table("target_encoder/pos_embed", networks_.encoder().pos_embed);
+  for (const FlatParameter& parameter : storage.parameters()) {
+    const std::string name =
+        absl::StrCat(parameter.encoder ? "encoder/" : "predictor/", parameter.info.name);
+    state.push_back({name, storage.View(storage.params, parameter)});
+    state.push_back({"exp_avg/" + name, storage.View(storage.exp_avg, parameter)});
+    state.push_back({"exp_avg_sq/" + name, storage.View(storage.exp_avg_sq, parameter)});
+    if (parameter.encoder) state.push_back({"target_" + name, parameter.target});
+  }
+  return state;
+}
+
+absl::StatusOr<std::vector<TensorToSave>> TorchLearner::Snapshot() {
+  return Guarded("snapshot", [&]() -> absl::StatusOr<std::vector<TensorToSave>> {
+    std::vector<TensorToSave> tensors;
+    snapshot_.clear();
+    for (const StateTensor& part : State()) {
+      snapshot_.push_back(part.value.cpu());
+      tensors.push_back({.name = part.name,
+                         .type = TensorType::kFloat32,
+                         .shape = part.value.sizes().vec(),
+                         .data = snapshot_.back().data_ptr<float>()});
+    }
+    snapshot_step_ = optimizer_.step();
+    tensors.push_back(
+        {.name = kStepName, .type = TensorType::kInt64, .shape = {1}, .data = &snapshot_step_});
+    return tensors;
+  });
+}
+
+absl::Status TorchLearner::Restore(const CheckpointReader& checkpoint) {
+  return Guarded("restore", [&]() -> absl::Status {
+    const c10::NoGradGuard no_grad;
+    int64_t step = 0;
+    IJEPA_RETURN_IF_ERROR(checkpoint.Read(kStepName, TensorType::kInt64, {1}, &step));
+    if (step < 0) {
+      return absl::DataLossError(absl::StrCat(kStepName, " is ", step, "; must be 0 or more"));
+    }
+    std::vector<StateTensor> state = State();
+    std::vector<at::Tensor> staged;
+    for (const StateTensor& part : state) {
+      staged.push_back(at::empty(part.value.sizes(), at::kFloat));
+      IJEPA_RETURN_IF_ERROR(checkpoint.Read(part.name, TensorType::kFloat32,
+                                            part.value.sizes().vec(),
+                                            staged.back().data_ptr<float>()));
+    }
+    for (size_t i = 0; i < state.size(); ++i) {
+      if (!state[i].constant) state[i].value.copy_(staged[i]);
+    }
+    optimizer_.set_step(step);
+    networks_.storage().grad.zero_();
+    return absl::OkStatus();
+  });
+}
+
+std::string TorchLearner::ModelLine() const {
+  const ModelConfig& m = networks_.model();
+  return absl::StrCat("grid ", m.grid_height, "x", m.grid_width, " patch ", m.patch_size, "x",
+                      m.patch_size, "x", m.channels, " encoder ", m.embed_dim, "x", m.depth,
+                      " heads ", m.num_heads, " mlp ", m.mlp_hidden, " predictor ",
+                      m.pred_embed_dim, "x", m.pred_depth, " mlp ", m.pred_mlp_hidden);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const TrainConfig& config) {
+  IJEPA_RETURN_IF_ERROR(CheckPrecision(config));
+  return Guarded("building the networks", [&]() -> absl::StatusOr<std::unique_ptr<Learner>> {
+    IJEPA_ASSIGN_OR_RETURN(const at::Device device, FindDevice(config));
+    at::set_num_threads(config.cpu_threads);
+    return std::make_unique<TorchLearner>(config, device);
+  });
+}
+
+}  // namespace jepa

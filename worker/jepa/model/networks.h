@@ -1,0 +1,80 @@
+// Both networks and the EMA target over one flat storage, and the loss of a shard. Below Learner:
+// here images and masks come as tensors, which golden tests need. Uses autograd.
+#ifndef IJEPA_WORKER_JEPA_MODEL_NETWORKS_H_
+#define IJEPA_WORKER_JEPA_MODEL_NETWORKS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "worker/jepa/config.h"
+#include "worker/jepa/model/flat_storage.h"
+#include "worker/jepa/model/predictor.h"
+#include "worker/jepa/model/vision_transformer.h"
+#include "worker/jepa/plan/masks.h"
+
+namespace jepa {
+
+// The masks of a step as row numbers, on the device. b is the image, k the index within a block.
+struct StepRows {
+  PredictorShape shape;
+  at::Tensor context_rows;       // [nenc * B * K_c]: b * N + patch, rows (e, b, k).
+  at::Tensor context_positions;  // The same without b * N.
+  at::Tensor target_positions;   // [npred * B * K_p], rows (p, b, k).
+  at::Tensor target_union;       // Rows b * N + patch that are in any target block, ascending.
+  at::Tensor target_rows;        // [npred * nenc * B * K_p] into target_union, rows (p, e, b, k).
+};
+
+// `images` images of `patches` patches each. The lists of `masks` must have the sizes it says and
+// patch numbers below `patches`.
+StepRows MakeStepRows(const MaskBatch& masks, int64_t images, int64_t patches, at::Device device);
+
+// Owned and used by the training thread. Throws c10::Error.
+class Networks {
+ public:
+  Networks(const ModelConfig& model, at::Device device, Precision precision);
+
+  // Draws the initial weights; the target becomes a copy of the encoder.
+  void Initialise(InitMode mode, uint64_t seed);
+
+  // patches: PatchesOf...(...) of B images. The loss has a graph; backward adds to storage().grad.
+  at::Tensor Loss(const at::Tensor& patches, const StepRows& rows) const;
+
+  // The parts of Loss. Targets: LayerNorm without affine (eps 1e-5) of the target encoder's output,
+  // [npred * nenc * B * K_p, D], no graph. Context: [nenc * B * K_c, D]. Predict: as
+  // PredictorForward.
+  at::Tensor Targets(const at::Tensor& patches, const StepRows& rows) const;
+  at::Tensor Context(const at::Tensor& patches, const StepRows& rows) const;
+  at::Tensor Predict(const at::Tensor& context, const StepRows& rows) const;
+
+  // Output for whole images, [B * N, D], no graph.
+  at::Tensor EncoderMap(const at::Tensor& patches) const;
+  at::Tensor TargetMap(const at::Tensor& patches) const;
+
+  const ModelConfig& model() const { return model_; }
+  at::Device device() const { return device_; }
+  int64_t grid_patches() const {
+    return static_cast<int64_t>(model_.grid_height) * model_.grid_width;
+  }
+  FlatStorage& storage() { return storage_; }
+  const FlatStorage& storage() const { return storage_; }
+  const EncoderWeights& encoder() const { return encoder_; }
+  const PredictorWeights& predictor() const { return predictor_; }
+
+ private:
+  EncoderWeights BindEncoder(bool target) const;
+  PredictorWeights BindPredictor() const;
+  at::Tensor WholeImages(const EncoderWeights& encoder, const at::Tensor& patches) const;
+
+  ModelConfig model_;
+  at::Device device_;
+  Precision precision_;
+  FlatStorage storage_;
+  EncoderWeights encoder_;
+  EncoderWeights target_;
+  PredictorWeights predictor_;
+};
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_MODEL_NETWORKS_H_

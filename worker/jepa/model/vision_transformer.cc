@@ -1,0 +1,80 @@
+// The encoder; see vision_transformer.h.
+#include "worker/jepa/model/vision_transformer.h"
+
+#include <ATen/ATen.h>
+
+namespace jepa {
+
+LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name) {
+  return {lookup(name + ".weight"), lookup(name + ".bias")};
+}
+
+NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name) {
+  return {lookup(name + ".weight"), lookup(name + ".bias")};
+}
+
+BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name) {
+  return {.norm1 = BindNorm(lookup, name + ".norm1"),
+          .qkv = BindLinear(lookup, name + ".attn.qkv"),
+          .proj = BindLinear(lookup, name + ".attn.proj"),
+          .norm2 = BindNorm(lookup, name + ".norm2"),
+          .fc1 = BindLinear(lookup, name + ".mlp.fc1"),
+          .fc2 = BindLinear(lookup, name + ".mlp.fc2")};
+}
+
+at::Tensor Linear(const LinearWeights& weights, const at::Tensor& x_RD) {
+  return at::linear(x_RD, weights.weight, weights.bias);
+}
+
+at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD) {
+  return at::layer_norm(x_RD, {x_RD.size(-1)}, weights.weight, weights.bias, kNormEps);
+}
+
+at::Tensor Attend(const at::Tensor& qkv_R3D, const Sequences& shape) {
+  const int64_t width = qkv_R3D.size(1) / 3;
+  const std::vector<at::Tensor> qkv_SHnd =
+      qkv_R3D.view({shape.count, shape.tokens, 3, shape.heads, width / shape.heads})
+          .permute({2, 0, 3, 1, 4})
+          .unbind(0);
+  const at::Tensor out_SHnd =
+      at::scaled_dot_product_attention(qkv_SHnd[0], qkv_SHnd[1], qkv_SHnd[2]);
+  return out_SHnd.transpose(1, 2).reshape({shape.count * shape.tokens, width});
+}
+
+at::Tensor MlpResidual(const BlockWeights& block, const at::Tensor& x_RD) {
+  const at::Tensor hidden = at::gelu(Linear(block.fc1, LayerNorm(block.norm2, x_RD)));
+  return x_RD + Linear(block.fc2, hidden);
+}
+
+at::Tensor RunBlock(const BlockWeights& block, const Sequences& shape, const at::Tensor& x_RD) {
+  const at::Tensor attended = Attend(Linear(block.qkv, LayerNorm(block.norm1, x_RD)), shape);
+  return MlpResidual(block, x_RD + Linear(block.proj, attended));
+}
+
+at::Tensor RunBlockForRows(const BlockWeights& block, const Sequences& shape,
+                           const at::Tensor& x_RD, const at::Tensor& rows) {
+  const at::Tensor attended = Attend(Linear(block.qkv, LayerNorm(block.norm1, x_RD)), shape);
+  const at::Tensor kept = x_RD.index_select(0, rows);
+  return MlpResidual(block, kept + Linear(block.proj, attended.index_select(0, rows)));
+}
+
+at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& input) {
+  const Sequences shape{.count = input.sequences,
+                        .tokens = input.patches.size(0) / input.sequences,
+                        .heads = encoder.num_heads};
+  at::Tensor x =
+      at::linear(input.patches, encoder.patch_embed.weight.flatten(1), encoder.patch_embed.bias);
+  if (input.positions.defined()) {
+    x = x + encoder.pos_embed.index_select(0, input.positions);
+  } else {
+    x = (x.view({shape.count, shape.tokens, -1}) + encoder.pos_embed).view(x.sizes());
+  }
+  for (size_t i = 0; i < encoder.blocks.size(); ++i) {
+    const bool last = i + 1 == encoder.blocks.size();
+    x = last && input.rows.defined() ? RunBlockForRows(encoder.blocks[i], shape, x, input.rows)
+                                     : RunBlock(encoder.blocks[i], shape, x);
+  }
+  return LayerNorm(encoder.norm, x);
+}
+
+}  // namespace jepa

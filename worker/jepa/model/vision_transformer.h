@@ -1,0 +1,86 @@
+// The I-JEPA encoder on plain tensor views: pre-norm ViT without class token. ijepa-spec 1.1, 1.5.
+//
+// Shape legend: B images, N patches of the grid, K kept patches, D width, H heads, S sequences, n
+// tokens per sequence, R = S * n rows. Token tensors are [R, D], fp32, contiguous, sequence-major.
+#ifndef IJEPA_WORKER_JEPA_MODEL_VISION_TRANSFORMER_H_
+#define IJEPA_WORKER_JEPA_MODEL_VISION_TRANSFORMER_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace jepa {
+
+inline constexpr double kNormEps = 1e-6;
+
+struct LinearWeights {
+  at::Tensor weight;  // [out, in]
+  at::Tensor bias;    // [out]
+};
+
+struct NormWeights {
+  at::Tensor weight;
+  at::Tensor bias;
+};
+
+struct BlockWeights {
+  NormWeights norm1;
+  LinearWeights qkv;  // Rows [q of all heads | k | v].
+  LinearWeights proj;
+  NormWeights norm2;
+  LinearWeights fc1;
+  LinearWeights fc2;
+};
+
+struct EncoderWeights {
+  LinearWeights patch_embed;  // [D, channels, patch, patch]
+  at::Tensor pos_embed;       // [N, D], constant.
+  std::vector<BlockWeights> blocks;
+  NormWeights norm;
+  int num_heads = 0;
+};
+
+// Finds a parameter by its published name.
+using ParameterLookup = std::function<at::Tensor(const std::string& name)>;
+
+LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name);
+NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name);
+BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name);
+
+at::Tensor Linear(const LinearWeights& weights, const at::Tensor& x_RD);
+at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD);
+
+// How the rows of a tensor form sequences.
+struct Sequences {
+  int64_t count = 0;   // S
+  int64_t tokens = 0;  // n
+  int heads = 0;
+};
+
+// Attention of packed rows [R, 3D] -> [R, D], before the projection.
+at::Tensor Attend(const at::Tensor& qkv_R3D, const Sequences& shape);
+// x + fc2(gelu(fc1(norm2(x)))), exact (erf) GELU.
+at::Tensor MlpResidual(const BlockWeights& block, const at::Tensor& x_RD);
+// One whole block.
+at::Tensor RunBlock(const BlockWeights& block, const Sequences& shape, const at::Tensor& x_RD);
+// A block of which only `rows` of the output are needed: attention sees all rows, projection and
+// MLP only those. Equals RunBlock(...).index_select(0, rows) up to rounding (performance.md 1).
+at::Tensor RunBlockForRows(const BlockWeights& block, const Sequences& shape,
+                           const at::Tensor& x_RD, const at::Tensor& rows);
+
+// Patches [R, channels * patch * patch] of S sequences and the grid position of each row, through
+// all blocks and the final LayerNorm: [R, D]. With `rows` defined only those rows of the result.
+struct EncoderInput {
+  at::Tensor patches;
+  at::Tensor positions;  // int64 [R], or undefined: every sequence is the whole grid in order.
+  int64_t sequences = 0;
+  at::Tensor rows;
+};
+at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& input);
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_MODEL_VISION_TRANSFORMER_H_
