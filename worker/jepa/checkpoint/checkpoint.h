@@ -1,11 +1,10 @@
 // A training state on disk: named tensors in part files, a manifest that is written last, a rename
 // that makes it whole.
 //
-//   step-000000000120.g3/            (made as step-000000000120.g3.tmp, renamed when everything is
-//   synced)
-//     part-0000.bin                  raw little-endian tensor bytes, each tensor at a multiple of
-//     64 manifest.json                  format version, job, generation, step, tensors, parts with
-//     size and CRC32C
+//   step-000000000120.g3/   made as step-000000000120.g3.tmp, renamed when everything is synced
+//     part-0000.bin         raw little-endian bytes, each tensor at a multiple of 64
+//     manifest.json         format version, job, generation, step, tensors, parts with size and
+//                           CRC32C
 //
 // Nothing here decides what counts: a folder is resumable once the coordinator has committed it. No
 // LibTorch.
@@ -52,7 +51,8 @@ struct CheckpointSummary {
 // Writes a whole checkpoint under `folder`: space check, parts, fsync, manifest, fsync, rename,
 // fsync. Leaves nothing behind on failure; an older unfinished folder of the same name is replaced.
 // Returns ResourceExhausted if the disk is, or would get, full ("needs 1.2 GB, /data has 0.3 GB
-// free"). Blocks for the whole write.
+// free"), AlreadyExists if this generation has written this step before (it is not touched),
+// InvalidArgument for equal names or text that is not UTF-8. Blocks for the whole write.
 absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
                                                   const CheckpointMeta& meta,
                                                   const std::vector<TensorToSave>& tensors);
@@ -89,7 +89,8 @@ class CheckpointReader {
 };
 
 // Deletes the folders of `paths` that lie in `folder` and are checkpoints by name; fine if they are
-// gone. Unfinished folders (".tmp") of generations below `generation` are deleted too.
+// gone. Unfinished folders (".tmp") of generations below `generation` are deleted too. Other paths
+// are left alone: InvalidArgument names the first, after all the rest is done.
 absl::Status DeleteCheckpoints(const std::string& folder, const std::vector<std::string>& paths,
                                int64_t generation);
 

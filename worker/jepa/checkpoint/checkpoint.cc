@@ -1,0 +1,215 @@
+// Writing order: space, parts, manifest, folder, rename. The manifest is in place before the name
+// is, and every step is durable before the next.
+#include "worker/jepa/checkpoint/checkpoint.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "worker/jepa/checkpoint/checkpoint_name.h"
+#include "worker/jepa/checkpoint/manifest.h"
+#include "worker/jepa/checkpoint/part_file.h"
+
+namespace jepa {
+namespace {
+
+// A part ends with the tensor that passes this; tensors are not split.
+constexpr int64_t kPartBytes = int64_t{1} << 30;
+// Room for the manifest and the file system's own blocks.
+constexpr int64_t kSpareBytes = int64_t{1} << 20;
+
+std::string Gigabytes(int64_t bytes) {
+  const double value = static_cast<double>(bytes);
+  if (bytes < 100'000'000) return absl::StrFormat("%.1f MB", value / 1e6);
+  return absl::StrFormat("%.1f GB", value / 1e9);
+}
+
+// Gives every tensor its place and every part its size.
+absl::StatusOr<Manifest> PlanLayout(const CheckpointMeta& meta,
+                                    const std::vector<TensorToSave>& tensors) {
+  Manifest manifest;
+  manifest.meta = meta;
+  std::set<std::string> names;
+  for (const TensorToSave& tensor : tensors) {
+    if (!names.insert(tensor.name).second) {
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " is given twice"));
+    }
+    TensorEntry entry;
+    entry.name = tensor.name;
+    entry.type = tensor.type;
+    entry.shape = tensor.shape;
+    IJEPA_ASSIGN_OR_RETURN(entry.bytes, TensorBytes(tensor.type, tensor.shape));
+    if (tensor.data == nullptr && entry.bytes > 0) {
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " has no data"));
+    }
+    if (manifest.parts.empty() || manifest.parts.back().bytes >= kPartBytes) {
+      manifest.parts.emplace_back();
+    }
+    PartEntry& part = manifest.parts.back();
+    entry.part = static_cast<int>(manifest.parts.size()) - 1;
+    entry.offset = (part.bytes + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+    part.bytes = entry.offset + entry.bytes;
+    manifest.tensors.push_back(std::move(entry));
+  }
+  return manifest;
+}
+
+int64_t PartBytes(const Manifest& manifest) {
+  int64_t bytes = 0;
+  for (const PartEntry& part : manifest.parts) bytes += part.bytes;
+  return bytes;
+}
+
+absl::Status CheckSpace(const std::string& folder, int64_t bytes) {
+  struct statvfs info {};
+  if (::statvfs(folder.c_str(), &info) != 0) {
+    return ijepa::ErrnoStatus(errno, "examining space of", folder);
+  }
+  const double free = static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize);
+  const int64_t needed = bytes + kSpareBytes;
+  if (static_cast<double>(needed) <= free) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "a checkpoint needs ", Gigabytes(needed), ", ", folder, " has ",
+      Gigabytes(static_cast<int64_t>(free)), " free; make room or choose another folder"));
+}
+
+absl::Status WriteParts(const std::string& path, const std::vector<TensorToSave>& tensors,
+                        Manifest& manifest) {
+  size_t next = 0;
+  for (size_t i = 0; i < manifest.parts.size(); ++i) {
+    const int number = static_cast<int>(i);
+    IJEPA_ASSIGN_OR_RETURN(
+        PartWriter writer,
+        PartWriter::Create(absl::StrCat(path, "/", PartName(number)), manifest.parts[i].bytes));
+    for (; next < tensors.size() && manifest.tensors[next].part == number; ++next) {
+      const TensorEntry& entry = manifest.tensors[next];
+      IJEPA_RETURN_IF_ERROR(writer.PadTo(entry.offset));
+      IJEPA_RETURN_IF_ERROR(writer.Append(tensors[next].data, static_cast<size_t>(entry.bytes)));
+    }
+    IJEPA_ASSIGN_OR_RETURN(manifest.parts[i].crc32c, writer.Finish());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteSynced(const std::string& path, const std::string& text) {
+  IJEPA_ASSIGN_OR_RETURN(PartWriter writer,
+                         PartWriter::Create(path, static_cast<int64_t>(text.size())));
+  IJEPA_RETURN_IF_ERROR(writer.Append(text.data(), text.size()));
+  return writer.Finish().status();
+}
+
+// Everything up to the rename: the folder is whole and durable but for its name.
+absl::Status WriteUnfinished(const std::string& unfinished,
+                             const std::vector<TensorToSave>& tensors, Manifest& manifest) {
+  if (::mkdir(unfinished.c_str(), 0755) != 0) {
+    return ijepa::ErrnoStatus(errno, "creating folder", unfinished);
+  }
+  IJEPA_RETURN_IF_ERROR(WriteParts(unfinished, tensors, manifest));
+  IJEPA_ASSIGN_OR_RETURN(const std::string json, ManifestToJson(manifest));
+  IJEPA_RETURN_IF_ERROR(WriteSynced(absl::StrCat(unfinished, "/", kManifestName), json));
+  return ijepa::SyncFolder(unfinished);
+}
+
+// Takes the name away first, so that a killed deletion leaves nothing that looks whole.
+absl::Status DeleteOne(const std::string& path) {
+  const std::string unfinished = absl::StrCat(path, kUnfinishedSuffix);
+  if (::rename(path.c_str(), unfinished.c_str()) != 0) {
+    if (errno == ENOENT) return absl::OkStatus();
+    return ijepa::RemoveTree(path);
+  }
+  return ijepa::RemoveTree(unfinished);
+}
+
+// Removes what a failed write left. Returns `status`, and what could not be removed.
+absl::Status CleanUp(const std::string& path, const absl::Status& status) {
+  const absl::Status cleaned = DeleteOne(path);
+  if (cleaned.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), "; left behind: ", cleaned.message()));
+}
+
+absl::Status DeleteUnfinished(const std::string& folder, int64_t generation) {
+  std::error_code error;
+  std::vector<std::string> found;
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::optional<CheckpointName> name =
+        ParseCheckpointName(entry->path().filename().string());
+    if (name.has_value() && name->unfinished && name->generation < generation) {
+      found.push_back(entry->path().string());
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    return ijepa::ErrnoStatus(error.value(), "listing", folder);
+  }
+  for (const std::string& path : found) IJEPA_RETURN_IF_ERROR(ijepa::RemoveTree(path));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
+                                                  const CheckpointMeta& meta,
+                                                  const std::vector<TensorToSave>& tensors) {
+  if (meta.step < 0 || meta.generation < 0 || meta.images_seen < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("checkpoint of step ", meta.step, ", generation ", meta.generation, ", ",
+                     meta.images_seen, " images; none may be negative"));
+  }
+  IJEPA_ASSIGN_OR_RETURN(Manifest manifest, PlanLayout(meta, tensors));
+  const std::string path =
+      absl::StrCat(folder, "/", CheckpointFolderName(meta.step, meta.generation));
+  const std::string unfinished = absl::StrCat(path, kUnfinishedSuffix);
+  IJEPA_RETURN_IF_ERROR(ijepa::MakeFolders(folder));
+  if (::access(path.c_str(), F_OK) == 0) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(path, " is there already; a generation writes a step once"));
+  }
+  IJEPA_RETURN_IF_ERROR(ijepa::RemoveTree(unfinished));
+  const int64_t bytes = PartBytes(manifest);
+  IJEPA_RETURN_IF_ERROR(CheckSpace(folder, bytes));
+  absl::Status status = WriteUnfinished(unfinished, tensors, manifest);
+  if (status.ok() && ::rename(unfinished.c_str(), path.c_str()) != 0) {
+    status = ijepa::ErrnoStatus(errno, "renaming to", path);
+  }
+  if (!status.ok()) return CleanUp(unfinished, status);
+  status = ijepa::SyncFolder(folder);
+  // The name may not survive a crash, so it is taken back.
+  if (!status.ok()) return CleanUp(path, status);
+  return CheckpointSummary{path, bytes};
+}
+
+absl::Status DeleteCheckpoints(const std::string& folder, const std::vector<std::string>& paths,
+                               int64_t generation) {
+  // "a/b/" and "a/b" are the same folder.
+  const auto normal = [](const std::filesystem::path& path) {
+    const std::filesystem::path clean = path.lexically_normal();
+    return clean.has_filename() ? clean : clean.parent_path();
+  };
+  absl::Status status;
+  for (const std::string& given : paths) {
+    const std::filesystem::path path = normal(given);
+    const std::optional<CheckpointName> name = ParseCheckpointName(path.filename().string());
+    if (path.parent_path() != normal(folder) || !name.has_value() || name->unfinished) {
+      status.Update(absl::InvalidArgumentError(
+          absl::StrCat(given, " is not a checkpoint in ", folder, "; it is left alone")));
+      continue;
+    }
+    status.Update(DeleteOne(path.string()));
+  }
+  status.Update(DeleteUnfinished(folder, generation));
+  return status;
+}
+
+}  // namespace jepa
