@@ -1,0 +1,149 @@
+// Walks the descriptor of JobSpec once, and values by reflection.
+#include "proto/spec/fields.h"
+
+#include <array>
+#include <charconv>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace ijepa::spec {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+bool IsValueMessage(const Descriptor* type) {
+  return type == v1::FloatRange::descriptor() || type == v1::RankRange::descriptor();
+}
+
+bool IsSection(const FieldDescriptor* field) {
+  return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
+         !IsValueMessage(field->message_type());
+}
+
+std::vector<Field> CollectFields() {
+  std::vector<Field> top;
+  std::vector<Field> nested;
+  const Descriptor* root = v1::JobSpec::descriptor();
+  for (int i = 0; i < root->field_count(); ++i) {
+    const FieldDescriptor* field = root->field(i);
+    if (!IsSection(field)) {
+      top.push_back({field->name(), nullptr, field});
+      continue;
+    }
+    for (int k = 0; k < field->message_type()->field_count(); ++k) {
+      const FieldDescriptor* leaf = field->message_type()->field(k);
+      nested.push_back({absl::StrCat(field->name(), ".", leaf->name()), field, leaf});
+    }
+  }
+  top.insert(top.end(), nested.begin(), nested.end());
+  return top;
+}
+
+// Text in double quotes unless it is safe plain YAML.
+std::string TextAsYaml(const std::string& text) {
+  constexpr absl::string_view kSafeMarks = "_-./";
+  bool plain = !text.empty() && (absl::ascii_isalpha(text[0]) || text[0] == '/');
+  for (const char c : text) {
+    plain = plain && (absl::ascii_isalnum(c) || absl::StrContains(kSafeMarks, c));
+  }
+  const std::string lower = absl::AsciiStrToLower(text);
+  for (absl::string_view word : {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}) {
+    plain = plain && lower != word;
+  }
+  if (plain) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    if (c == '\n') {
+      quoted += "\\n";
+    } else if (c == '\t') {
+      quoted += "\\t";
+    } else if (c == '\r') {
+      quoted += "\\r";
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
+std::string MessageText(const Message& value) {
+  if (value.GetDescriptor() == v1::FloatRange::descriptor()) {
+    const auto& range = static_cast<const v1::FloatRange&>(value);
+    return absl::StrCat("[", NumberText(range.low()), ", ", NumberText(range.high()), "]");
+  }
+  const auto& ranks = static_cast<const v1::RankRange&>(value);
+  if (ranks.min() == ranks.max()) return absl::StrCat(ranks.min());
+  return absl::StrCat("{min: ", ranks.min(), ", max: ", ranks.max(), "}");
+}
+
+}  // namespace
+
+const std::vector<Field>& AllFields() {
+  static const auto* fields = new std::vector<Field>(CollectFields());
+  return *fields;
+}
+
+const Field* FindField(absl::string_view path) {
+  for (const Field& field : AllFields()) {
+    if (field.path == path) return &field;
+  }
+  return nullptr;
+}
+
+const Message& HolderOf(const v1::JobSpec& spec, const Field& field) {
+  if (field.section == nullptr) return spec;
+  return spec.GetReflection()->GetMessage(spec, field.section);
+}
+
+bool HasField(const v1::JobSpec& spec, const Field& field) {
+  const Message& holder = HolderOf(spec, field);
+  return holder.GetReflection()->HasField(holder, field.leaf);
+}
+
+std::string FieldText(const v1::JobSpec& spec, const Field& field) {
+  if (!HasField(spec, field)) return "";
+  const Message& holder = HolderOf(spec, field);
+  const google::protobuf::Reflection& values = *holder.GetReflection();
+  switch (field.leaf->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return absl::StrCat(values.GetInt32(holder, field.leaf));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return absl::StrCat(values.GetInt64(holder, field.leaf));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return absl::StrCat(values.GetUInt64(holder, field.leaf));
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return NumberText(values.GetDouble(holder, field.leaf));
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return values.GetBool(holder, field.leaf) ? "true" : "false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return EnumName(*values.GetEnum(holder, field.leaf));
+    case FieldDescriptor::CPPTYPE_STRING:
+      return TextAsYaml(values.GetString(holder, field.leaf));
+    default:
+      return MessageText(values.GetMessage(holder, field.leaf));
+  }
+}
+
+std::string EnumName(const google::protobuf::EnumValueDescriptor& value) {
+  constexpr absl::string_view kZero = "UNSPECIFIED";
+  const std::string& zero = value.type()->value(0)->name();
+  absl::string_view name = value.name();
+  if (absl::EndsWith(zero, kZero)) {
+    const absl::string_view prefix = absl::string_view(zero).substr(0, zero.size() - kZero.size());
+    if (absl::StartsWith(name, prefix)) name.remove_prefix(prefix.size());
+  }
+  return absl::AsciiStrToLower(name);
+}
+
+std::string NumberText(double value) {
+  std::array<char, 40> buffer;
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+  return std::string(buffer.data(), end);
+}
+
+}  // namespace ijepa::spec

@@ -1,0 +1,111 @@
+// One line per field, in the order of the protos.
+#include "proto/spec/spec_defaults.h"
+
+#include "proto/spec/train_config.h"
+#include "worker/jepa/plan/masks.h"
+
+namespace ijepa::spec {
+namespace {
+
+// Calls the setter of an optional field unless it is set.
+#define IJEPA_DEFAULT(message, field, value) \
+  if (!(message)->has_##field()) (message)->set_##field(value)
+
+// The same for a FloatRange.
+#define IJEPA_DEFAULT_RANGE(message, field, low_value, high_value) \
+  if (!(message)->has_##field()) {                                 \
+    (message)->mutable_##field()->set_low(low_value);              \
+    (message)->mutable_##field()->set_high(high_value);            \
+  }
+
+void ResolveJob(v1::JobSpec* spec) {
+  if (!spec->has_ranks()) {
+    spec->mutable_ranks()->set_min(1);
+    spec->mutable_ranks()->set_max(1);
+  }
+  IJEPA_DEFAULT(spec, shards, spec->ranks().max());
+  IJEPA_DEFAULT(spec, priority, 0);
+  IJEPA_DEFAULT(spec, max_restarts, 10);
+  IJEPA_DEFAULT(spec, max_no_progress, 3);
+  IJEPA_DEFAULT(spec, cpu_threads, 1);
+  IJEPA_DEFAULT(spec, device, "auto");
+}
+
+void ResolveData(v1::DataSpec* data) {
+  IJEPA_DEFAULT(data, crop_size, 224);
+  IJEPA_DEFAULT_RANGE(data, crop_scale, 0.3, 1.0);
+  IJEPA_DEFAULT(data, use_horizontal_flip, false);
+  IJEPA_DEFAULT(data, use_color_distortion, false);
+  IJEPA_DEFAULT(data, color_jitter_strength, 0);
+  IJEPA_DEFAULT(data, use_gaussian_blur, false);
+  IJEPA_DEFAULT(data, num_workers, 1);
+  IJEPA_DEFAULT(data, pin_mem, true);
+  IJEPA_DEFAULT(data, max_bad_fraction, 0.01);
+}
+
+// After ResolveData: the default of mode depends on the grid.
+void ResolveMask(v1::JobSpec* spec) {
+  v1::MaskSpec* mask = spec->mutable_mask();
+  IJEPA_DEFAULT(mask, patch_size, 16);
+  IJEPA_DEFAULT(mask, num_enc_masks, 1);
+  IJEPA_DEFAULT(mask, num_pred_masks, 4);
+  IJEPA_DEFAULT_RANGE(mask, enc_mask_scale, 0.85, 1.0);
+  IJEPA_DEFAULT_RANGE(mask, pred_mask_scale, 0.15, 0.2);
+  IJEPA_DEFAULT_RANGE(mask, aspect_ratio, 0.75, 1.5);
+  IJEPA_DEFAULT(mask, min_keep, 10);
+  IJEPA_DEFAULT(mask, allow_overlap, false);
+  if (mask->mode() == v1::MASK_MODE_UNSPECIFIED) {
+    const bool fixed = jepa::DefaultMaskMode(GridFrom(*spec)) == jepa::MaskMode::kFixed;
+    mask->set_mode(fixed ? v1::MASK_MODE_FIXED : v1::MASK_MODE_REFERENCE);
+  }
+}
+
+void ResolveMeta(v1::MetaSpec* meta) {
+  IJEPA_DEFAULT(meta, pred_depth, 6);
+  IJEPA_DEFAULT(meta, pred_emb_dim, 384);
+  IJEPA_DEFAULT(meta, use_bfloat16, false);
+  IJEPA_DEFAULT(meta, load_checkpoint, false);
+  IJEPA_DEFAULT(meta, copy_data, false);
+  if (meta->model_name() == kCustomModel) IJEPA_DEFAULT(meta, mlp_ratio, 4);
+}
+
+void ResolveOptimization(v1::OptimizationSpec* optimization) {
+  IJEPA_DEFAULT(optimization, warmup, 0);
+  IJEPA_DEFAULT(optimization, start_lr, 2e-4);
+  IJEPA_DEFAULT(optimization, lr, 1e-3);
+  IJEPA_DEFAULT(optimization, final_lr, 1e-6);
+  IJEPA_DEFAULT(optimization, weight_decay, 0.04);
+  IJEPA_DEFAULT(optimization, final_weight_decay, 0.4);
+  IJEPA_DEFAULT_RANGE(optimization, ema, 0.996, 1.0);
+  IJEPA_DEFAULT(optimization, ipe_scale, 1);
+  IJEPA_DEFAULT_RANGE(optimization, betas, 0.9, 0.999);
+}
+
+void ResolveService(v1::JobSpec* spec) {
+  IJEPA_DEFAULT(spec->mutable_logging(), write_tag, "jepa");
+  v1::InitSpec* init = spec->mutable_init();
+  if (init->mode() == v1::INIT_MODE_UNSPECIFIED) init->set_mode(v1::INIT_MODE_CLEAN);
+  IJEPA_DEFAULT(init, seed, 0);
+  v1::CheckpointSpec* checkpoint = spec->mutable_checkpoint();
+  IJEPA_DEFAULT(checkpoint, every_steps, 1000);
+  IJEPA_DEFAULT(checkpoint, keep_last, 2);
+  v1::EvalSpec* eval = spec->mutable_eval();
+  IJEPA_DEFAULT(eval, max_images, 0);
+  IJEPA_DEFAULT(eval, intermediate, 0);
+}
+
+#undef IJEPA_DEFAULT
+#undef IJEPA_DEFAULT_RANGE
+
+}  // namespace
+
+void ResolveDefaults(v1::JobSpec* spec) {
+  ResolveJob(spec);
+  ResolveData(spec->mutable_data());
+  ResolveMask(spec);
+  ResolveMeta(spec->mutable_meta());
+  ResolveOptimization(spec->mutable_optimization());
+  ResolveService(spec);
+}
+
+}  // namespace ijepa::spec
