@@ -1,0 +1,217 @@
+// See api.h.
+#include "client/api.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "ijepa/v1/coordinator.grpc.pb.h"
+
+namespace ijepa::client {
+namespace {
+
+constexpr absl::Duration kFirstPause = absl::Milliseconds(100);
+constexpr absl::Duration kLongestPause = absl::Seconds(1);
+// Finds a peer that vanished without a word; the coordinator allows a ping every 20 s.
+constexpr int kKeepaliveMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 15'000;
+// A job with its history and logs stays well below this.
+constexpr int kMaxMessageBytes = 64 << 20;
+
+std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace
+
+// The channel, its stubs and the stream that Cancel would end.
+class Api::Connection {
+ public:
+  explicit Connection(const std::string& address)
+      : address_(address),
+        channel_(Connect(address)),
+        jobs(v1::JobService::NewStub(channel_)),
+        checkpoints(v1::CheckpointService::NewStub(channel_)),
+        nodes(v1::NodeService::NewStub(channel_)),
+        logs(v1::LogService::NewStub(channel_)),
+        system(v1::SystemService::NewStub(channel_)) {}
+
+  absl::Status Convert(const grpc::Status& status) const {
+    if (status.ok()) return absl::OkStatus();
+    auto code = static_cast<absl::StatusCode>(status.error_code());
+    if (code == absl::StatusCode::kUnavailable) {
+      return absl::UnavailableError(
+          absl::StrCat("coordinator ", address_, " is unreachable: ", status.error_message()));
+    }
+    if (code == absl::StatusCode::kDeadlineExceeded) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("coordinator ", address_, " did not answer in time"));
+    }
+    return absl::Status(code, status.error_message());
+  }
+
+  // Calls once.
+  template <typename Response, typename Call>
+  absl::StatusOr<Response> Once(absl::Duration deadline, const Call& call) const {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+    Response response;
+    absl::Status status = Convert(call(&context, &response));
+    if (!status.ok()) return status;
+    return response;
+  }
+
+  // Calls until there is an answer other than Unavailable, or `retry_for` has passed.
+  template <typename Response, typename Call>
+  absl::StatusOr<Response> Retried(absl::Duration deadline, absl::Duration retry_for,
+                                   const Call& call) const {
+    absl::Time give_up = absl::Now() + retry_for;
+    for (absl::Duration pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
+      absl::StatusOr<Response> response = Once<Response>(deadline, call);
+      if (!absl::IsUnavailable(response.status()) || absl::Now() + pause > give_up) return response;
+      absl::SleepFor(pause);
+    }
+  }
+
+  // Reads a stream that `open` starts.
+  template <typename Item, typename Open>
+  absl::Status Stream(absl::Time deadline, const Open& open,
+                      const std::function<bool(const Item&)>& on_item) {
+    grpc::ClientContext context;
+    if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (cancelled_) return absl::CancelledError("interrupted");
+      streaming_ = &context;
+    }
+    auto reader = open(&context);
+    Item item;
+    bool left = false;
+    while (!left && reader->Read(&item)) left = !on_item(item);
+    if (left) context.TryCancel();
+    absl::Status status = Convert(reader->Finish());
+    std::lock_guard<std::mutex> lock(mutex_);
+    streaming_ = nullptr;
+    if (cancelled_) return absl::CancelledError("interrupted");
+    return left ? absl::OkStatus() : status;
+  }
+
+  void Cancel() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    cancelled_ = true;
+    if (streaming_ != nullptr) streaming_->TryCancel();
+  }
+
+ private:
+  std::string address_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  bool cancelled_ = false;
+  grpc::ClientContext* streaming_ = nullptr;
+
+ public:
+  std::unique_ptr<v1::JobService::Stub> jobs;
+  std::unique_ptr<v1::CheckpointService::Stub> checkpoints;
+  std::unique_ptr<v1::NodeService::Stub> nodes;
+  std::unique_ptr<v1::LogService::Stub> logs;
+  std::unique_ptr<v1::SystemService::Stub> system;
+};
+
+Api::Api(Options options) : options_(std::move(options)) {}
+
+Api::~Api() = default;
+
+Api::Connection& Api::connection() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (connection_ == nullptr) connection_ = std::make_unique<Connection>(options_.address);
+  return *connection_;
+}
+
+absl::StatusOr<v1::Job> Api::CreateJob(const v1::CreateJobRequest& request) {
+  return connection().Retried<v1::Job>(options_.call_deadline, options_.retry_writes_for,
+                                       [&](grpc::ClientContext* context, v1::Job* job) {
+                                         return connection().jobs->CreateJob(context, request, job);
+                                       });
+}
+
+absl::StatusOr<v1::Job> Api::GetJob(const std::string& name) {
+  v1::GetJobRequest request;
+  request.set_name(name);
+  return connection().Retried<v1::Job>(options_.call_deadline, options_.retry_reads_for,
+                                       [&](grpc::ClientContext* context, v1::Job* job) {
+                                         return connection().jobs->GetJob(context, request, job);
+                                       });
+}
+
+absl::StatusOr<v1::ListJobsResponse> Api::ListJobs(const v1::ListJobsRequest& request) {
+  return connection().Retried<v1::ListJobsResponse>(
+      options_.call_deadline, options_.retry_reads_for,
+      [&](grpc::ClientContext* context, v1::ListJobsResponse* response) {
+        return connection().jobs->ListJobs(context, request, response);
+      });
+}
+
+absl::StatusOr<v1::Job> Api::CancelJob(const v1::CancelJobRequest& request) {
+  return connection().Retried<v1::Job>(options_.call_deadline, options_.retry_writes_for,
+                                       [&](grpc::ClientContext* context, v1::Job* job) {
+                                         return connection().jobs->CancelJob(context, request, job);
+                                       });
+}
+
+absl::StatusOr<v1::ListCheckpointsResponse> Api::ListCheckpoints(const std::string& job) {
+  v1::ListCheckpointsRequest request;
+  request.set_parent(job);
+  return connection().Retried<v1::ListCheckpointsResponse>(
+      options_.call_deadline, options_.retry_reads_for,
+      [&](grpc::ClientContext* context, v1::ListCheckpointsResponse* response) {
+        return connection().checkpoints->ListCheckpoints(context, request, response);
+      });
+}
+
+absl::StatusOr<v1::ListNodesResponse> Api::ListNodes() {
+  return connection().Retried<v1::ListNodesResponse>(
+      options_.call_deadline, options_.retry_reads_for,
+      [&](grpc::ClientContext* context, v1::ListNodesResponse* response) {
+        return connection().nodes->ListNodes(context, v1::ListNodesRequest(), response);
+      });
+}
+
+absl::StatusOr<v1::ServerInfo> Api::GetServerInfo(absl::Duration deadline) {
+  return connection().Once<v1::ServerInfo>(
+      deadline, [&](grpc::ClientContext* context, v1::ServerInfo* info) {
+        return connection().system->GetServerInfo(context, v1::GetServerInfoRequest(), info);
+      });
+}
+
+absl::Status Api::WatchJob(const std::string& name, absl::Time deadline,
+                           const std::function<bool(const v1::Job&)>& on_job) {
+  v1::WatchJobRequest request;
+  request.set_name(name);
+  return connection().Stream<v1::Job>(
+      deadline,
+      [&](grpc::ClientContext* context) { return connection().jobs->WatchJob(context, request); },
+      on_job);
+}
+
+absl::Status Api::ReadLogs(const v1::ReadLogsRequest& request, absl::Time deadline,
+                           const std::function<bool(const v1::LogLines&)>& on_lines) {
+  return connection().Stream<v1::LogLines>(
+      deadline,
+      [&](grpc::ClientContext* context) { return connection().logs->ReadLogs(context, request); },
+      on_lines);
+}
+
+void Api::Cancel() { connection().Cancel(); }
+
+}  // namespace ijepa::client

@@ -1,0 +1,74 @@
+// The coordinator as the commands see it: one method per call, gRPC hidden. Nothing is connected
+// before the first call, so that commands that work offline start fast.
+#ifndef IJEPA_CLIENT_API_H_
+#define IJEPA_CLIENT_API_H_
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "ijepa/v1/coordinator.pb.h"
+
+namespace ijepa::client {
+
+// Errors: the coordinator's own, with its message; Unavailable or DeadlineExceeded naming the
+// address when it does not answer; Cancelled after Cancel. Calls are repeated on Unavailable for a
+// bounded time: reads have no effect and writes carry a request_id. Thread-compatible but for
+// Cancel.
+class Api {
+ public:
+  struct Options {
+    // HOST:PORT.
+    std::string address;
+    // Longest wait for one answer.
+    absl::Duration call_deadline = absl::Seconds(15);
+    // How long an Unavailable call is repeated. Longer rides out a restart of the coordinator,
+    // shorter tells sooner that there is none.
+    absl::Duration retry_reads_for = absl::Seconds(1);
+    absl::Duration retry_writes_for = absl::Seconds(4);
+  };
+
+  explicit Api(Options options);
+  ~Api();
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+
+  absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request);
+  absl::StatusOr<v1::Job> GetJob(const std::string& name);
+  absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request);
+  absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request);
+  absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(const std::string& job);
+  absl::StatusOr<v1::ListNodesResponse> ListNodes();
+  // One try, for at most `deadline`.
+  absl::StatusOr<v1::ServerInfo> GetServerInfo(absl::Duration deadline);
+
+  // Calls `on_job` with the job now and after every change until the stream ends, `on_job` answers
+  // false, or `deadline` (DeadlineExceeded). One stream, never repeated: who watches decides.
+  absl::Status WatchJob(const std::string& name, absl::Time deadline,
+                        const std::function<bool(const v1::Job&)>& on_job);
+  // As WatchJob, for log lines.
+  absl::Status ReadLogs(const v1::ReadLogsRequest& request, absl::Time deadline,
+                        const std::function<bool(const v1::LogLines&)>& on_lines);
+
+  // Ends a running stream and every later one with Cancelled. Thread-safe.
+  void Cancel();
+
+  const std::string& address() const { return options_.address; }
+
+ private:
+  class Connection;
+  Connection& connection();
+
+  const Options options_;
+  std::mutex mutex_;
+  // Guarded by mutex_ until it is made, constant afterwards.
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace ijepa::client
+
+#endif  // IJEPA_CLIENT_API_H_

@@ -1,0 +1,76 @@
+// See context.h.
+#include "client/context.h"
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace ijepa::client {
+
+Api& Context::api() {
+  if (api_ == nullptr) {
+    Api::Options options;
+    options.address = coordinator;
+    api_ = std::make_unique<Api>(std::move(options));
+  }
+  return *api_;
+}
+
+const Terminal& Context::out() {
+  if (out_ == nullptr) out_ = std::make_unique<Terminal>(DetectTerminal(stdout, no_color));
+  return *out_;
+}
+
+const Terminal& Context::err() {
+  if (err_ == nullptr) err_ = std::make_unique<Terminal>(DetectTerminal(stderr, no_color));
+  return *err_;
+}
+
+void Context::Print(absl::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void Context::Say(absl::string_view line) {
+  std::string text = absl::StrCat(line, "\n");
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+ExitCode Context::PrintMessage(const google::protobuf::Message& message) {
+  absl::StatusOr<std::string> text = ToText(message, output);
+  if (!text.ok()) return Fail(ExitCode::kFailed, {std::string(text.status().message()), "", ""});
+  Print(*text);
+  return ExitCode::kOk;
+}
+
+ExitCode Context::Fail(ExitCode code, const Problem& problem) {
+  std::fflush(stdout);
+  auto line = [](const std::string& text) { return absl::StrReplaceAll(text, {{"\n", " "}}); };
+  Say(absl::StrCat(err().Paint(Tone::kBad, "error:"), " ", line(problem.what)));
+  if (!problem.where.empty()) Say(absl::StrCat("  at: ", line(problem.where)));
+  if (!problem.fix.empty()) Say(absl::StrCat("  fix: ", line(problem.fix)));
+  return code;
+}
+
+ExitCode Context::FailCall(const absl::Status& status, absl::string_view subject) {
+  ExitCode code = ExitCodeFor(status);
+  std::string what(status.message());
+  if (what.empty()) what = absl::StatusCodeToString(status.code());
+  std::string fix;
+  switch (code) {
+    case ExitCode::kUnreachable:
+      fix =
+          "start one with `deploy/local.sh up`, or name yours with --coordinator HOST:PORT "
+          "(IJEPA_COORDINATOR)";
+      break;
+    case ExitCode::kNotFound:
+      fix = "see the jobs with `ijepactl list`";
+      break;
+    case ExitCode::kAuth:
+      fix = "ask the coordinator's owner for access";
+      break;
+    default:
+      break;
+  }
+  return Fail(code, {std::move(what), std::string(subject), std::move(fix)});
+}
+
+}  // namespace ijepa::client

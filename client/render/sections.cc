@@ -1,0 +1,66 @@
+// See sections.h.
+#include "client/render/sections.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/render/format.h"
+#include "client/render/job_text.h"
+
+namespace ijepa::client {
+namespace {
+
+std::string NodeStateName(v1::NodeState state) {
+  constexpr absl::string_view kPrefix = "NODE_STATE_";
+  const std::string& name = v1::NodeState_Name(state);
+  return name.size() > kPrefix.size() ? name.substr(kPrefix.size()) : absl::StrCat(state);
+}
+
+Tone NodeTone(v1::NodeState state) {
+  if (state == v1::NODE_STATE_READY) return Tone::kGood;
+  return state == v1::NODE_STATE_LOST ? Tone::kBad : Tone::kWarn;
+}
+
+}  // namespace
+
+Table CheckpointTable(const v1::ListCheckpointsResponse& list, absl::Time now) {
+  Table table({{"STEP", Align::kRight},
+               {"GENERATION", Align::kRight},
+               {"IMAGES", Align::kRight},
+               {"SIZE", Align::kRight},
+               {"COMMITTED", Align::kRight},
+               {"PATH"}});
+  for (const v1::Checkpoint& checkpoint : list.checkpoints()) {
+    table.AddRow({absl::StrCat(checkpoint.step()), absl::StrCat(checkpoint.generation()),
+                  FormatCount(checkpoint.images_seen()), FormatBytes(checkpoint.bytes()),
+                  FormatAge(now, checkpoint.commit_time()), checkpoint.path()});
+  }
+  return table;
+}
+
+Table NodeTable(const v1::ListNodesResponse& list, absl::Time now) {
+  Table table({{"NODE"},
+               {"STATE"},
+               {"USED", Align::kRight},
+               {"SLOTS", Align::kRight},
+               {"DEVICE"},
+               {"SEEN", Align::kRight},
+               {"VERSION"},
+               {"METRICS"},
+               {"CPU"}});
+  for (const v1::Node& node : list.nodes()) {
+    table.AddRow({ShortName(node.name()),
+                  {NodeStateName(node.state()), NodeTone(node.state())},
+                  absl::StrCat(node.slots_used()),
+                  absl::StrCat(node.info().slots()),
+                  node.info().gpu_model().empty() ? "cpu" : node.info().gpu_model(),
+                  FormatAge(now, node.last_seen_time()),
+                  node.info().version(),
+                  node.info().metrics_address().empty() ? "-" : node.info().metrics_address(),
+                  absl::StrJoin(node.info().cpu_features(), " ")});
+  }
+  return table;
+}
+
+}  // namespace ijepa::client

@@ -1,0 +1,17 @@
+// Tables of things that are no job: checkpoints, nodes.
+#ifndef IJEPA_CLIENT_RENDER_SECTIONS_H_
+#define IJEPA_CLIENT_RENDER_SECTIONS_H_
+
+#include "absl/time/time.h"
+#include "client/render/table.h"
+#include "ijepa/v1/coordinator.pb.h"
+
+namespace ijepa::client {
+
+// Ages are counted to `now`.
+Table CheckpointTable(const v1::ListCheckpointsResponse& list, absl::Time now);
+Table NodeTable(const v1::ListNodesResponse& list, absl::Time now);
+
+}  // namespace ijepa::client
+
+#endif  // IJEPA_CLIENT_RENDER_SECTIONS_H_
