@@ -1,0 +1,149 @@
+// ijepa-worker: runs the ranks of one node as the coordinator wants them.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "common/file.h"
+#include "common/log.h"
+#include "common/metrics_server.h"
+#include "common/status_macros.h"
+#include "proto/spec/settings_reader.h"
+#include "worker/daemon/inventory.h"
+#include "worker/daemon/settings.h"
+#include "worker/daemon/state_lock.h"
+#include "worker/daemon/worker.h"
+#include "worker/daemon/worker_metrics.h"
+
+namespace ijepa::worker {
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+// Flags over the file that --config names over defaults. Ends the program for --help, --version and
+// flags that it does not know.
+absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
+  CLI::App app(
+      "Runs the ranks of one node for ijepa-coordinator.\n"
+      "SIGTERM and SIGINT end the worker and leave its ranks running: the next worker on "
+      "the same state folder adopts them.");
+  app.set_version_flag("--version", "ijepa-worker " IJEPA_VERSION);
+  std::string config;
+  Settings flags;
+  app.add_option("--config", config, "YAML file of settings; flags go over it");
+  app.add_option("--coordinator", flags.coordinator, "HOST:PORT of its worker listener")
+      ->capture_default_str();
+  app.add_option("--node", flags.node, "name of this node (default: the host name)");
+  app.add_option("--slots", flags.slots, "ranks at a time; auto: one per GPU, else per core")
+      ->capture_default_str();
+  app.add_option("--state-dir", flags.state_dir, "folder for the ranks' records, local disk");
+  app.add_option("--rank-binary", flags.rank_binary, "default: ijepa-rank beside this program");
+  app.add_option("--metrics-listen", flags.metrics_listen, "HOST:PORT for /metrics, or none")
+      ->capture_default_str();
+  app.add_option("--host-address", flags.host_address, "where ranks of other nodes reach this one")
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::exit(app.exit(error) == 0 ? 0 : kExitUsage);
+  }
+  Settings settings = flags;
+  if (!config.empty()) {
+    IJEPA_ASSIGN_OR_RETURN(std::string text, ReadFile(config));
+    std::map<std::string, std::string*> fields = SettingFields(settings);
+    std::vector<std::string> keys;
+    for (const auto& [key, field] : fields) keys.push_back(key);
+    IJEPA_ASSIGN_OR_RETURN(auto values, spec::ReadSettings(text, config, keys));
+    for (const auto& [key, value] : values) {
+      std::string flag = "--" + key;
+      std::replace(flag.begin(), flag.end(), '_', '-');
+      if (app.count(flag) == 0) *fields.at(key) = value;
+    }
+  }
+  return Resolve(std::move(settings));
+}
+
+// Blocks the signals that end the worker, for all threads, and makes a descriptor of them.
+absl::StatusOr<UniqueFd> StopSignals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  if (const int error = ::pthread_sigmask(SIG_BLOCK, &signals, nullptr); error != 0) {
+    return ErrnoStatus(error, "blocking", "SIGTERM");
+  }
+  UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return ErrnoStatus(errno, "watching", "SIGTERM");
+  return fd;
+}
+
+absl::Status RunWorker(const Settings& settings) {
+  IJEPA_ASSIGN_OR_RETURN(UniqueFd stop, StopSignals());
+  // What a dying rank leaves behind comes to us, not to a parent that never reaps.
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  IJEPA_ASSIGN_OR_RETURN(UniqueFd lock, LockStateFolder(settings.state_dir));
+  const Inventory inventory = TakeInventory("/proc", "/dev", std::getenv("CUDA_VISIBLE_DEVICES"));
+  IJEPA_ASSIGN_OR_RETURN(const int slots, SlotCount(settings.slots, inventory));
+
+  Worker::Options options;
+  std::unique_ptr<MetricsServer> server;
+  std::unique_ptr<WorkerMetrics> metrics;
+  if (settings.metrics_listen != "none") {
+    IJEPA_ASSIGN_OR_RETURN(server, MetricsServer::Start(settings.metrics_listen));
+    metrics = std::make_unique<WorkerMetrics>(server->registry(), slots);
+    options.metrics = metrics.get();
+    options.info.set_metrics_address(server->address());
+  }
+  options.state_dir = settings.state_dir;
+  options.rank_binary = settings.rank_binary;
+  options.coordinator = settings.coordinator;
+  options.host_address = settings.host_address;
+  options.devices = inventory.devices;
+  options.stop_fd = stop.get();
+  options.info.set_node(settings.node);
+  options.info.set_slots(slots);
+  options.info.set_gpu_model(inventory.gpu_model);
+  options.info.set_version(IJEPA_VERSION);
+  for (const std::string& feature : inventory.cpu_features) options.info.add_cpu_features(feature);
+
+  const nlohmann::json about = {{"pid", ::getpid()},
+                                {"node", settings.node},
+                                {"version", IJEPA_VERSION},
+                                {"metrics_address", options.info.metrics_address()}};
+  IJEPA_RETURN_IF_ERROR(
+      WriteFileAtomically(settings.state_dir + "/worker.json", about.dump() + "\n"));
+  LogInfo("ijepa-worker ", IJEPA_VERSION, " node=", settings.node, " slots=", slots,
+          " gpu=", inventory.gpu_model.empty() ? "none" : inventory.gpu_model,
+          " coordinator=", settings.coordinator, " state_dir=", settings.state_dir,
+          " metrics=", options.info.metrics_address());
+  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker, Worker::Create(std::move(options)));
+  worker->Run();
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace ijepa::worker
+
+int main(int argc, char** argv) {
+  ijepa::InitLog("ijepa-worker");
+  const absl::StatusOr<ijepa::worker::Settings> settings =
+      ijepa::worker::ReadCommandLine(argc, argv);
+  if (!settings.ok()) {
+    std::fprintf(stderr, "ijepa-worker: %s\n", std::string(settings.status().message()).c_str());
+    return ijepa::worker::kExitUsage;
+  }
+  const absl::Status status = ijepa::worker::RunWorker(*settings);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "ijepa-worker: %s\n", std::string(status.message()).c_str());
+  return ijepa::worker::kExitFailed;
+}

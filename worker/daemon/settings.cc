@@ -1,0 +1,68 @@
+#include "worker/daemon/settings.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace ijepa::worker {
+namespace {
+
+absl::Status CheckAddress(const char* name, const std::string& value) {
+  const size_t colon = value.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(value.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat(name, " is \"", value, "\"; must be HOST:PORT"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::map<std::string, std::string*> SettingFields(Settings& settings) {
+  return {{"coordinator", &settings.coordinator},
+          {"node", &settings.node},
+          {"slots", &settings.slots},
+          {"state_dir", &settings.state_dir},
+          {"rank_binary", &settings.rank_binary},
+          {"metrics_listen", &settings.metrics_listen},
+          {"host_address", &settings.host_address}};
+}
+
+absl::StatusOr<Settings> Resolve(Settings settings) {
+  IJEPA_RETURN_IF_ERROR(CheckAddress("coordinator", settings.coordinator));
+  if (settings.metrics_listen != "none") {
+    IJEPA_RETURN_IF_ERROR(CheckAddress("metrics_listen", settings.metrics_listen));
+  }
+  if (settings.state_dir.empty()) {
+    return absl::InvalidArgumentError(
+        "state_dir is not set; name a folder on a local disk with --state-dir DIR");
+  }
+  std::error_code error;
+  settings.state_dir = std::filesystem::absolute(settings.state_dir, error).string();
+  if (settings.node.empty()) {
+    char name[256] = {};
+    if (::gethostname(name, sizeof(name) - 1) != 0) {
+      return absl::InvalidArgumentError("node is not set and this machine has no host name");
+    }
+    settings.node = name;
+  }
+  if (settings.rank_binary.empty()) {
+    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+    settings.rank_binary = (self.parent_path() / "ijepa-rank").string();
+  }
+  settings.rank_binary = std::filesystem::absolute(settings.rank_binary, error).string();
+  if (::access(settings.rank_binary.c_str(), X_OK) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rank_binary is ", settings.rank_binary,
+                     ", which is no program; build ijepa-rank or pass --rank-binary FILE"));
+  }
+  return settings;
+}
+
+}  // namespace ijepa::worker

@@ -1,0 +1,38 @@
+// The worker's settings: flags over a YAML file over defaults.
+#ifndef IJEPA_WORKER_DAEMON_SETTINGS_H_
+#define IJEPA_WORKER_DAEMON_SETTINGS_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace ijepa::worker {
+
+struct Settings {
+  // HOST:PORT of the coordinator's worker listener.
+  std::string coordinator = "127.0.0.1:7441";
+  // Stable and unique in the cluster. Default: the host name.
+  std::string node;
+  // Number of ranks at a time, or auto (inventory.h).
+  std::string slots = "auto";
+  // Required. On a local disk; survives the worker.
+  std::string state_dir;
+  // Default: ijepa-rank beside this program.
+  std::string rank_binary;
+  // HOST:PORT of /metrics; "none" serves none.
+  std::string metrics_listen = "127.0.0.1:7443";
+  // Address at which ranks of other nodes reach this node's.
+  std::string host_address = "127.0.0.1";
+};
+
+// Keys of the file, which are the names of the flags with '_' for '-', to the fields of `settings`.
+std::map<std::string, std::string*> SettingFields(Settings& settings);
+
+// Fills in what depends on the machine, makes paths absolute and checks the rest. InvalidArgument
+// names the setting, its value, the rule.
+absl::StatusOr<Settings> Resolve(Settings settings);
+
+}  // namespace ijepa::worker
+
+#endif  // IJEPA_WORKER_DAEMON_SETTINGS_H_
