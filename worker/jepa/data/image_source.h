@@ -3,7 +3,6 @@
 #define IJEPA_WORKER_JEPA_DATA_IMAGE_SOURCE_H_
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,13 +37,20 @@ struct Labels {
   std::string name;  // "class", "count", "depth".
   int classes = 0;
   std::vector<int32_t> values;
+  // What the numbers stand for: the names of the classes in order, or the depth (or other fraction)
+  // at which each class but the first begins.
+  std::vector<std::string> class_names;
+  std::vector<double> cuts;
 };
 
 // Labels of a source: from labels.csv beside the images (header path,NAME,...; a column of
 // fractions is cut into 6 classes at its quantiles) or, where there is none, one column "class"
-// from the name of the folder each file is in. Returns FailedPrecondition if neither gives two
-// classes.
-absl::StatusOr<std::vector<Labels>> ReadLabels(const std::string& path, const ImageSource& source);
+// from the name of the folder each file is in. With `vocabulary` (the labels of the other set of a
+// probe) the columns and numbers are those of `vocabulary`: what it does not know becomes -1.
+// Returns FailedPrecondition if neither gives two classes, InvalidArgument for a malformed
+// labels.csv, naming the line.
+absl::StatusOr<std::vector<Labels>> ReadLabels(const std::string& path, const ImageSource& source,
+                                               const std::vector<Labels>* vocabulary = nullptr);
 
 }  // namespace jepa
 

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
 #include "worker/jepa/config.h"
 #include "worker/jepa/data/image_source.h"
 #include "worker/jepa/run_host.h"
@@ -40,9 +42,11 @@ struct LoaderOptions {
   int64_t first_step = 0;
   int64_t last_step = 0;  // Exclusive.
   int64_t steps_per_epoch = 1;
+  ijepa::Clock* clock = nullptr;  // For the wait and its deadline; null: the machine's.
 };
 
-// Not thread-safe: one consumer. Owns its decoding threads and joins them on destruction.
+// Not thread-safe: one consumer. Owns its decoding threads and joins them on destruction, which
+// waits for the files being read.
 class Loader {
  public:
   virtual ~Loader() = default;

@@ -1,0 +1,34 @@
+// The two file formats behind Decode, and the JPEG writer of the scene generator.
+#ifndef IJEPA_WORKER_JEPA_DATA_CODEC_H_
+#define IJEPA_WORKER_JEPA_DATA_CODEC_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "worker/jepa/data/image.h"
+
+namespace jepa {
+
+// Pillow's limit: twice its MAX_IMAGE_PIXELS, where its warning becomes an error.
+inline constexpr int64_t kMaxPixels = 178'956'970;
+
+// ResourceExhausted if height x width is above kMaxPixels. Called before anything is allocated.
+absl::Status CheckImageSize(int64_t height, int64_t width);
+
+bool LooksLikeJpeg(absl::string_view bytes);
+bool LooksLikePng(absl::string_view bytes);
+
+// Errors as Decode (decode.h). JPEG through libjpeg with the accurate integer DCT and smooth chroma
+// upsampling; four-colour files are taken as inverted, as Adobe writes them and Pillow reads them.
+absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes);
+absl::StatusOr<Image> DecodePng(absl::string_view bytes);
+
+// Baseline JPEG, chroma halved both ways. quality in [1, 100].
+absl::StatusOr<std::string> EncodeJpeg(const Image& image, int quality);
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_DATA_CODEC_H_

@@ -1,0 +1,71 @@
+// Folder or tar, and the published folder layout.
+#include "worker/jepa/data/image_source.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "worker/jepa/data/sources.h"
+
+namespace jepa {
+namespace {
+
+bool Exists(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0;
+}
+
+absl::StatusOr<bool> IsFolder(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return ijepa::ErrnoStatus(errno, "opening images", path);
+  if (S_ISDIR(info.st_mode)) return true;
+  if (S_ISREG(info.st_mode)) return false;
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, " is neither a folder nor a tar file; name one of these"));
+}
+
+// Joins with one slash; an empty part adds nothing.
+std::string Join(absl::string_view folder, absl::string_view name) {
+  while (!name.empty() && name.front() == '/') name.remove_prefix(1);
+  while (!name.empty() && name.back() == '/') name.remove_suffix(1);
+  while (folder.size() > 1 && folder.back() == '/') folder.remove_suffix(1);
+  if (name.empty()) return std::string(folder);
+  if (folder.empty()) return std::string(name);
+  return absl::StrCat(folder, folder == "/" ? "" : "/", name);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path) {
+  IJEPA_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(path));
+  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source,
+                         is_folder ? OpenFolder(path) : OpenTar(path));
+  if (source->size() == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " has no .jpg, .jpeg or .png file; check data.root_path"));
+  }
+  return source;
+}
+
+std::string PublishedImagePath(const std::string& root_path, const std::string& image_folder) {
+  const std::string folder = Join(root_path, image_folder);
+  const std::string train = Join(folder, "train");
+  for (const std::string& path : {train, folder, Join(root_path, "")}) {
+    if (Exists(path)) return path;
+  }
+  return train;
+}
+
+absl::StatusOr<LabelsFile> ReadLabelsFile(const std::string& path) {
+  IJEPA_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(path));
+  if (!is_folder) return ReadTarLabelsFile(path);
+  IJEPA_ASSIGN_OR_RETURN(std::string text, ijepa::ReadFile(Join(path, kLabelsName)));
+  return LabelsFile{std::move(text), ""};
+}
+
+}  // namespace jepa

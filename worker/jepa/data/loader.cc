@@ -1,0 +1,303 @@
+// A ring of batches that threads fill image by image, in the order of the job.
+//
+// Invariants: batches are numbered 0, 1, ... over (step, local shard); delivered_ <= claim_.batch
+// <= delivered_ + ring_.size(); an image is claimed once; a slot is taken again only after its
+// batch was delivered.
+#include "worker/jepa/data/loader.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "worker/jepa/data/sample_view.h"
+
+namespace jepa {
+namespace {
+
+constexpr int kStepsAhead = 3;
+constexpr int kNice = 10;  // Decoding yields to the trainer.
+constexpr int kMaxNotes = 20;
+constexpr int kAlwaysForgiven = 10;  // Bad images before max_bad_fraction counts.
+constexpr absl::Duration kHangs = absl::Seconds(120);
+constexpr std::chrono::milliseconds kLookAtClock(100);
+
+// Lines about the bad images met while making one image of a batch.
+struct BadImages {
+  int image = 0;
+  std::vector<std::string> lines;
+};
+
+struct Slot {
+  std::vector<uint8_t> pixels;
+  int finished = 0;
+  std::vector<BadImages> bad;
+  absl::Status status;
+};
+
+// What a thread is busy with.
+struct Busy {
+  int64_t index = -1;  // Of the source; -1: idle.
+  absl::Duration since;
+};
+
+class RingLoader final : public Loader {
+ public:
+  RingLoader(const LoaderOptions& options, const ImageSource& source, RunHost& host);
+  ~RingLoader() override;
+
+  absl::StatusOr<Batch> Next() override;
+  void Recycle(Batch batch) override;
+  LoaderStats stats() const override { return stats_; }
+
+ private:
+  struct Claim {
+    int64_t batch = 0;
+    int image = 0;
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  int64_t StepOf(int64_t batch) const {
+    return options_.first_step + batch / static_cast<int64_t>(options_.local_shards.size());
+  }
+  int ShardOf(int64_t batch) const {
+    return options_.local_shards[batch % options_.local_shards.size()];
+  }
+  Slot& SlotOf(int64_t batch) { return ring_[batch % ring_.size()]; }
+  bool HeadIsReady() {
+    return delivered_ < claim_.batch && SlotOf(delivered_).finished == options_.data.batch_size;
+  }
+  bool MayClaim() const {
+    return claim_.batch < total_ && claim_.batch < delivered_ + static_cast<int64_t>(ring_.size());
+  }
+
+  void StartThreads();
+  void ThreadLoop(size_t thread);
+  // Makes the next image; the lock is let go meanwhile.
+  void MakeOne(Lock& lock, Busy* busy);
+  Claim TakeClaim();
+  absl::Status WaitForHead(Lock& lock);
+  absl::Status Hanging() const;
+  // Counts and tells the bad images of a batch. Consumer only.
+  absl::Status Account(int64_t step, std::vector<BadImages>& bad);
+
+  const LoaderOptions options_;
+  const ImageSource& source_;
+  RunHost& host_;
+  ijepa::Clock& clock_;
+  const SamplePlan plan_;
+  const SampleViews views_;
+  const size_t view_bytes_;
+  const int64_t total_;  // Batches of the whole run.
+
+  // The consumer's own.
+  LoaderStats stats_;
+  int64_t seen_ = 0;
+  int notes_ = 0;
+  absl::Status failure_;
+
+  std::mutex mutex_;  // Guards what follows, but for the pixels of claimed images.
+  std::condition_variable finished_one_;
+  std::condition_variable space_;
+  std::vector<Slot> ring_;
+  std::vector<std::vector<uint8_t>> spare_;
+  std::vector<Busy> busy_;  // One per thread.
+  Claim claim_;             // The next image to make.
+  int64_t delivered_ = 0;
+  int64_t finished_images_ = 0;
+  bool stopping_ = false;
+
+  std::vector<std::thread> threads_;  // Last: they use all of the above.
+};
+
+RingLoader::RingLoader(const LoaderOptions& options, const ImageSource& source, RunHost& host)
+    : options_(options),
+      source_(source),
+      host_(host),
+      clock_(options.clock != nullptr ? *options.clock : ijepa::Clock::Real()),
+      plan_{options.shards, options.data.batch_size, options.steps_per_epoch},
+      views_(options_.data, options.seed, source),
+      view_bytes_(static_cast<size_t>(options.data.crop_size) * options.data.crop_size * 3),
+      total_(std::max<int64_t>(options.last_step - options.first_step, 0) *
+             static_cast<int64_t>(options.local_shards.size())) {
+  IJEPA_CHECK(source.size() > 0 && options.data.batch_size > 0 && options.data.crop_size > 0);
+  IJEPA_CHECK(!options.local_shards.empty() && options.steps_per_epoch > 0);
+  const bool ahead = options.data.num_workers > 0;
+  ring_.resize(ahead ? kStepsAhead * options.local_shards.size() : 1);
+  StartThreads();
+}
+
+RingLoader::~RingLoader() {
+  {
+    const Lock lock(mutex_);
+    stopping_ = true;
+  }
+  space_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+// Where the system gives no thread at all, Next decodes, as with num_workers 0.
+void RingLoader::StartThreads() {
+  const size_t wanted = static_cast<size_t>(std::max(options_.data.num_workers, 0));
+  busy_.resize(wanted);
+  threads_.reserve(wanted);
+  try {
+    while (threads_.size() < wanted) {
+      threads_.emplace_back(&RingLoader::ThreadLoop, this, threads_.size());
+    }
+  } catch (const std::system_error& error) {
+    host_.Note("FEWER_DECODING_THREADS",
+               absl::StrCat(threads_.size(), " of ", wanted, " started: ", error.what()),
+               options_.first_step);
+  }
+}
+
+void RingLoader::ThreadLoop(size_t thread) {
+  setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
+  Lock lock(mutex_);
+  while (!stopping_) {
+    if (MayClaim()) {
+      MakeOne(lock, &busy_[thread]);
+    } else {
+      space_.wait(lock);
+    }
+  }
+}
+
+RingLoader::Claim RingLoader::TakeClaim() {
+  const Claim claim = claim_;
+  if (claim.image == 0) {
+    Slot& slot = SlotOf(claim.batch);
+    slot = Slot();
+    if (!spare_.empty()) {
+      slot.pixels = std::move(spare_.back());
+      spare_.pop_back();
+    }
+    slot.pixels.resize(view_bytes_ * options_.data.batch_size);
+  }
+  if (++claim_.image == options_.data.batch_size) claim_ = {claim.batch + 1, 0};
+  return claim;
+}
+
+void RingLoader::MakeOne(Lock& lock, Busy* busy) {
+  const Claim claim = TakeClaim();
+  const Sample sample = plan_.At(StepOf(claim.batch), ShardOf(claim.batch), claim.image);
+  if (busy != nullptr) *busy = {views_.IndexOf(sample), clock_.Monotonic()};
+  uint8_t* planes = SlotOf(claim.batch).pixels.data() + view_bytes_ * claim.image;
+  lock.unlock();
+  std::vector<std::string> bad;
+  absl::Status status = views_.Write(sample, planes, bad);
+  lock.lock();
+  if (busy != nullptr) *busy = Busy();
+  Slot& slot = SlotOf(claim.batch);
+  if (!bad.empty()) slot.bad.push_back({claim.image, std::move(bad)});
+  slot.status.Update(status);
+  ++slot.finished;
+  ++finished_images_;
+  if (claim.batch == delivered_ && slot.finished == options_.data.batch_size) {
+    finished_one_.notify_one();
+  }
+}
+
+absl::Status RingLoader::Hanging() const {
+  const Busy* oldest = nullptr;
+  for (const Busy& busy : busy_) {
+    if (busy.index >= 0 && (oldest == nullptr || busy.since < oldest->since)) oldest = &busy;
+  }
+  return absl::DeadlineExceededError(absl::StrCat(
+      "no image for ", absl::FormatDuration(kHangs), "; reading ",
+      oldest != nullptr ? source_.name(oldest->index) : "nothing", "; check the storage"));
+}
+
+absl::Status RingLoader::WaitForHead(Lock& lock) {
+  int64_t progress = finished_images_;
+  absl::Duration progress_at = clock_.Monotonic();
+  while (!HeadIsReady()) {
+    finished_one_.wait_for(lock, kLookAtClock);
+    const absl::Duration now = clock_.Monotonic();
+    if (finished_images_ != progress) {
+      progress = finished_images_;
+      progress_at = now;
+    } else if (now - progress_at >= kHangs && !HeadIsReady()) {
+      return Hanging();
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RingLoader::Account(int64_t step, std::vector<BadImages>& bad) {
+  std::sort(bad.begin(), bad.end(),
+            [](const BadImages& a, const BadImages& b) { return a.image < b.image; });
+  seen_ += options_.data.batch_size;
+  std::string last;
+  for (BadImages& image : bad) {
+    for (std::string& line : image.lines) {
+      ++stats_.bad_images;
+      if (notes_++ < kMaxNotes) host_.Note("BAD_IMAGE", line, step);
+      last = std::move(line);
+    }
+  }
+  const double allowed = options_.data.max_bad_fraction * static_cast<double>(seen_);
+  if (stats_.bad_images > kAlwaysForgiven && static_cast<double>(stats_.bad_images) > allowed) {
+    return absl::DataLossError(absl::StrCat(
+        stats_.bad_images, " of ", seen_, " images could not be read; data.max_bad_fraction is ",
+        options_.data.max_bad_fraction, "; repair the data or raise it; the last: ", last));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Batch> RingLoader::Next() {
+  if (!failure_.ok()) return failure_;
+  const absl::Duration begin = clock_.Monotonic();
+  Slot slot;
+  Batch batch;
+  {
+    Lock lock(mutex_);
+    if (delivered_ == total_) {
+      return absl::OutOfRangeError(absl::StrCat("step ", options_.last_step, " is the last"));
+    }
+    if (threads_.empty()) {
+      while (!HeadIsReady()) MakeOne(lock, nullptr);
+    } else if (const absl::Status status = WaitForHead(lock); !status.ok()) {
+      stats_.wait += clock_.Monotonic() - begin;
+      return status;
+    }
+    slot = std::move(SlotOf(delivered_));
+    batch.step = StepOf(delivered_);
+    batch.shard = ShardOf(delivered_);
+    ++delivered_;
+  }
+  space_.notify_all();
+  stats_.wait += clock_.Monotonic() - begin;
+  failure_ = Account(batch.step, slot.bad);
+  failure_.Update(slot.status);
+  if (!failure_.ok()) return failure_;
+  batch.images = options_.data.batch_size;
+  batch.pixels = std::move(slot.pixels);
+  return batch;
+}
+
+void RingLoader::Recycle(Batch batch) {
+  const Lock lock(mutex_);
+  const bool fits = batch.pixels.size() == view_bytes_ * options_.data.batch_size;
+  if (fits && spare_.size() < ring_.size()) spare_.push_back(std::move(batch.pixels));
+}
+
+}  // namespace
+
+std::unique_ptr<Loader> NewLoader(const LoaderOptions& options, const ImageSource& source,
+                                  RunHost& host) {
+  return std::make_unique<RingLoader>(options, source, host);
+}
+
+}  // namespace jepa
