@@ -1,0 +1,97 @@
+// What goes into the core and what comes out of it.
+#ifndef IJEPA_COORDINATOR_CORE_COMMAND_H_
+#define IJEPA_COORDINATOR_CORE_COMMAND_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/store/store.h"
+#include "ijepa/v1/job.pb.h"
+#include "ijepa/v1/worker.pb.h"
+
+namespace ijepa::coordinator {
+
+// `token` of a command names its reply. Randomness (id, uid) is drawn outside.
+struct CreateJob {
+  uint64_t token = 0;
+  // Resolved and valid.
+  v1::JobSpec spec;
+  std::string id;
+  std::string uid;
+  std::string request_id;
+  // Of the request as sent; tells a repeated request from another with the same id.
+  uint64_t digest = 0;
+  bool validate_only = false;
+  bool queue_anyway = false;
+};
+
+struct CancelJob {
+  uint64_t token = 0;
+  std::string name;
+};
+
+// `stream` is new with every connection of a worker, and never used again.
+struct WorkerHello {
+  uint64_t stream = 0;
+  v1::Hello hello;
+};
+
+struct WorkerReport {
+  uint64_t stream = 0;
+  v1::NodeReport report;
+};
+
+struct FromRankOn {
+  uint64_t stream = 0;
+  v1::RankMessage message;
+};
+
+struct StreamClosed {
+  uint64_t stream = 0;
+};
+
+// Places queued jobs. Given after other commands, once for all of them, when state.schedule_needed.
+struct RunScheduler {};
+
+// Given at least every half second.
+struct Tick {};
+
+using Command = std::variant<CreateJob, CancelJob, WorkerHello, WorkerReport, FromRankOn,
+                             StreamClosed, RunScheduler, Tick>;
+
+struct Reply {
+  uint64_t token = 0;
+  absl::StatusOr<v1::Job> job;
+};
+
+struct SendToWorker {
+  uint64_t stream = 0;
+  v1::CoordinatorMessage message;
+};
+
+struct CloseStream {
+  uint64_t stream = 0;
+  absl::Status why;
+};
+
+// Watchers of the job are to be told.
+struct JobChanged {
+  std::string id;
+};
+
+using Effect = std::variant<SendToWorker, CloseStream, JobChanged>;
+
+// Replies and effects may leave only after the writes are durable.
+struct Outcome {
+  std::vector<Write> writes;
+  std::vector<Reply> replies;
+  std::vector<Effect> effects;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_COMMAND_H_

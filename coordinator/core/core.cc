@@ -1,0 +1,68 @@
+// See core.h.
+#include "coordinator/core/core.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "coordinator/core/gang.h"
+#include "coordinator/core/jobs.h"
+#include "coordinator/core/nodes.h"
+#include "coordinator/core/ranks.h"
+#include "coordinator/core/records.h"
+#include "coordinator/core/tick.h"
+#include "coordinator/core/turn.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+// Revisions of desired states rise over all epochs, without a write for each: the epoch is their
+// upper half.
+constexpr int kEpochShift = 32;
+
+struct Dispatch {
+  Turn& turn;
+
+  void operator()(const CreateJob& command) { HandleCreateJob(turn, command); }
+  void operator()(const CancelJob& command) { HandleCancelJob(turn, command); }
+  void operator()(const WorkerHello& command) { HandleHello(turn, command); }
+  void operator()(const WorkerReport& command) { HandleReport(turn, command); }
+  void operator()(const FromRankOn& command) { HandleRankMessage(turn, command); }
+  void operator()(const StreamClosed& command) { HandleStreamClosed(turn, command); }
+  void operator()(const RunScheduler&) { PlaceQueuedJobs(turn); }
+  void operator()(const Tick&) { HandleTick(turn); }
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Core>> Core::Restore(const CoreOptions& options, int64_t epoch,
+                                                    const std::vector<KeyValue>& pairs, Now now) {
+  auto core = absl::WrapUnique(new Core(options));
+  IJEPA_ASSIGN_OR_RETURN(core->state_, DecodeState(pairs, options, now));
+  core->state_.epoch = epoch;
+  core->state_.last_revision = epoch << kEpochShift;
+  return core;
+}
+
+Outcome Core::Begin(Now now, bool restarted) {
+  Turn turn(state_, options_, now);
+  for (const auto& [name, node] : state_.nodes) turn.TouchNode(name);
+  if (restarted) {
+    for (const std::string& id : state_.active) {
+      turn.AddEvent(state_.jobs.at(id), EventCode::kCoordinatorRestarted,
+                    absl::StrCat("epoch ", state_.epoch, "; waiting for its workers"));
+    }
+  }
+  const std::set<std::string> active = state_.active;
+  for (const std::string& id : active) JudgeGang(turn, state_.jobs.at(id));
+  return turn.Finish();
+}
+
+Outcome Core::Apply(const Command& command, Now now) {
+  Turn turn(state_, options_, now);
+  std::visit(Dispatch{turn}, command);
+  return turn.Finish();
+}
+
+}  // namespace ijepa::coordinator

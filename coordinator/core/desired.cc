@@ -1,0 +1,50 @@
+// See desired.h.
+#include "coordinator/core/desired.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace ijepa::coordinator {
+
+v1::DesiredState DesiredFor(const State& state, const std::string& name, const Node& node) {
+  v1::DesiredState desired;
+  for (const std::string& id : node.jobs) {
+    const Job& job = state.jobs.at(id);
+    const Gang& gang = *job.gang;
+    if (gang.clearing) continue;
+    v1::DesiredGang& wanted = *desired.add_gangs();
+    wanted.set_job_uid(job.proto.uid());
+    wanted.set_generation(gang.generation);
+    for (const int rank : RanksOn(gang, name)) wanted.add_ranks(rank);
+    *wanted.mutable_launch() = gang.launch;
+    if (job.state() == v1::JOB_STATE_CANCELLING) {
+      *wanted.mutable_drain()->mutable_deadline() = ToProto(job.drain_deadline);
+      wanted.mutable_drain()->set_reason("CANCEL");
+    }
+  }
+  return desired;
+}
+
+v1::RankLaunch LaunchFor(const Job& job, int world_size, const CoreOptions& options) {
+  const v1::JobSpec& spec = job.proto.spec();
+  v1::RankLaunch launch;
+  launch.set_job_uid(job.proto.uid());
+  launch.set_job_name(job.proto.name());
+  launch.set_generation(job.proto.status().generation());
+  launch.set_world_size(world_size);
+  *launch.mutable_spec() = spec;
+  launch.set_checkpoint_folder(spec.logging().folder().empty()
+                                   ? absl::StrCat(options.checkpoint_root, "/", job.id)
+                                   : spec.logging().folder());
+  for (auto it = job.checkpoints.rbegin(); it != job.checkpoints.rend(); ++it) {
+    *launch.add_resume() = *it;
+  }
+  for (const v1::ProbeReport& probe : job.proto.status().probes()) {
+    if (probe.step() == 0) launch.set_initial_probe_done(true);
+    launch.set_last_probe_step(std::max(launch.last_probe_step(), probe.step()));
+  }
+  return launch;
+}
+
+}  // namespace ijepa::coordinator

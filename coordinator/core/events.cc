@@ -1,0 +1,59 @@
+// See events.h.
+#include "coordinator/core/events.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+struct Entry {
+  EventCode code;
+  const char* name;
+  // Ranks may report it themselves.
+  bool note;
+};
+
+constexpr Entry kTable[] = {
+    {EventCode::kSubmitted, "SUBMITTED", false},
+    {EventCode::kStarted, "STARTED", false},
+    {EventCode::kRunning, "RUNNING", false},
+    {EventCode::kResumed, "RESUMED", true},
+    {EventCode::kProbed, "PROBED", false},
+    {EventCode::kCheckpointCommitted, "CHECKPOINT_COMMITTED", false},
+    {EventCode::kCheckpointUnusable, "CHECKPOINT_UNUSABLE", true},
+    {EventCode::kRolledBack, "ROLLED_BACK", false},
+    {EventCode::kBadImage, "BAD_IMAGE", true},
+    {EventCode::kPrecisionFallback, "PRECISION_FALLBACK", true},
+    {EventCode::kNote, "NOTE", true},
+    {EventCode::kRankExited, "RANK_EXITED", false},
+    {EventCode::kDraining, "DRAINING", false},
+    {EventCode::kHang, "HANG", false},
+    {EventCode::kStartDeadline, "START_DEADLINE", false},
+    {EventCode::kRankGivenUp, "RANK_GIVEN_UP", false},
+    {EventCode::kNodeUnreachable, "NODE_UNREACHABLE", false},
+    {EventCode::kNodeBack, "NODE_BACK", false},
+    {EventCode::kNodeLost, "NODE_LOST", false},
+    {EventCode::kWorkerReconnected, "WORKER_RECONNECTED", false},
+    {EventCode::kCoordinatorRestarted, "COORDINATOR_RESTARTED", false},
+    {EventCode::kRestarting, "RESTARTING", false},
+    {EventCode::kCancelRequested, "CANCEL_REQUESTED", false},
+    {EventCode::kSucceeded, "SUCCEEDED", false},
+    {EventCode::kFailed, "FAILED", false},
+    {EventCode::kCancelled, "CANCELLED", false},
+};
+
+}  // namespace
+
+const char* EventName(EventCode code) {
+  for (const Entry& entry : kTable) {
+    if (entry.code == code) return entry.name;
+  }
+  return "NOTE";
+}
+
+EventCode NoteCode(absl::string_view note) {
+  for (const Entry& entry : kTable) {
+    if (entry.note && note == entry.name) return entry.code;
+  }
+  return EventCode::kNote;
+}
+
+}  // namespace ijepa::coordinator

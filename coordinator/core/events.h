@@ -1,0 +1,51 @@
+// The closed list of event codes of a job's history.
+#ifndef IJEPA_COORDINATOR_CORE_EVENTS_H_
+#define IJEPA_COORDINATOR_CORE_EVENTS_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace ijepa::coordinator {
+
+enum class EventCode {
+  kSubmitted,
+  kStarted,
+  kRunning,
+  kResumed,
+  kProbed,
+  kCheckpointCommitted,
+  kCheckpointUnusable,
+  kRolledBack,
+  kBadImage,
+  kPrecisionFallback,
+  kNote,
+  kRankExited,
+  kDraining,
+  kHang,
+  kStartDeadline,
+  kRankGivenUp,
+  kNodeUnreachable,
+  kNodeBack,
+  kNodeLost,
+  kWorkerReconnected,
+  kCoordinatorRestarted,
+  kRestarting,
+  kCancelRequested,
+  kSucceeded,
+  kFailed,
+  kCancelled,
+};
+
+// Events kept per job; the oldest go first.
+inline constexpr int kMaxEvents = 200;
+
+// Upper case, as in Event.code.
+const char* EventName(EventCode code);
+
+// The event for a rank's note; kNote for a code that is not in the list of notes.
+EventCode NoteCode(absl::string_view note);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_EVENTS_H_

@@ -1,0 +1,225 @@
+// See gang.h.
+#include "coordinator/core/gang.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/check.h"
+#include "coordinator/core/desired.h"
+#include "coordinator/core/failure_policy.h"
+#include "coordinator/core/keys.h"
+#include "coordinator/core/lifecycle.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr char kOutcomeRunning[] = "RUNNING";
+constexpr char kOutcomeCompleted[] = "COMPLETED";
+constexpr char kOutcomeFailed[] = "FAILED";
+constexpr char kOutcomeDrained[] = "DRAINED";
+
+bool AllRanks(const Gang& gang, bool (*test)(const RankState&)) {
+  return std::all_of(gang.ranks.begin(), gang.ranks.end(), test);
+}
+
+bool IsGone(const RankState& rank) { return rank.gone; }
+bool HasStepped(const RankState& rank) { return rank.stepped; }
+bool HasCompleted(const RankState& rank) { return rank.outcome == v1::RANK_OUTCOME_COMPLETED; }
+bool HasDrained(const RankState& rank) { return rank.outcome == v1::RANK_OUTCOME_DRAINED; }
+
+// "node-a (ranks 0-1), node-b (rank 2)".
+std::string DescribePlaces(const Gang& gang) {
+  std::vector<std::string> parts;
+  for (const std::string& node : NodesOf(gang)) {
+    const std::vector<int> ranks = RanksOn(gang, node);
+    parts.push_back(ranks.size() == 1
+                        ? absl::StrCat(node, " (rank ", ranks[0], ")")
+                        : absl::StrCat(node, " (ranks ", ranks.front(), "-", ranks.back(), ")"));
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
+// Frees the slots and seals the attempt's record.
+void ReleaseGang(Turn& turn, Job& job) {
+  Gang& gang = *job.gang;
+  v1::Attempt& attempt = *job.attempt();
+  *attempt.mutable_end_time() = ToProto(turn.now.wall);
+  for (const RankState& rank : gang.ranks) {
+    attempt.set_last_step(std::max(attempt.last_step(), rank.step));
+  }
+  for (const std::string& name : NodesOf(gang)) {
+    const auto found = turn.state.nodes.find(name);
+    if (found != turn.state.nodes.end()) found->second.jobs.erase(job.id);
+    turn.TouchNode(name);
+  }
+  for (const auto& [key, value] : gang.rendezvous) {
+    turn.Delete(RendezvousKey(job.id, gang.generation, key));
+  }
+  turn.state.active.erase(job.id);
+  turn.state.schedule_needed = true;
+  job.gang.reset();
+  turn.TouchAttempt(job);
+}
+
+void Retry(Turn& turn, Job& job, const v1::Failure& failure) {
+  const bool progressed = !job.checkpoints.empty() &&
+                          job.checkpoints.back().generation() == job.attempt()->generation();
+  job.no_progress = progressed ? 0 : job.no_progress + 1;
+  RetryHistory history;
+  for (const v1::Attempt& attempt : job.proto.status().attempts()) {
+    history.failed_attempts += attempt.outcome() == kOutcomeFailed ? 1 : 0;
+  }
+  history.no_progress = job.no_progress;
+  history.max_restarts = job.proto.spec().max_restarts();
+  history.max_no_progress = std::max(1, job.proto.spec().max_no_progress());
+  history.seed = JitterSeed(job.proto.uid(), job.attempt()->generation());
+  RetryDecision decision = DecideRetry(failure, history);
+  if (!decision.retry) {
+    turn.AddEvent(job, EventCode::kFailed, decision.reason.message());
+    turn.Move(job, v1::JOB_STATE_FAILED, std::move(decision.reason));
+    return;
+  }
+  job.not_before = turn.now.monotonic + decision.delay;
+  turn.AddEvent(job, EventCode::kRestarting,
+                absl::StrCat(decision.reason.message(), "; from step ", CommittedStep(job)));
+  turn.Move(job, v1::JOB_STATE_QUEUED, std::move(decision.reason));
+}
+
+// A job whose attempt ended neither complete nor by a cancel.
+void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence) {
+  v1::Failure failure;
+  if (evidence.has_value()) {
+    failure = Classify(*evidence);
+    *job.attempt()->mutable_failure() = failure;
+  } else {
+    failure.set_failure_class(kPreempted);
+    failure.set_rank(-1);
+    failure.set_message("its ranks were asked to stop by their node");
+  }
+  if (job.state() != v1::JOB_STATE_RECOVERING) turn.Move(job, v1::JOB_STATE_RECOVERING);
+  Retry(turn, job, failure);
+}
+
+void EndGang(Turn& turn, Job& job) {
+  const bool completed = AllRanks(*job.gang, HasCompleted);
+  ReleaseGang(turn, job);
+  const std::optional<v1::Evidence> evidence = std::exchange(job.evidence, std::nullopt);
+  v1::Attempt& attempt = *job.attempt();
+  attempt.set_outcome(completed              ? kOutcomeCompleted
+                      : evidence.has_value() ? kOutcomeFailed
+                                             : kOutcomeDrained);
+  if (completed) {
+    turn.AddEvent(job, EventCode::kSucceeded, absl::StrCat("finished step ", attempt.last_step()));
+    turn.Move(job, v1::JOB_STATE_SUCCEEDED);
+    return;
+  }
+  if (job.state() != v1::JOB_STATE_CANCELLING) {
+    EndFailed(turn, job, evidence);
+    return;
+  }
+  if (evidence.has_value()) *attempt.mutable_failure() = Classify(*evidence);
+  turn.AddEvent(job, EventCode::kCancelled,
+                absl::StrCat("stopped; the newest checkpoint is of step ", CommittedStep(job)));
+  turn.Move(job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));
+}
+
+}  // namespace
+
+void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes) {
+  v1::JobStatus& status = *job.proto.mutable_status();
+  status.set_generation(status.generation() + 1);
+  v1::Attempt& attempt = *status.add_attempts();
+  attempt.set_generation(status.generation());
+  *attempt.mutable_start_time() = ToProto(turn.now.wall);
+  attempt.set_first_step(CommittedStep(job));
+  attempt.set_outcome(kOutcomeRunning);
+  status.set_restarts(status.attempts_size() - 1);
+  if (!status.has_start_time()) *status.mutable_start_time() = ToProto(turn.now.wall);
+
+  Gang gang;
+  gang.generation = status.generation();
+  gang.ranks.resize(nodes.size());
+  for (size_t r = 0; r < nodes.size(); ++r) {
+    gang.ranks[r].node = nodes[r];
+    v1::RankPlacement& placement = *attempt.add_placements();
+    placement.set_rank(static_cast<int>(r));
+    placement.set_node(nodes[r]);
+    turn.state.nodes.at(nodes[r]).jobs.insert(job.id);
+    turn.TouchNode(nodes[r]);
+  }
+  gang.launch = LaunchFor(job, static_cast<int>(nodes.size()), turn.options);
+  gang.deadline = turn.now.monotonic + turn.options.start_deadline;
+  gang.last_progress = turn.now.monotonic;
+  job.gang = std::move(gang);
+  turn.state.active.insert(job.id);
+  turn.TouchAttempt(job);
+  turn.AddEvent(job, EventCode::kStarted,
+                absl::StrCat("attempt ", status.generation(), " on ", DescribePlaces(*job.gang),
+                             " from step ", attempt.first_step()));
+  turn.Move(job, v1::JOB_STATE_STARTING, MakeReason("STARTING", "ranks are being started"));
+}
+
+void AddEvidence(Turn& turn, Job& job, v1::Evidence evidence) {
+  if (!evidence.has_time()) *evidence.mutable_time() = ToProto(turn.now.wall);
+  if (job.evidence.has_value() && !Precedes(evidence, *job.evidence)) return;
+  job.evidence = std::move(evidence);
+  turn.Touch(job);
+}
+
+void ClearGang(Turn& turn, Job& job) {
+  Gang& gang = *job.gang;
+  if (gang.clearing) return;
+  gang.clearing = true;
+  gang.clearing_since = turn.now.wall;
+  gang.deadline = turn.now.monotonic + turn.options.clear_deadline;
+  gang.revisions.clear();
+  for (const std::string& node : NodesOf(gang)) turn.TouchNode(node);
+  turn.Touch(job);
+}
+
+void JudgeGang(Turn& turn, Job& job) {
+  IJEPA_CHECK(job.gang.has_value());
+  Gang& gang = *job.gang;
+  const bool up = job.state() == v1::JOB_STATE_STARTING || job.state() == v1::JOB_STATE_RUNNING;
+  if (job.evidence.has_value() && !gang.clearing && !AllRanks(gang, HasCompleted)) {
+    if (up) {
+      const v1::Failure failure = Classify(*job.evidence);
+      *job.attempt()->mutable_failure() = failure;
+      turn.TouchAttempt(job);
+      turn.Move(job, v1::JOB_STATE_RECOVERING,
+                MakeReason(failure.failure_class(), DescribeFailure(failure)));
+    }
+    ClearGang(turn, job);
+  }
+  if (AllRanks(gang, IsGone)) {
+    EndGang(turn, job);
+    return;
+  }
+  if (job.state() == v1::JOB_STATE_STARTING && AllRanks(gang, HasStepped)) {
+    turn.AddEvent(job, EventCode::kRunning, "every rank has finished a step");
+    turn.Move(job, v1::JOB_STATE_RUNNING);
+  }
+  const bool drained = std::any_of(gang.ranks.begin(), gang.ranks.end(), HasDrained);
+  if (up && drained && !gang.clearing && !gang.draining) {
+    gang.draining = true;
+    gang.deadline = turn.now.monotonic + turn.options.drain_deadline;
+    turn.AddEvent(job, EventCode::kDraining, "a node asked its ranks to save and stop");
+  }
+}
+
+void GiveUpRanks(Turn& turn, Job& job) {
+  for (size_t r = 0; r < job.gang->ranks.size(); ++r) {
+    RankState& rank = job.gang->ranks[r];
+    if (rank.gone) continue;
+    rank.gone = true;
+    const auto node = turn.state.nodes.find(rank.node);
+    if (node != turn.state.nodes.end()) ++node->second.foreign_ranks;
+    turn.AddEvent(job, EventCode::kRankGivenUp,
+                  absl::StrCat("rank ", r, " on ", rank.node,
+                               " was not reported gone in time; its slot stays taken"));
+  }
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,34 @@
+// The life of an attempt: slots taken, ranks started, watched, cleared, and what its end means for
+// the job.
+#ifndef IJEPA_COORDINATOR_CORE_GANG_H_
+#define IJEPA_COORDINATOR_CORE_GANG_H_
+
+#include <string>
+#include <vector>
+
+#include "coordinator/core/turn.h"
+
+namespace ijepa::coordinator {
+
+// Takes the slots, counts the attempt and raises the generation, all in this turn: QUEUED ->
+// STARTING. nodes[r] is the node of rank r.
+void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes);
+
+// Notes a sign that the attempt failed; the one nearest to the cause is kept. Call JudgeGang
+// afterwards.
+void AddEvidence(Turn& turn, Job& job, v1::Evidence evidence);
+
+// Takes the gang out of the desired state of its nodes, which kills its ranks.
+void ClearGang(Turn& turn, Job& job);
+
+// Draws the conclusions from what is known of the ranks: recovery, RUNNING, or the end of the
+// attempt.
+void JudgeGang(Turn& turn, Job& job);
+
+// Stops counting on ranks that are not gone; their nodes keep their slots until they report them
+// gone.
+void GiveUpRanks(Turn& turn, Job& job);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_GANG_H_

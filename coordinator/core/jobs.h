@@ -1,0 +1,24 @@
+// Commands of people.
+#ifndef IJEPA_COORDINATOR_CORE_JOBS_H_
+#define IJEPA_COORDINATOR_CORE_JOBS_H_
+
+#include "coordinator/core/command.h"
+#include "coordinator/core/turn.h"
+
+namespace ijepa::coordinator {
+
+// Replies with the job; FailedPrecondition if no set of registered nodes could hold it,
+// ResourceExhausted past max_active_jobs, InvalidArgument if the request id came with another spec,
+// AlreadyExists if the id is taken.
+void HandleCreateJob(Turn& turn, const CreateJob& command);
+
+// Replies with the job; NotFound. A job that has ended, or is being cancelled, is answered as it
+// is.
+void HandleCancelJob(Turn& turn, const CancelJob& command);
+
+// Starts what fits, and updates why the others wait.
+void PlaceQueuedJobs(Turn& turn);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_JOBS_H_

@@ -1,0 +1,70 @@
+// See lifecycle.h.
+#include "coordinator/core/lifecycle.h"
+
+#include <algorithm>
+
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+template <typename Moves, typename S>
+bool Listed(const Moves& moves, S from, S to) {
+  return std::any_of(moves.begin(), moves.end(),
+                     [&](const auto& move) { return move.from == from && move.to == to; });
+}
+
+}  // namespace
+
+const std::vector<JobMove>& JobMoves() {
+  static const std::vector<JobMove>* const moves = new std::vector<JobMove>{
+      {v1::JOB_STATE_UNSPECIFIED, v1::JOB_STATE_QUEUED, "submit"},
+      {v1::JOB_STATE_QUEUED, v1::JOB_STATE_STARTING, "slots for the whole gang"},
+      {v1::JOB_STATE_QUEUED, v1::JOB_STATE_CANCELLED, "cancel"},
+      {v1::JOB_STATE_STARTING, v1::JOB_STATE_RUNNING, "every rank finished a step"},
+      {v1::JOB_STATE_STARTING, v1::JOB_STATE_RECOVERING, "a rank failed, or the start deadline"},
+      {v1::JOB_STATE_STARTING, v1::JOB_STATE_CANCELLING, "cancel"},
+      {v1::JOB_STATE_STARTING, v1::JOB_STATE_SUCCEEDED, "all ranks completed, nothing was left"},
+      {v1::JOB_STATE_RUNNING, v1::JOB_STATE_RECOVERING, "a rank failed, hung or was drained"},
+      {v1::JOB_STATE_RUNNING, v1::JOB_STATE_CANCELLING, "cancel"},
+      {v1::JOB_STATE_RUNNING, v1::JOB_STATE_SUCCEEDED, "all ranks completed"},
+      {v1::JOB_STATE_RECOVERING, v1::JOB_STATE_QUEUED, "ranks gone, budget left"},
+      {v1::JOB_STATE_RECOVERING, v1::JOB_STATE_FAILED, "ranks gone, not to be retried"},
+      {v1::JOB_STATE_RECOVERING, v1::JOB_STATE_CANCELLING, "cancel"},
+      {v1::JOB_STATE_CANCELLING, v1::JOB_STATE_CANCELLED, "ranks gone"},
+      {v1::JOB_STATE_CANCELLING, v1::JOB_STATE_SUCCEEDED, "all ranks completed before the cancel"},
+  };
+  return *moves;
+}
+
+const std::vector<NodeMove>& NodeMoves() {
+  static const std::vector<NodeMove>* const moves = new std::vector<NodeMove>{
+      {v1::NODE_STATE_UNSPECIFIED, v1::NODE_STATE_READY, "hello"},
+      {v1::NODE_STATE_READY, v1::NODE_STATE_UNREACHABLE, "silent for unreachable_after"},
+      {v1::NODE_STATE_UNREACHABLE, v1::NODE_STATE_READY, "heard again"},
+      {v1::NODE_STATE_UNREACHABLE, v1::NODE_STATE_LOST, "silent for lost_after"},
+      {v1::NODE_STATE_LOST, v1::NODE_STATE_READY, "hello"},
+  };
+  return *moves;
+}
+
+bool MayMove(v1::JobState from, v1::JobState to) { return Listed(JobMoves(), from, to); }
+bool MayMove(v1::NodeState from, v1::NodeState to) { return Listed(NodeMoves(), from, to); }
+
+bool IsTerminal(v1::JobState state) {
+  return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||
+         state == v1::JOB_STATE_CANCELLED;
+}
+
+std::string ShortName(v1::JobState state) {
+  const std::string name = v1::JobState_Name(state);
+  return std::string(absl::StripPrefix(name, "JOB_STATE_"));
+}
+
+std::string ShortName(v1::NodeState state) {
+  const std::string name = v1::NodeState_Name(state);
+  return std::string(absl::StripPrefix(name, "NODE_STATE_"));
+}
+
+}  // namespace ijepa::coordinator

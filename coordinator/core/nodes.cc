@@ -1,0 +1,285 @@
+// See nodes.h.
+#include "coordinator/core/nodes.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "coordinator/core/failure_policy.h"
+#include "coordinator/core/gang.h"
+#include "coordinator/core/keys.h"
+#include "coordinator/core/lifecycle.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+// (uid, generation, rank)
+using RankId = std::tuple<std::string, int64_t, int>;
+using Reported = std::map<RankId, const v1::RankStatus*>;
+
+Reported IndexReport(const v1::NodeReport& report) {
+  Reported index;
+  for (const v1::RankStatus& rank : report.ranks()) {
+    index[{rank.job_uid(), rank.generation(), rank.rank()}] = &rank;
+  }
+  return index;
+}
+
+v1::Evidence EvidenceOfExit(int rank, const std::string& node, const v1::RankExit& exit) {
+  v1::Evidence evidence;
+  evidence.set_kind(v1::EVIDENCE_KIND_EXIT);
+  evidence.set_rank(rank);
+  evidence.set_node(node);
+  *evidence.mutable_exit() = exit;
+  if (exit.has_time()) *evidence.mutable_time() = exit.time();
+  return evidence;
+}
+
+// A process that ended. Ends that came after the gang was dropped are our own doing and say
+// nothing.
+void TakeExit(Turn& turn, Job& job, int number, const v1::RankExit& exit) {
+  Gang& gang = *job.gang;
+  RankState& rank = gang.ranks[number];
+  rank.gone = true;
+  rank.seen = true;
+  rank.step = std::max(rank.step, exit.last_step());
+  rank.outcome = exit.outcome();
+  if (exit.outcome() == v1::RANK_OUTCOME_COMPLETED || exit.outcome() == v1::RANK_OUTCOME_DRAINED) {
+    return;
+  }
+  if (gang.clearing && (!exit.has_time() || FromProto(exit.time()) > gang.clearing_since)) return;
+  v1::Evidence evidence = EvidenceOfExit(number, rank.node, exit);
+  turn.AddEvent(job, EventCode::kRankExited, DescribeFailure(Classify(evidence)));
+  AddEvidence(turn, job, std::move(evidence));
+}
+
+// The node no longer has a rank that it had.
+void TakeVanished(Turn& turn, Job& job, int number) {
+  RankState& rank = job.gang->ranks[number];
+  rank.gone = true;
+  v1::Evidence evidence;
+  evidence.set_kind(v1::EVIDENCE_KIND_VANISHED);
+  evidence.set_rank(number);
+  evidence.set_node(rank.node);
+  evidence.mutable_exit()->set_message("its worker no longer knows it");
+  turn.AddEvent(job, EventCode::kRankExited, DescribeFailure(Classify(evidence)));
+  AddEvidence(turn, job, std::move(evidence));
+}
+
+void UpdateRank(Turn& turn, Job& job, int number, const v1::RankStatus& status) {
+  RankState& rank = job.gang->ranks[number];
+  rank.seen = true;
+  if (status.step() > rank.step) {
+    rank.step = status.step();
+    job.gang->last_progress = turn.now.monotonic;
+  }
+  if (status.phase() == v1::RANK_PHASE_TRAINING && status.step() > 0) rank.stepped = true;
+  if (status.phase() == v1::RANK_PHASE_EXITED) TakeExit(turn, job, number, status.exit());
+}
+
+// A rank that should be on the node but is not in its report.
+void JudgeAbsent(Turn& turn, Job& job, int number, const Node& node, bool restarted) {
+  Gang& gang = *job.gang;
+  const auto revision = gang.revisions.find(node.info.node());
+  const bool acted = revision != gang.revisions.end() && node.observed >= revision->second;
+  if (gang.clearing) {
+    if (acted) gang.ranks[number].gone = true;
+  } else if (gang.ranks[number].seen && (acted || restarted)) {
+    TakeVanished(turn, job, number);
+  }
+}
+
+void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& report, bool restarted) {
+  Node& node = turn.state.nodes.at(name);
+  node.observed = report.observed_revision();
+  const Reported reported = IndexReport(report);
+  int known = 0;
+  const std::set<std::string> ids = node.jobs;
+  for (const std::string& id : ids) {
+    Job& job = turn.state.jobs.at(id);
+    for (const int number : RanksOn(*job.gang, name)) {
+      const auto found = reported.find({job.proto.uid(), job.gang->generation, number});
+      if (found != reported.end() && found->second->phase() != v1::RANK_PHASE_EXITED) {
+        known += job.gang->ranks[number].gone ? 0 : 1;
+      }
+      if (job.gang->ranks[number].gone) continue;
+      if (found == reported.end()) {
+        JudgeAbsent(turn, job, number, node, restarted);
+      } else {
+        UpdateRank(turn, job, number, *found->second);
+      }
+    }
+    JudgeGang(turn, job);
+  }
+  const int alive = static_cast<int>(std::count_if(
+      report.ranks().begin(), report.ranks().end(),
+      [](const v1::RankStatus& rank) { return rank.phase() != v1::RANK_PHASE_EXITED; }));
+  const int foreign = std::max(0, alive - known);
+  if (foreign != node.foreign_ranks) turn.state.schedule_needed = true;
+  node.foreign_ranks = foreign;
+}
+
+void MoveNode(Turn& turn, const std::string& name, v1::NodeState to) {
+  Node& node = turn.state.nodes.at(name);
+  if (node.state == to) return;
+  IJEPA_CHECK(MayMove(node.state, to));
+  node.state = to;
+  turn.PutNode(name, node);
+  turn.state.schedule_needed = true;
+}
+
+void TellJobs(Turn& turn, const Node& node, EventCode code, const std::string& message) {
+  for (const std::string& id : node.jobs) turn.AddEvent(turn.state.jobs.at(id), code, message);
+}
+
+void Heard(Turn& turn, const std::string& name) {
+  Node& node = turn.state.nodes.at(name);
+  node.last_seen = turn.now.monotonic;
+  node.last_seen_wall = turn.now.wall;
+  if (node.state == v1::NODE_STATE_UNREACHABLE) {
+    MoveNode(turn, name, v1::NODE_STATE_READY);
+    TellJobs(turn, node, EventCode::kNodeBack, absl::StrCat(name, " is heard again"));
+  }
+}
+
+// A node whose silence was too long: its ranks are given up and its slots are gone with it.
+void LoseNode(Turn& turn, const std::string& name) {
+  Node& node = turn.state.nodes.at(name);
+  MoveNode(turn, name, v1::NODE_STATE_LOST);
+  if (node.stream != 0) {
+    turn.Close(node.stream, absl::UnavailableError("silent for too long; connect again"));
+    turn.state.nodes_by_stream.erase(node.stream);
+    node.stream = 0;
+  }
+  node.foreign_ranks = 0;
+  const std::set<std::string> ids = node.jobs;
+  for (const std::string& id : ids) {
+    Job& job = turn.state.jobs.at(id);
+    const std::string message =
+        absl::StrCat("node ", name, " was silent for ",
+                     absl::FormatDuration(turn.options.lost_after), "; its slots are given up");
+    turn.AddEvent(job, EventCode::kNodeLost, message);
+    bool running = false;
+    for (const int rank : RanksOn(*job.gang, name)) {
+      running |= !job.gang->ranks[rank].gone;
+      job.gang->ranks[rank].gone = true;
+    }
+    if (running && !job.gang->clearing) {
+      v1::Evidence evidence;
+      evidence.set_kind(v1::EVIDENCE_KIND_NODE_LOST);
+      evidence.set_rank(-1);
+      evidence.set_node(name);
+      evidence.mutable_exit()->set_message("silent for too long");
+      AddEvidence(turn, job, std::move(evidence));
+    }
+    JudgeGang(turn, job);
+  }
+}
+
+// Puts the node on this stream; an older stream of the node is closed.
+void Attach(Turn& turn, Node& node, const WorkerHello& command) {
+  const std::string& name = command.hello.info().node();
+  if (node.stream != 0) {
+    turn.state.nodes_by_stream.erase(node.stream);
+    turn.Close(node.stream, absl::AbortedError(absl::StrCat(
+                                "a newer stream of node ", name,
+                                " replaced this one; if two workers share the name, rename one")));
+  }
+  node.stream = command.stream;
+  turn.state.nodes_by_stream[command.stream] = name;
+  node.info = command.hello.info();
+  node.incarnation = command.hello.incarnation();
+}
+
+}  // namespace
+
+void HandleHello(Turn& turn, const WorkerHello& command) {
+  const std::string& name = command.hello.info().node();
+  if (name.empty() || command.hello.info().slots() < 0) {
+    turn.Close(command.stream, absl::InvalidArgumentError("hello without node, or slots below 0"));
+    return;
+  }
+  if (command.hello.coordinator_epoch() > turn.state.epoch) {
+    turn.Close(command.stream, absl::FailedPreconditionError(absl::StrCat(
+                                   "worker ", name, " has seen epoch ",
+                                   command.hello.coordinator_epoch(), ", this coordinator has ",
+                                   turn.state.epoch, ": it runs on an old data folder")));
+    return;
+  }
+  const auto [found, is_new] = turn.state.nodes.try_emplace(name);
+  Node& node = found->second;
+  const bool restarted = !is_new && node.incarnation != command.hello.incarnation();
+  Attach(turn, node, command);
+  node.state = v1::NODE_STATE_READY;
+  node.last_seen = turn.now.monotonic;
+  node.last_seen_wall = turn.now.wall;
+  turn.PutNode(name, node);
+  turn.state.schedule_needed = true;
+  for (const std::string& id : node.jobs) {
+    Job& job = turn.state.jobs.at(id);
+    job.gang->last_progress = turn.now.monotonic;
+    turn.AddEvent(
+        job, EventCode::kWorkerReconnected,
+        absl::StrCat("worker of ", name, restarted ? " restarted and" : "", " connected; it runs ",
+                     command.hello.report().ranks_size(), " ranks"));
+  }
+  v1::CoordinatorMessage welcome;
+  welcome.mutable_welcome()->set_heartbeat_interval_seconds(
+      absl::ToDoubleSeconds(turn.options.heartbeat_interval));
+  welcome.mutable_welcome()->set_reattach_window_seconds(
+      absl::ToDoubleSeconds(turn.options.reattach_window));
+  turn.Send(node, std::move(welcome));
+  TakeReport(turn, name, command.hello.report(), restarted);
+  turn.TouchNode(name);
+}
+
+void HandleReport(Turn& turn, const WorkerReport& command) {
+  const auto found = turn.state.nodes_by_stream.find(command.stream);
+  if (found == turn.state.nodes_by_stream.end()) return;
+  const std::string name = found->second;
+  Heard(turn, name);
+  TakeReport(turn, name, command.report, false);
+  // The acknowledgement carries the desired state, whether it changed or not.
+  const Node& node = turn.state.nodes.at(name);
+  v1::CoordinatorMessage message;
+  *message.mutable_desired() = node.desired;
+  turn.Send(node, std::move(message));
+}
+
+void HandleStreamClosed(Turn& turn, const StreamClosed& command) {
+  const auto found = turn.state.nodes_by_stream.find(command.stream);
+  if (found == turn.state.nodes_by_stream.end()) return;
+  turn.state.nodes.at(found->second).stream = 0;
+  turn.state.nodes_by_stream.erase(found);
+  turn.state.schedule_needed = true;
+}
+
+void JudgeNodes(Turn& turn, absl::Duration stalled) {
+  std::vector<std::string> forgotten;
+  for (auto& [name, node] : turn.state.nodes) {
+    if (node.state != v1::NODE_STATE_LOST) node.last_seen += stalled;
+    const absl::Duration silence = turn.now.monotonic - node.last_seen;
+    if (node.state == v1::NODE_STATE_READY && silence >= turn.options.unreachable_after) {
+      MoveNode(turn, name, v1::NODE_STATE_UNREACHABLE);
+      TellJobs(turn, node, EventCode::kNodeUnreachable,
+               absl::StrCat(name, " has been silent for ",
+                            absl::FormatDuration(turn.options.unreachable_after)));
+    }
+    if (node.state == v1::NODE_STATE_UNREACHABLE && silence >= turn.options.lost_after) {
+      LoseNode(turn, name);
+    }
+    if (node.state == v1::NODE_STATE_LOST && node.jobs.empty() &&
+        silence >= turn.options.forget_node_after) {
+      forgotten.push_back(name);
+    }
+  }
+  for (const std::string& name : forgotten) {
+    turn.state.nodes.erase(name);
+    turn.Delete(NodeKey(name));
+  }
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,50 @@
+// What the core may be told from outside, and how it is told the time.
+#ifndef IJEPA_COORDINATOR_CORE_OPTIONS_H_
+#define IJEPA_COORDINATOR_CORE_OPTIONS_H_
+
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace ijepa::coordinator {
+
+// One instant on both clocks: `wall` for what people read and what is stored, `monotonic` for
+// leases and deadlines.
+struct Now {
+  absl::Time wall;
+  absl::Duration monotonic;
+};
+
+struct CoreOptions {
+  // Workers report at least this often.
+  absl::Duration heartbeat_interval = absl::Seconds(5);
+  // Silence after which a node is shown as UNREACHABLE; nothing is freed. Lower: more false alarms.
+  absl::Duration unreachable_after = absl::Seconds(20);
+  // Silence after which a node is LOST and its slots are given elsewhere. Lower: a long pause of a
+  // worker costs its jobs an attempt.
+  absl::Duration lost_after = absl::Seconds(60);
+  // Ranks stop when they heard of no coordinator for this long.
+  absl::Duration reattach_window = absl::Minutes(10);
+  // From the start of an attempt until every rank has been reported.
+  absl::Duration start_deadline = absl::Seconds(120);
+  // From a cancel until ranks that still save are killed.
+  absl::Duration drain_deadline = absl::Seconds(120);
+  // From dropping a gang until its ranks are given up though their node still has them. Their slots
+  // stay taken; fencing keeps them harmless.
+  absl::Duration clear_deadline = absl::Minutes(5);
+  // Without any message of its ranks for this long, an attempt whose nodes are all there hangs.
+  absl::Duration progress_deadline = absl::Minutes(30);
+  // A gap between ticks above this means that the coordinator itself stood still.
+  absl::Duration stall_limit = absl::Seconds(1);
+  // A lost node without jobs is forgotten after this.
+  absl::Duration forget_node_after = absl::Hours(24);
+  absl::Duration request_id_lifetime = absl::Hours(24);
+  // Jobs that are not terminal; more are refused.
+  int max_active_jobs = 100000;
+  // Folder on shared storage; a job's checkpoints go to <checkpoint_root>/<job id>.
+  std::string checkpoint_root;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_OPTIONS_H_

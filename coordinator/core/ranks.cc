@@ -1,0 +1,214 @@
+// See ranks.h.
+#include "coordinator/core/ranks.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/checkpoints.h"
+#include "coordinator/core/gang.h"
+#include "coordinator/core/keys.h"
+#include "coordinator/core/progress.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr int kMaxProbes = 256;
+constexpr size_t kMaxRendezvousKeys = 65536;
+constexpr size_t kMaxRendezvousBytes = 65536;
+constexpr size_t kMaxNoteBytes = 1024;
+
+// One message and where it came from.
+struct Context {
+  Turn& turn;
+  const Node& node;
+  Job& job;
+  const v1::RankMessage& message;
+
+  Gang& gang() const { return *job.gang; }
+  RankState& rank() const { return gang().ranks[message.rank()]; }
+};
+
+void Answer(const Context& at, v1::ToRank answer) {
+  answer.set_sequence(at.message.message().sequence());
+  at.turn.SendToRank(at.node, at.message, std::move(answer));
+}
+
+void Acknowledge(const Context& at) {
+  if (at.message.message().sequence() == 0) return;
+  v1::ToRank answer;
+  answer.mutable_ack();
+  Answer(at, std::move(answer));
+}
+
+void TakeStep(const Context& at, const v1::StepReport& report) {
+  RankState& rank = at.rank();
+  rank.stepped = true;
+  rank.step = std::max(rank.step, report.step());
+  if (at.message.rank() == 0) {
+    v1::StepReport stamped = report;
+    if (!stamped.has_time()) *stamped.mutable_time() = ToProto(at.turn.now.wall);
+    RecordStep(stamped, *at.job.proto.mutable_status(), at.job.curve_stride);
+    at.job.live_change = true;
+  }
+  Acknowledge(at);
+  JudgeGang(at.turn, at.job);
+}
+
+void AnswerWaiters(const Context& at, const std::string& key, const std::string& value) {
+  const auto found = at.gang().waiters.find(key);
+  if (found == at.gang().waiters.end()) return;
+  for (const Waiter& waiter : found->second) {
+    const auto node = at.turn.state.nodes.find(at.gang().ranks[waiter.rank].node);
+    if (node == at.turn.state.nodes.end()) continue;
+    v1::RankMessage to;
+    to.set_job_uid(at.message.job_uid());
+    to.set_generation(at.message.generation());
+    to.set_rank(waiter.rank);
+    v1::ToRank answer;
+    answer.set_sequence(waiter.sequence);
+    answer.mutable_value()->set_key(key);
+    answer.mutable_value()->set_value(value);
+    at.turn.SendToRank(node->second, to, std::move(answer));
+  }
+  at.gang().waiters.erase(found);
+}
+
+void TakePut(const Context& at, const v1::RendezvousPut& put) {
+  auto& keys = at.gang().rendezvous;
+  const bool fits = put.value().size() <= kMaxRendezvousBytes &&
+                    put.key().size() <= kMaxRendezvousBytes && keys.size() < kMaxRendezvousKeys;
+  if (!fits) {
+    at.turn.AddEvent(at.job, EventCode::kNote,
+                     absl::StrCat("rank ", at.message.rank(), " put ", put.value().size(),
+                                  " bytes as key ", keys.size(), " of the rendezvous; refused"));
+  } else if (keys.try_emplace(put.key(), put.value()).second) {
+    at.turn.Put(RendezvousKey(at.job.id, at.gang().generation, put.key()), put.value());
+    AnswerWaiters(at, put.key(), put.value());
+  }
+  Acknowledge(at);
+}
+
+void TakeGet(const Context& at, const v1::RendezvousGet& get) {
+  const auto found = at.gang().rendezvous.find(get.key());
+  if (found != at.gang().rendezvous.end()) {
+    v1::ToRank answer;
+    answer.mutable_value()->set_key(get.key());
+    answer.mutable_value()->set_value(found->second);
+    Answer(at, std::move(answer));
+    return;
+  }
+  if (at.gang().waiters.size() >= kMaxRendezvousKeys) return;
+  std::vector<Waiter>& waiters = at.gang().waiters[get.key()];
+  for (Waiter& waiter : waiters) {
+    if (waiter.rank != at.message.rank()) continue;
+    waiter.sequence = at.message.message().sequence();
+    return;
+  }
+  waiters.push_back({at.message.rank(), at.message.message().sequence()});
+}
+
+void TakeCheckpoint(const Context& at, const v1::CheckpointReady& ready) {
+  v1::ToRank answer;
+  *answer.mutable_commit() = CommitCheckpoint(at.turn, at.job, ready.checkpoint());
+  Answer(at, std::move(answer));
+}
+
+void TakeProbe(const Context& at, v1::ProbeReport probe) {
+  auto* probes = at.job.proto.mutable_status()->mutable_probes();
+  probe.set_generation(at.gang().generation);
+  if (!probe.has_time()) *probe.mutable_time() = ToProto(at.turn.now.wall);
+  // A restart repeats the steps after its checkpoint; the newest attempt's figures count.
+  int place = 0;
+  while (place < probes->size() && probes->Get(place).step() < probe.step()) ++place;
+  const bool known = place < probes->size() && probes->Get(place).step() == probe.step();
+  if (known || probes->size() < kMaxProbes) {
+    at.turn.Put(ProbeKey(at.job.id, probe.step()), probe.SerializeAsString());
+    at.turn.AddEvent(at.job, EventCode::kProbed,
+                     absl::StrCat("step ", probe.step(), ": ", probe.scores_size(), " scores"));
+    if (known) {
+      *probes->Mutable(place) = std::move(probe);
+    } else {
+      *probes->Add() = std::move(probe);
+      for (int i = probes->size() - 1; i > place; --i) probes->SwapElements(i, i - 1);
+    }
+  }
+  Acknowledge(at);
+}
+
+void TakeNote(const Context& at, const v1::RankNote& note) {
+  const int64_t sequence = at.message.message().sequence();
+  if (sequence == 0 || sequence > at.rank().last_note) {
+    at.rank().last_note = std::max(at.rank().last_note, sequence);
+    const EventCode code = NoteCode(note.code());
+    std::string text = note.message().substr(0, kMaxNoteBytes);
+    if (code == EventCode::kNote) text = absl::StrCat(note.code().substr(0, 64), ": ", text);
+    at.turn.AddEvent(at.job, code, absl::StrCat("rank ", at.message.rank(), ": ", text));
+    if (code == EventCode::kResumed && at.message.rank() == 0) {
+      RollBackTo(at.turn, at.job, note.step());
+      at.job.attempt()->set_first_step(note.step());
+      at.turn.TouchAttempt(at.job);
+    }
+  }
+  Acknowledge(at);
+}
+
+// The job, if the message is from a rank of its live gang, on the node it was placed on.
+Job* FindSender(Turn& turn, const std::string& node, const v1::RankMessage& message) {
+  const Job* found = FindJobByUid(turn.state, message.job_uid());
+  if (found == nullptr || !found->gang.has_value()) return nullptr;
+  const Gang& gang = *found->gang;
+  if (gang.generation != message.generation()) return nullptr;
+  if (message.rank() < 0 || message.rank() >= static_cast<int>(gang.ranks.size())) return nullptr;
+  const RankState& rank = gang.ranks[message.rank()];
+  if (rank.node != node) return nullptr;
+  // A rank that ended may have messages on the way; one on a node that was lost may not come back.
+  if (rank.gone && rank.outcome == v1::RANK_OUTCOME_UNSPECIFIED) return nullptr;
+  return &turn.state.jobs.at(found->id);
+}
+
+void Supersede(Turn& turn, const Node& node, const v1::RankMessage& message) {
+  if (message.message().has_checkpoint()) {
+    v1::ToRank refused;
+    refused.set_sequence(message.message().sequence());
+    refused.mutable_commit()->set_message(
+        absl::StrCat("generation ", message.generation(), " is over"));
+    turn.SendToRank(node, message, std::move(refused));
+  }
+  v1::ToRank superseded;
+  superseded.mutable_superseded();
+  turn.SendToRank(node, message, std::move(superseded));
+}
+
+}  // namespace
+
+void HandleRankMessage(Turn& turn, const FromRankOn& command) {
+  const auto found = turn.state.nodes_by_stream.find(command.stream);
+  if (found == turn.state.nodes_by_stream.end()) return;
+  Node& node = turn.state.nodes.at(found->second);
+  Job* job = FindSender(turn, found->second, command.message);
+  if (job == nullptr) {
+    Supersede(turn, node, command.message);
+    return;
+  }
+  job->gang->last_progress = turn.now.monotonic;
+  const Context at{turn, node, *job, command.message};
+  const v1::FromRank& body = command.message.message();
+  switch (body.body_case()) {
+    case v1::FromRank::kStep:
+      return TakeStep(at, body.step());
+    case v1::FromRank::kPut:
+      return TakePut(at, body.put());
+    case v1::FromRank::kGet:
+      return TakeGet(at, body.get());
+    case v1::FromRank::kCheckpoint:
+      return TakeCheckpoint(at, body.checkpoint());
+    case v1::FromRank::kProbe:
+      return TakeProbe(at, body.probe());
+    case v1::FromRank::kNote:
+      return TakeNote(at, body.note());
+    case v1::FromRank::BODY_NOT_SET:
+      return Acknowledge(at);
+  }
+}
+
+}  // namespace ijepa::coordinator

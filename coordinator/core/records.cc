@@ -1,0 +1,209 @@
+// See records.h.
+#include "coordinator/core/records.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status_macros.h"
+#include "coordinator/core/desired.h"
+#include "coordinator/core/keys.h"
+#include "coordinator/core/lifecycle.h"
+#include "coordinator/core/progress.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+absl::Status Damaged(const std::string& key) {
+  return absl::DataLossError(absl::StrCat("store: the value of ", key, " cannot be read"));
+}
+
+template <typename Message>
+absl::Status Parse(const KeyValue& pair, Message& message) {
+  return message.ParseFromString(pair.value) ? absl::OkStatus() : Damaged(pair.key);
+}
+
+absl::Status AddJob(const KeyValue& pair, const std::string& id, State& state) {
+  v1::StoredJob stored;
+  IJEPA_RETURN_IF_ERROR(Parse(pair, stored));
+  Job& job = state.jobs[id];
+  job.id = id;
+  job.number = stored.number();
+  job.proto = std::move(*stored.mutable_job());
+  job.no_progress = stored.no_progress();
+  job.last_event_sequence = stored.last_event_sequence();
+  job.deletable.assign(stored.deletable().begin(), stored.deletable().end());
+  if (stored.has_drain_deadline()) job.drain_deadline = FromProto(stored.drain_deadline());
+  if (stored.has_evidence()) job.evidence = std::move(*stored.mutable_evidence());
+  state.ids_by_number[job.number] = id;
+  state.ids_by_uid[job.proto.uid()] = id;
+  state.last_number = std::max(state.last_number, job.number);
+  if (job.state() == v1::JOB_STATE_QUEUED) state.queued.insert(id);
+  if (stored.clearing()) {
+    job.gang.emplace();  // completed by RestoreGang
+    job.gang->clearing = true;
+  }
+  return absl::OkStatus();
+}
+
+// Values that belong to a job; jobs were read before.
+absl::Status AddJobPart(const KeyValue& pair, absl::string_view kind, Job& job) {
+  v1::JobStatus& status = *job.proto.mutable_status();
+  if (kind == "spec") return Parse(pair, *job.proto.mutable_spec());
+  if (kind == "attempt") return Parse(pair, *status.add_attempts());
+  if (kind == "event") return Parse(pair, *status.add_events());
+  if (kind == "probe") return Parse(pair, *status.add_probes());
+  if (kind == "checkpoint") return Parse(pair, job.checkpoints.emplace_back());
+  if (kind == "curve") {
+    v1::StoredCurve curve;
+    IJEPA_RETURN_IF_ERROR(Parse(pair, curve));
+    *status.mutable_curve() = std::move(*curve.mutable_points());
+    job.curve_stride = StrideOf(status);
+    return absl::OkStatus();
+  }
+  return Damaged(pair.key);
+}
+
+absl::Status AddNode(const KeyValue& pair, const std::string& name, Now now, State& state) {
+  v1::StoredNode stored;
+  IJEPA_RETURN_IF_ERROR(Parse(pair, stored));
+  Node& node = state.nodes[name];
+  node.info = std::move(*stored.mutable_info());
+  node.incarnation = stored.incarnation();
+  // A fresh lease: silence while there was no coordinator proves nothing.
+  node.state = stored.state() == v1::NODE_STATE_LOST ? v1::NODE_STATE_LOST : v1::NODE_STATE_READY;
+  node.last_seen_wall = FromProto(stored.last_seen_time());
+  node.last_seen = now.monotonic;
+  return absl::OkStatus();
+}
+
+// The live gang of a job whose newest attempt has not ended.
+void RestoreGang(Job& job, const CoreOptions& options, Now now, State& state) {
+  const bool clearing = job.gang.has_value();
+  const v1::Attempt& attempt = *job.attempt();
+  const bool running = job.state() != v1::JOB_STATE_STARTING;
+  Gang gang;
+  gang.generation = attempt.generation();
+  gang.clearing = clearing;
+  gang.ranks.resize(attempt.placements_size());
+  for (const v1::RankPlacement& placement : attempt.placements()) {
+    RankState& rank = gang.ranks[placement.rank()];
+    rank.node = placement.node();
+    rank.seen = running;
+    rank.stepped = running;
+    Node& node = state.nodes[rank.node];
+    if (node.info.node().empty()) node.info.set_node(rank.node);
+    node.jobs.insert(job.id);
+    rank.gone = node.state == v1::NODE_STATE_LOST;
+  }
+  gang.launch = LaunchFor(job, attempt.placements_size(), options);
+  gang.last_progress = now.monotonic;
+  gang.deadline =
+      now.monotonic + (clearing                                  ? options.clear_deadline
+                       : job.state() == v1::JOB_STATE_CANCELLING ? options.drain_deadline
+                                                                 : options.start_deadline);
+  job.gang = std::move(gang);
+  state.active.insert(job.id);
+}
+
+absl::Status AddPair(const KeyValue& pair, Now now, State& state) {
+  const std::vector<std::string> parts = absl::StrSplit(pair.key, absl::MaxSplits('/', 2));
+  if (parts[0] == kMetaKey || parts[0] == "job") return absl::OkStatus();
+  if (parts.size() < 2) return Damaged(pair.key);
+  if (parts[0] == "node") return AddNode(pair, pair.key.substr(5), now, state);
+  if (parts[0] == "request") return Parse(pair, state.requests[pair.key.substr(8)]);
+  const auto job = state.jobs.find(parts[1]);
+  if (job == state.jobs.end()) {
+    return absl::DataLossError(absl::StrCat("store: ", pair.key, " belongs to no job"));
+  }
+  if (parts[0] == "rendezvous") return absl::OkStatus();  // needs the gang: RestoreRendezvous
+  return AddJobPart(pair, parts[0], job->second);
+}
+
+void RestoreRendezvous(const KeyValue& pair, State& state) {
+  const std::vector<std::string> parts = absl::StrSplit(pair.key, absl::MaxSplits('/', 3));
+  if (parts[0] != "rendezvous" || parts.size() < 4) return;
+  Job& job = state.jobs.at(parts[1]);
+  if (job.gang.has_value()) job.gang->rendezvous[parts[3]] = pair.value;
+}
+
+}  // namespace
+
+std::string EncodeJob(const Job& job) {
+  v1::StoredJob stored;
+  stored.set_number(job.number);
+  v1::Job& header = *stored.mutable_job();
+  header.set_name(job.proto.name());
+  header.set_uid(job.proto.uid());
+  header.set_etag(job.proto.etag());
+  const v1::JobStatus& from = job.proto.status();
+  v1::JobStatus& to = *header.mutable_status();
+  to.set_state(from.state());
+  if (from.has_reason()) *to.mutable_reason() = from.reason();
+  if (from.has_submit_time()) *to.mutable_submit_time() = from.submit_time();
+  if (from.has_start_time()) *to.mutable_start_time() = from.start_time();
+  if (from.has_end_time()) *to.mutable_end_time() = from.end_time();
+  if (from.has_progress()) *to.mutable_progress() = from.progress();
+  to.set_generation(from.generation());
+  to.set_restarts(from.restarts());
+  stored.set_no_progress(job.no_progress);
+  stored.set_last_event_sequence(job.last_event_sequence);
+  if (job.drain_deadline != absl::InfiniteFuture()) {
+    *stored.mutable_drain_deadline() = ToProto(job.drain_deadline);
+  }
+  if (job.evidence.has_value()) *stored.mutable_evidence() = *job.evidence;
+  for (const std::string& path : job.deletable) stored.add_deletable(path);
+  stored.set_clearing(job.gang.has_value() && job.gang->clearing);
+  return stored.SerializeAsString();
+}
+
+std::string EncodeCurve(const Job& job) {
+  v1::StoredCurve curve;
+  *curve.mutable_points() = job.proto.status().curve();
+  return curve.SerializeAsString();
+}
+
+std::string EncodeNode(const Node& node) {
+  v1::StoredNode stored;
+  *stored.mutable_info() = node.info;
+  stored.set_incarnation(node.incarnation);
+  stored.set_state(node.state);
+  *stored.mutable_last_seen_time() = ToProto(node.last_seen_wall);
+  return stored.SerializeAsString();
+}
+
+std::string EncodeMeta(int64_t epoch) {
+  v1::StoredMeta meta;
+  meta.set_epoch(epoch);
+  return meta.SerializeAsString();
+}
+
+absl::StatusOr<int64_t> DecodeEpoch(const std::string& value) {
+  v1::StoredMeta meta;
+  if (!meta.ParseFromString(value)) return Damaged(kMetaKey);
+  return meta.epoch();
+}
+
+absl::StatusOr<State> DecodeState(const std::vector<KeyValue>& pairs, const CoreOptions& options,
+                                  Now now) {
+  State state;
+  for (const KeyValue& pair : pairs) {
+    if (pair.key.compare(0, 4, "job/") == 0) {
+      IJEPA_RETURN_IF_ERROR(AddJob(pair, pair.key.substr(4), state));
+    }
+  }
+  for (const KeyValue& pair : pairs) IJEPA_RETURN_IF_ERROR(AddPair(pair, now, state));
+  for (auto& [id, job] : state.jobs) {
+    if (!job.checkpoints.empty()) {
+      *job.proto.mutable_status()->mutable_latest_checkpoint() = job.checkpoints.back();
+    }
+    const v1::Attempt* attempt = job.attempt();
+    if (attempt != nullptr && !attempt->has_end_time()) RestoreGang(job, options, now, state);
+  }
+  for (const KeyValue& pair : pairs) RestoreRendezvous(pair, state);
+  state.schedule_needed = true;
+  return state;
+}
+
+}  // namespace ijepa::coordinator

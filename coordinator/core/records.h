@@ -1,0 +1,31 @@
+// State to and from the values of the store.
+#ifndef IJEPA_COORDINATOR_CORE_RECORDS_H_
+#define IJEPA_COORDINATOR_CORE_RECORDS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/core/options.h"
+#include "coordinator/core/state.h"
+#include "coordinator/store/store.h"
+
+namespace ijepa::coordinator {
+
+std::string EncodeJob(const Job& job);
+std::string EncodeCurve(const Job& job);
+std::string EncodeNode(const Node& node);
+std::string EncodeMeta(int64_t epoch);
+
+// The epoch in the value of kMetaKey; 0 for an empty value. DataLoss if it cannot be read.
+absl::StatusOr<int64_t> DecodeEpoch(const std::string& value);
+
+// Rebuilds the state from all pairs of a store. Live gangs come back with their slots; every lease
+// and deadline starts anew at `now`, because workers need time to come back. Returns DataLoss,
+// naming the key, if a value cannot be read or belongs to no job.
+absl::StatusOr<State> DecodeState(const std::vector<KeyValue>& pairs, const CoreOptions& options,
+                                  Now now);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_RECORDS_H_

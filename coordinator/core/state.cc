@@ -1,0 +1,88 @@
+// See state.h.
+#include "coordinator/core/state.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr char kJobPrefix[] = "projects/default/jobs/";
+
+}  // namespace
+
+const Job* FindJob(const State& state, absl::string_view name) {
+  absl::ConsumePrefix(&name, kJobPrefix);
+  const auto found = state.jobs.find(std::string(name));
+  return found == state.jobs.end() ? nullptr : &found->second;
+}
+
+const Job* FindJobByUid(const State& state, const std::string& uid) {
+  const auto found = state.ids_by_uid.find(uid);
+  return found == state.ids_by_uid.end() ? nullptr : FindJob(state, found->second);
+}
+
+std::string JobName(absl::string_view id) { return absl::StrCat(kJobPrefix, id); }
+
+int SlotsUsed(const State& state, const Node& node) {
+  int used = node.foreign_ranks;
+  for (const std::string& id : node.jobs) {
+    const Job& job = state.jobs.at(id);
+    for (const RankState& rank : job.gang->ranks) {
+      // Also ranks that are gone: a gang that recovers keeps its slots from smaller jobs.
+      used += rank.node == node.info.node() ? 1 : 0;
+    }
+  }
+  return used;
+}
+
+bool IsUsable(const Node& node) { return node.state == v1::NODE_STATE_READY && node.stream != 0; }
+
+v1::Node DescribeNode(const State& state, const std::string& name, const Node& node) {
+  v1::Node proto;
+  proto.set_name(absl::StrCat("nodes/", name));
+  *proto.mutable_info() = node.info;
+  proto.set_state(node.state);
+  proto.set_slots_used(SlotsUsed(state, node));
+  *proto.mutable_last_seen_time() = ToProto(node.last_seen_wall);
+  proto.set_incarnation(node.incarnation);
+  return proto;
+}
+
+int64_t CommittedStep(const Job& job) {
+  return job.checkpoints.empty() ? 0 : job.checkpoints.back().step();
+}
+
+std::vector<int> RanksOn(const Gang& gang, const std::string& node) {
+  std::vector<int> result;
+  for (size_t r = 0; r < gang.ranks.size(); ++r) {
+    if (gang.ranks[r].node == node) result.push_back(static_cast<int>(r));
+  }
+  return result;
+}
+
+std::set<std::string> NodesOf(const Gang& gang) {
+  std::set<std::string> result;
+  for (const RankState& rank : gang.ranks) result.insert(rank.node);
+  return result;
+}
+
+google::protobuf::Timestamp ToProto(absl::Time time) {
+  google::protobuf::Timestamp proto;
+  const int64_t nanos = absl::ToUnixNanos(time);
+  int64_t seconds = nanos / 1000000000;
+  int64_t rest = nanos % 1000000000;
+  if (rest < 0) {
+    rest += 1000000000;
+    --seconds;
+  }
+  proto.set_seconds(seconds);
+  proto.set_nanos(static_cast<int32_t>(rest));
+  return proto;
+}
+
+absl::Time FromProto(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+}  // namespace ijepa::coordinator

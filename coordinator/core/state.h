@@ -1,0 +1,160 @@
+// All the coordinator knows. Only the core changes it, on the state thread; everybody else reads.
+//
+// Slots in use are never counted up and down: they follow from the live gangs (SlotsUsed).
+#ifndef IJEPA_COORDINATOR_CORE_STATE_H_
+#define IJEPA_COORDINATOR_CORE_STATE_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "ijepa/v1/job.pb.h"
+#include "ijepa/v1/storage.pb.h"
+#include "ijepa/v1/worker.pb.h"
+
+namespace ijepa::coordinator {
+
+// One rank of a live gang, as its node reported it.
+struct RankState {
+  std::string node;
+  int64_t step = 0;
+  // Reported at least once.
+  bool seen = false;
+  // Has finished a step in this attempt.
+  bool stepped = false;
+  // The process is known to be gone, or given up. Never goes back.
+  bool gone = false;
+  v1::RankOutcome outcome = v1::RANK_OUTCOME_UNSPECIFIED;
+  // Highest sequence of a note that was taken; a repeated one is only acknowledged.
+  int64_t last_note = 0;
+};
+
+// A rank that waits for a rendezvous key.
+struct Waiter {
+  int rank = 0;
+  int64_t sequence = 0;
+};
+
+// The live attempt of a job and the slots it holds. ranks[r] is rank r.
+struct Gang {
+  int64_t generation = 0;
+  std::vector<RankState> ranks;
+  // Same for all ranks, frozen at the start of the attempt.
+  v1::RankLaunch launch;
+  // No longer in the desired state of its nodes: the ranks are being killed.
+  bool clearing = false;
+  absl::Time clearing_since = absl::InfinitePast();
+  // Ranks stop by themselves (a worker drains); killed at `deadline`.
+  bool draining = false;
+  // Per node: the revision of its desired state that first had this gang as it is now. Absent: the
+  // next.
+  std::map<std::string, int64_t> revisions;
+  // Monotonic. Of the start while ranks are missing, of the drain, or of the clearing.
+  absl::Duration deadline;
+  // Monotonic. Newest message of any rank, or return of a worker.
+  absl::Duration last_progress;
+  std::map<std::string, std::string> rendezvous;
+  std::map<std::string, std::vector<Waiter>> waiters;
+};
+
+struct Job {
+  std::string id;
+  // Order of submission.
+  int64_t number = 0;
+  // What clients see, whole.
+  v1::Job proto;
+  int64_t revision = 0;
+  int no_progress = 0;
+  int64_t last_event_sequence = 0;
+  // Committed, oldest first, steps strictly rising.
+  std::vector<v1::Checkpoint> checkpoints;
+  std::vector<std::string> deletable;
+  std::optional<Gang> gang;
+  // Earliest sign that the live attempt failed.
+  std::optional<v1::Evidence> evidence;
+  absl::Time drain_deadline = absl::InfiniteFuture();
+  // Monotonic. Not started before.
+  absl::Duration not_before = -absl::InfiniteDuration();
+  // Steps between points of the curve.
+  int64_t curve_stride = 1;
+  // Figures changed since watchers were told.
+  bool live_change = false;
+
+  v1::JobState state() const { return proto.status().state(); }
+  v1::Attempt* attempt() {
+    auto* attempts = proto.mutable_status()->mutable_attempts();
+    return attempts->empty() ? nullptr : attempts->Mutable(attempts->size() - 1);
+  }
+};
+
+struct Node {
+  v1::NodeInfo info;
+  std::string incarnation;
+  v1::NodeState state = v1::NODE_STATE_READY;
+  // Stream it talks on; 0 when there is none.
+  uint64_t stream = 0;
+  absl::Time last_seen_wall;
+  // Monotonic.
+  absl::Duration last_seen;
+  // Newest revision of its desired state, and the newest it acted upon.
+  int64_t revision = 0;
+  int64_t observed = 0;
+  v1::DesiredState desired;
+  // Jobs whose live gang has ranks here.
+  std::set<std::string> jobs;
+  // Processes it runs that belong to no live gang: they hold slots until it has killed them.
+  int foreign_ranks = 0;
+};
+
+struct State {
+  int64_t epoch = 0;
+  int64_t last_revision = 0;
+  int64_t last_number = 0;
+  std::map<std::string, Job> jobs;
+  std::map<int64_t, std::string> ids_by_number;
+  std::map<std::string, std::string> ids_by_uid;
+  std::set<std::string> queued;
+  // Jobs with a live gang.
+  std::set<std::string> active;
+  std::map<std::string, Node> nodes;
+  std::map<uint64_t, std::string> nodes_by_stream;
+  // By request id; forgotten after request_id_lifetime. The cursor is the last one that was looked
+  // at.
+  std::map<std::string, v1::StoredRequest> requests;
+  std::string request_cursor;
+  // Something changed that may let a queued job start, or changes why it waits.
+  bool schedule_needed = false;
+  // Monotonic. Infinite past before the first tick.
+  absl::Duration last_tick = -absl::InfiniteDuration();
+};
+
+// Takes projects/default/jobs/ID, or ID alone. Null if there is no such job.
+const Job* FindJob(const State& state, absl::string_view name);
+const Job* FindJobByUid(const State& state, const std::string& uid);
+std::string JobName(absl::string_view id);
+
+// Slots of a node held by live gangs or by processes that are still to be killed.
+int SlotsUsed(const State& state, const Node& node);
+// True if the node may be given ranks now.
+bool IsUsable(const Node& node);
+// What clients see of a node.
+v1::Node DescribeNode(const State& state, const std::string& name, const Node& node);
+
+// Step of the newest committed checkpoint; 0 when there is none.
+int64_t CommittedStep(const Job& job);
+// Ranks of a gang on a node, rising.
+std::vector<int> RanksOn(const Gang& gang, const std::string& node);
+// Nodes of a gang.
+std::set<std::string> NodesOf(const Gang& gang);
+
+google::protobuf::Timestamp ToProto(absl::Time time);
+absl::Time FromProto(const google::protobuf::Timestamp& time);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_STATE_H_

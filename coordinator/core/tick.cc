@@ -1,0 +1,138 @@
+// See tick.h.
+#include "coordinator/core/tick.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "coordinator/core/gang.h"
+#include "coordinator/core/keys.h"
+#include "coordinator/core/nodes.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr int kRequestsPerTick = 256;
+
+void FailAttempt(Turn& turn, Job& job, v1::EvidenceKind kind, const std::string& message) {
+  v1::Evidence evidence;
+  evidence.set_kind(kind);
+  evidence.set_rank(-1);
+  evidence.mutable_exit()->set_message(message);
+  turn.AddEvent(job, kind == v1::EVIDENCE_KIND_HANG ? EventCode::kHang : EventCode::kStartDeadline,
+                message);
+  AddEvidence(turn, job, std::move(evidence));
+  JudgeGang(turn, job);
+}
+
+// Ranks that no worker has reported.
+std::vector<std::string> Missing(const Gang& gang) {
+  std::vector<std::string> missing;
+  for (size_t r = 0; r < gang.ranks.size(); ++r) {
+    if (!gang.ranks[r].seen) missing.push_back(absl::StrCat(r, " on ", gang.ranks[r].node));
+  }
+  return missing;
+}
+
+bool AllNodesUsable(const State& state, const Gang& gang) {
+  const std::set<std::string> names = NodesOf(gang);
+  return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    const auto found = state.nodes.find(name);
+    return found != state.nodes.end() && IsUsable(found->second);
+  });
+}
+
+void JudgeUp(Turn& turn, Job& job) {
+  Gang& gang = *job.gang;
+  const std::vector<std::string> missing = Missing(gang);
+  if (!missing.empty()) {
+    if (turn.now.monotonic < gang.deadline) return;
+    FailAttempt(turn, job, v1::EVIDENCE_KIND_START_DEADLINE,
+                absl::StrCat("rank ", absl::StrJoin(missing, ", "), " did not start within ",
+                             absl::FormatDuration(turn.options.start_deadline)));
+    return;
+  }
+  if (!AllNodesUsable(turn.state, gang)) {
+    gang.last_progress = turn.now.monotonic;
+    return;
+  }
+  if (turn.now.monotonic - gang.last_progress < turn.options.progress_deadline) return;
+  FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG,
+              absl::StrCat("no rank has shown progress for ",
+                           absl::FormatDuration(turn.options.progress_deadline)));
+}
+
+void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
+  Gang& gang = *job.gang;
+  gang.deadline += stalled;
+  gang.last_progress += stalled;
+  const bool due = turn.now.monotonic >= gang.deadline;
+  if (gang.clearing) {
+    if (!due) return;
+    GiveUpRanks(turn, job);
+    JudgeGang(turn, job);
+    return;
+  }
+  const bool draining = gang.draining || job.state() == v1::JOB_STATE_CANCELLING;
+  if (!draining) {
+    JudgeUp(turn, job);
+  } else if (due) {
+    ClearGang(turn, job);
+  }
+}
+
+void WakeBackedOff(Turn& turn) {
+  for (const std::string& id : turn.state.queued) {
+    const absl::Duration not_before = turn.state.jobs.at(id).not_before;
+    if (not_before <= turn.now.monotonic && not_before > turn.state.last_tick) {
+      turn.state.schedule_needed = true;
+    }
+  }
+}
+
+// Tells watchers of figures that changed without a write.
+void TellLive(Turn& turn) {
+  const auto tell = [&](const std::string& id) {
+    Job& job = turn.state.jobs.at(id);
+    if (!job.live_change) return;
+    job.live_change = false;
+    turn.Announce(job);
+  };
+  for (const std::string& id : turn.state.active) tell(id);
+  for (const std::string& id : turn.state.queued) tell(id);
+}
+
+// Looks at some requests in turn, so that a tick stays short however many there are.
+void ForgetRequests(Turn& turn) {
+  auto& requests = turn.state.requests;
+  auto it = requests.upper_bound(turn.state.request_cursor);
+  for (int i = 0; i < kRequestsPerTick && it != requests.end(); ++i) {
+    turn.state.request_cursor = it->first;
+    if (FromProto(it->second.time()) + turn.options.request_id_lifetime > turn.now.wall) {
+      ++it;
+      continue;
+    }
+    turn.Delete(RequestKey(it->first));
+    it = requests.erase(it);
+  }
+  if (it == requests.end()) turn.state.request_cursor.clear();
+}
+
+}  // namespace
+
+void HandleTick(Turn& turn) {
+  const absl::Duration gap = turn.state.last_tick == -absl::InfiniteDuration()
+                                 ? absl::ZeroDuration()
+                                 : turn.now.monotonic - turn.state.last_tick;
+  const absl::Duration stalled = gap > turn.options.stall_limit ? gap : absl::ZeroDuration();
+  JudgeNodes(turn, stalled);
+  const std::set<std::string> active = turn.state.active;
+  for (const std::string& id : active) JudgeJob(turn, turn.state.jobs.at(id), stalled);
+  WakeBackedOff(turn);
+  TellLive(turn);
+  ForgetRequests(turn);
+  turn.state.last_tick = turn.now.monotonic;
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,139 @@
+// See turn.h.
+#include "coordinator/core/turn.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "coordinator/core/desired.h"
+#include "coordinator/core/keys.h"
+#include "coordinator/core/lifecycle.h"
+#include "coordinator/core/records.h"
+
+namespace ijepa::coordinator {
+
+void Turn::Touch(const Job& job) { jobs_.insert(job.id); }
+
+void Turn::TouchAttempt(const Job& job) {
+  attempts_.insert(job.id);
+  Touch(job);
+}
+
+void Turn::TouchCurve(const Job& job) {
+  curves_.insert(job.id);
+  Touch(job);
+}
+
+void Turn::TouchNode(const std::string& node) { nodes_.insert(node); }
+
+void Turn::Put(std::string key, std::string value) {
+  outcome_.writes.push_back({std::move(key), std::move(value)});
+}
+
+void Turn::Delete(std::string key) { outcome_.writes.push_back({std::move(key), std::nullopt}); }
+
+void Turn::PutNode(const std::string& name, const Node& node) {
+  Put(NodeKey(name), EncodeNode(node));
+}
+
+void Turn::AddEvent(Job& job, EventCode code, std::string message) {
+  auto* events = job.proto.mutable_status()->mutable_events();
+  v1::Event* event = events->Add();
+  *event->mutable_time() = ToProto(now.wall);
+  event->set_generation(job.proto.status().generation());
+  event->set_code(EventName(code));
+  event->set_message(std::move(message));
+  event->set_sequence(++job.last_event_sequence);
+  Put(EventKey(job.id, event->sequence()), event->SerializeAsString());
+  if (events->size() > kMaxEvents) {
+    Delete(EventKey(job.id, events->begin()->sequence()));
+    events->DeleteSubrange(0, 1);
+  }
+  Touch(job);
+}
+
+void Turn::Announce(Job& job) {
+  job.proto.set_etag(absl::StrCat(state.epoch, "-", ++job.revision));
+  outcome_.effects.push_back(JobChanged{job.id});
+}
+
+void Turn::Move(Job& job, v1::JobState to, v1::Reason reason) {
+  IJEPA_CHECK(MayMove(job.state(), to));
+  v1::JobStatus& status = *job.proto.mutable_status();
+  status.set_state(to);
+  *status.mutable_reason() = std::move(reason);
+  if (to == v1::JOB_STATE_QUEUED) {
+    state.queued.insert(job.id);
+  } else {
+    state.queued.erase(job.id);
+  }
+  if (IsTerminal(to)) {
+    *status.mutable_end_time() = ToProto(now.wall);
+    TouchCurve(job);
+  }
+  state.schedule_needed = true;
+  Touch(job);
+}
+
+void Turn::Reply(uint64_t token, absl::StatusOr<v1::Job> job) {
+  outcome_.replies.push_back({token, std::move(job)});
+}
+
+void Turn::Send(const Node& node, v1::CoordinatorMessage message) {
+  if (node.stream == 0) return;
+  message.set_coordinator_epoch(state.epoch);
+  outcome_.effects.push_back(SendToWorker{node.stream, std::move(message)});
+}
+
+void Turn::SendToRank(const Node& node, const v1::RankMessage& to, v1::ToRank message) {
+  v1::CoordinatorMessage wrapped;
+  v1::RankReply& reply = *wrapped.mutable_rank();
+  reply.set_job_uid(to.job_uid());
+  reply.set_generation(to.generation());
+  reply.set_rank(to.rank());
+  *reply.mutable_message() = std::move(message);
+  Send(node, std::move(wrapped));
+}
+
+void Turn::Close(uint64_t stream, absl::Status why) {
+  outcome_.effects.push_back(CloseStream{stream, std::move(why)});
+}
+
+void Turn::RefreshDesired(const std::string& name) {
+  const auto found = state.nodes.find(name);
+  if (found == state.nodes.end()) return;
+  Node& node = found->second;
+  node.revision = ++state.last_revision;
+  node.desired = DesiredFor(state, name, node);
+  node.desired.set_revision(node.revision);
+  for (const std::string& id : node.jobs) {
+    // Only what changed waits for the new revision; the rest was seen with an older one.
+    state.jobs.at(id).gang->revisions.try_emplace(name, node.revision);
+  }
+  v1::CoordinatorMessage message;
+  *message.mutable_desired() = node.desired;
+  Send(node, std::move(message));
+}
+
+Outcome Turn::Finish() {
+  for (const std::string& name : nodes_) RefreshDesired(name);
+  for (const std::string& id : jobs_) {
+    Job& job = state.jobs.at(id);
+    Announce(job);
+    job.live_change = false;
+    Put(JobKey(id), EncodeJob(job));
+    if (attempts_.count(id) > 0) {
+      const v1::Attempt* attempt = job.attempt();
+      Put(AttemptKey(id, attempt->generation()), attempt->SerializeAsString());
+    }
+    if (curves_.count(id) > 0) Put(CurveKey(id), EncodeCurve(job));
+  }
+  return std::move(outcome_);
+}
+
+v1::Reason MakeReason(absl::string_view code, std::string message) {
+  v1::Reason reason;
+  reason.set_code(std::string(code));
+  reason.set_message(std::move(message));
+  return reason;
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,77 @@
+// One Apply: the state, the time, and what comes out. The rooms of the core are functions on a
+// Turn; they change the state and say what they touched, and Finish turns that into writes and
+// effects.
+#ifndef IJEPA_COORDINATOR_CORE_TURN_H_
+#define IJEPA_COORDINATOR_CORE_TURN_H_
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/string_view.h"
+#include "coordinator/core/command.h"
+#include "coordinator/core/events.h"
+#include "coordinator/core/options.h"
+#include "coordinator/core/state.h"
+
+namespace ijepa::coordinator {
+
+// Lives for one Apply, on the state thread.
+class Turn {
+ public:
+  Turn(State& state, const CoreOptions& options, Now now)
+      : state(state), options(options), now(now) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  State& state;
+  const CoreOptions& options;
+  const Now now;
+
+  // The job's record is written and its watchers are told.
+  void Touch(const Job& job);
+  // The job's newest attempt is written, too.
+  void TouchAttempt(const Job& job);
+  // Curve, too: with checkpoints and at the end, never with each step.
+  void TouchCurve(const Job& job);
+  // The desired state of the node is worked out again.
+  void TouchNode(const std::string& node);
+
+  void Put(std::string key, std::string value);
+  void Delete(std::string key);
+  void PutNode(const std::string& name, const Node& node);
+
+  // Watchers are told, nothing is written: for figures and for reasons that can be worked out
+  // again.
+  void Announce(Job& job);
+  // Appends to the job's history, and touches it.
+  void AddEvent(Job& job, EventCode code, std::string message);
+  // Moves the job along a legal transition, and touches it. The reason is shown to people.
+  void Move(Job& job, v1::JobState to, v1::Reason reason = {});
+
+  void Reply(uint64_t token, absl::StatusOr<v1::Job> job);
+  // Sends to a node's stream; nothing if it has none.
+  void Send(const Node& node, v1::CoordinatorMessage message);
+  // Sends to a rank through its node.
+  void SendToRank(const Node& node, const v1::RankMessage& to, v1::ToRank message);
+  void Close(uint64_t stream, absl::Status why);
+
+  // Works out desired states, writes what was touched and gives all that came out. Once, last.
+  Outcome Finish();
+
+ private:
+  void RefreshDesired(const std::string& name);
+
+  Outcome outcome_;
+  std::set<std::string> jobs_;
+  std::set<std::string> attempts_;
+  std::set<std::string> curves_;
+  std::set<std::string> nodes_;
+};
+
+v1::Reason MakeReason(absl::string_view code, std::string message);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_TURN_H_
