@@ -125,6 +125,26 @@ TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
   EXPECT_TRUE(CheckpointReader::Open(written->path + "/").ok());
 }
 
+TEST_F(CheckpointTest, SpreadsTensorsOverParts) {
+  CheckpointOptions options;
+  options.part_bytes = 100;
+  absl::StatusOr<CheckpointSummary> written =
+      WriteCheckpoint(folder_.string(), meta_, Tensors(), options);
+  ASSERT_TRUE(written.ok()) << written.status();
+  EXPECT_THAT(Names(written->path), ElementsAre("manifest.json", "part-0000.bin", "part-0001.bin"));
+  absl::StatusOr<CheckpointReader> reader = CheckpointReader::Open(written->path);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  std::vector<float> large(700'001);
+  std::vector<uint8_t> bytes(5);
+  EXPECT_TRUE(reader->Read("large", TensorType::kFloat32, {700'001}, large.data()).ok());
+  EXPECT_TRUE(reader->Read("bytes", TensorType::kUint8, {5}, bytes.data()).ok());
+  EXPECT_EQ(large, large_);
+  EXPECT_EQ(bytes, bytes_);
+  fs::remove(fs::path(written->path) / "part-0001.bin");
+  EXPECT_THAT(std::string(CheckpointReader::Open(written->path).status().message()),
+              HasSubstr("part-0001.bin"));
+}
+
 TEST_F(CheckpointTest, WritesACheckpointWithoutTensors) {
   absl::StatusOr<CheckpointSummary> written = WriteCheckpoint(folder_.string(), meta_, {});
   ASSERT_TRUE(written.ok()) << written.status();

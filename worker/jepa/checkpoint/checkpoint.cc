@@ -24,8 +24,6 @@
 namespace jepa {
 namespace {
 
-// A part ends with the tensor that passes this; tensors are not split.
-constexpr int64_t kPartBytes = int64_t{1} << 30;
 // Room for the manifest and the file system's own blocks.
 constexpr int64_t kSpareBytes = int64_t{1} << 20;
 
@@ -37,7 +35,7 @@ std::string Gigabytes(int64_t bytes) {
 
 // Gives every tensor its place and every part its size.
 absl::StatusOr<Manifest> PlanLayout(const CheckpointMeta& meta,
-                                    const std::vector<TensorToSave>& tensors) {
+                                    const std::vector<TensorToSave>& tensors, int64_t part_bytes) {
   Manifest manifest;
   manifest.meta = meta;
   std::set<std::string> names;
@@ -53,7 +51,7 @@ absl::StatusOr<Manifest> PlanLayout(const CheckpointMeta& meta,
     if (tensor.data == nullptr && entry.bytes > 0) {
       return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " has no data"));
     }
-    if (manifest.parts.empty() || manifest.parts.back().bytes >= kPartBytes) {
+    if (manifest.parts.empty() || manifest.parts.back().bytes >= part_bytes) {
       manifest.parts.emplace_back();
     }
     PartEntry& part = manifest.parts.back();
@@ -87,6 +85,7 @@ absl::Status CheckSpace(const std::string& folder, int64_t bytes) {
 absl::Status WriteParts(const std::string& path, const std::vector<TensorToSave>& tensors,
                         Manifest& manifest) {
   size_t next = 0;
+  std::vector<PartWriter> writers;
   for (size_t i = 0; i < manifest.parts.size(); ++i) {
     const int number = static_cast<int>(i);
     IJEPA_ASSIGN_OR_RETURN(
@@ -98,7 +97,9 @@ absl::Status WriteParts(const std::string& path, const std::vector<TensorToSave>
       IJEPA_RETURN_IF_ERROR(writer.Append(tensors[next].data, static_cast<size_t>(entry.bytes)));
     }
     IJEPA_ASSIGN_OR_RETURN(manifest.parts[i].crc32c, writer.Finish());
+    writers.push_back(std::move(writer));
   }
+  for (PartWriter& writer : writers) IJEPA_RETURN_IF_ERROR(writer.Sync());
   return absl::OkStatus();
 }
 
@@ -106,7 +107,8 @@ absl::Status WriteSynced(const std::string& path, const std::string& text) {
   IJEPA_ASSIGN_OR_RETURN(PartWriter writer,
                          PartWriter::Create(path, static_cast<int64_t>(text.size())));
   IJEPA_RETURN_IF_ERROR(writer.Append(text.data(), text.size()));
-  return writer.Finish().status();
+  IJEPA_RETURN_IF_ERROR(writer.Finish().status());
+  return writer.Sync();
 }
 
 // Everything up to the rename: the folder is whole and durable but for its name.
@@ -161,13 +163,14 @@ absl::Status DeleteUnfinished(const std::string& folder, int64_t generation) {
 
 absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
                                                   const CheckpointMeta& meta,
-                                                  const std::vector<TensorToSave>& tensors) {
+                                                  const std::vector<TensorToSave>& tensors,
+                                                  const CheckpointOptions& options) {
   if (meta.step < 0 || meta.generation < 0 || meta.images_seen < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("checkpoint of step ", meta.step, ", generation ", meta.generation, ", ",
                      meta.images_seen, " images; none may be negative"));
   }
-  IJEPA_ASSIGN_OR_RETURN(Manifest manifest, PlanLayout(meta, tensors));
+  IJEPA_ASSIGN_OR_RETURN(Manifest manifest, PlanLayout(meta, tensors, options.part_bytes));
   const std::string path =
       absl::StrCat(folder, "/", CheckpointFolderName(meta.step, meta.generation));
   const std::string unfinished = absl::StrCat(path, kUnfinishedSuffix);

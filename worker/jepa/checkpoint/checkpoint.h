@@ -48,6 +48,12 @@ struct CheckpointSummary {
   int64_t bytes = 0;
 };
 
+struct CheckpointOptions {
+  // A part ends with the tensor that passes this; tensors are not split. Smaller: more files, and
+  // less to lose sight of when one is damaged.
+  int64_t part_bytes = int64_t{1} << 30;
+};
+
 // Writes a whole checkpoint under `folder`: space check, parts, fsync, manifest, fsync, rename,
 // fsync. Leaves nothing behind on failure; an older unfinished folder of the same name is replaced.
 // Returns ResourceExhausted if the disk is, or would get, full ("needs 1.2 GB, /data has 0.3 GB
@@ -55,7 +61,8 @@ struct CheckpointSummary {
 // InvalidArgument for equal names or text that is not UTF-8. Blocks for the whole write.
 absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
                                                   const CheckpointMeta& meta,
-                                                  const std::vector<TensorToSave>& tensors);
+                                                  const std::vector<TensorToSave>& tensors,
+                                                  const CheckpointOptions& options = {});
 
 struct TensorEntry {
   std::string name;

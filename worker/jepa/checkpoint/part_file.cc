@@ -63,8 +63,13 @@ absl::StatusOr<PartWriter> PartWriter::Create(const std::string& path, int64_t b
       errno != ENOSYS && errno != EINTR) {
     return WriteError(errno, "reserving space for", path);
   }
-  writer.gathered_.reserve(kPieceBytes);
   return writer;
+}
+
+// A hint; its errors come back from fsync.
+void PartWriter::StartWriteBack() {
+  ::sync_file_range(fd_.get(), flushing_from_, written_ - flushing_from_, SYNC_FILE_RANGE_WRITE);
+  flushing_from_ = written_;
 }
 
 absl::Status PartWriter::Write(const char* data, size_t size) {
@@ -80,19 +85,15 @@ absl::Status PartWriter::Write(const char* data, size_t size) {
     data += piece;
     size -= piece;
     written_ += static_cast<int64_t>(piece);
-    if (written_ - flushing_from_ >= kWriteBackBytes) {
-      // A hint; its errors come back from fsync.
-      ::sync_file_range(fd_.get(), flushing_from_, written_ - flushing_from_,
-                        SYNC_FILE_RANGE_WRITE);
-      flushing_from_ = written_;
-    }
+    if (written_ - flushing_from_ >= kWriteBackBytes) StartWriteBack();
   }
   return absl::OkStatus();
 }
 
 absl::Status PartWriter::Flush() {
   IJEPA_RETURN_IF_ERROR(Write(gathered_.data(), gathered_.size()));
-  gathered_.clear();
+  // Gives the memory back: many finished parts may wait for their sync.
+  gathered_ = std::vector<char>();
   return absl::OkStatus();
 }
 
@@ -101,6 +102,7 @@ absl::Status PartWriter::Append(const void* data, size_t size) {
   appended_ += static_cast<int64_t>(size);
   if (gathered_.size() + size > kPieceBytes) IJEPA_RETURN_IF_ERROR(Flush());
   if (size >= kPieceBytes) return Write(bytes, size);
+  if (gathered_.empty()) gathered_.reserve(kPieceBytes);
   gathered_.insert(gathered_.end(), bytes, bytes + size);
   return absl::OkStatus();
 }
@@ -112,9 +114,14 @@ absl::Status PartWriter::PadTo(int64_t offset) {
 
 absl::StatusOr<uint32_t> PartWriter::Finish() {
   IJEPA_RETURN_IF_ERROR(Flush());
+  StartWriteBack();
+  return crc_;
+}
+
+absl::Status PartWriter::Sync() {
   if (::fsync(fd_.get()) != 0) return WriteError(errno, "syncing", path_);
   if (::close(fd_.Release()) != 0) return WriteError(errno, "closing", path_);
-  return crc_;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<uint32_t> PartChecksum(const std::string& path, int64_t bytes) {

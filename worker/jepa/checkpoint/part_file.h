@@ -24,12 +24,16 @@ class PartWriter {
   absl::Status Append(const void* data, size_t size);
   // Appends zeros up to `offset` bytes from the start.
   absl::Status PadTo(int64_t offset);
-  // Writes what is gathered, makes all durable and closes. Returns the CRC32C of the whole.
+  // Writes what is gathered and starts its way to the disk. Returns the CRC32C of the whole.
   absl::StatusOr<uint32_t> Finish();
+  // Waits until all is durable, and closes. After Finish, and apart from it so that the next part
+  // is written meanwhile.
+  absl::Status Sync();
 
  private:
   absl::Status Write(const char* data, size_t size);
   absl::Status Flush();
+  void StartWriteBack();
 
   std::string path_;
   ijepa::UniqueFd fd_;
