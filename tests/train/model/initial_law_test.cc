@@ -1,0 +1,125 @@
+// The law of the initial weights (ijepa-spec 1.3), against golden set b_init where it is there.
+#include "worker/jepa/model/initial_law.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "tests/golden/golden.h"
+#include "worker/jepa/plan/arithmetic.h"
+
+namespace jepa {
+namespace {
+
+struct Moments {
+  double mean = 0;
+  double std = 0;
+};
+
+Moments MomentsOf(const std::vector<float>& values) {
+  double sum = 0, squares = 0;
+  for (float value : values) sum += value;
+  const double mean = sum / values.size();
+  for (float value : values) squares += (value - mean) * (value - mean);
+  return {mean, std::sqrt(squares / (values.size() - 1))};
+}
+
+std::vector<float> Draw(const ParameterInfo& info, InitMode mode, uint64_t seed, int index) {
+  std::vector<float> values(info.count());
+  DrawInitial(info, mode, seed, index, values.data());
+  return values;
+}
+
+TEST(InitialLawTest, GainsAreOneAndBiasesZero) {
+  const std::vector<float> gain = Draw({"norm.weight", {8}}, InitMode::kClean, 1, 0);
+  const std::vector<float> bias = Draw({"norm.bias", {8}}, InitMode::kClean, 1, 1);
+  EXPECT_EQ(gain, std::vector<float>(8, 1.0f));
+  EXPECT_EQ(bias, std::vector<float>(8, 0.0f));
+}
+
+TEST(InitialLawTest, TensorsOfOneSeedAreIndependentAndRepeat) {
+  const ParameterInfo info{"fc.weight", {64, 64}};
+  const std::vector<float> first = Draw(info, InitMode::kClean, 1, 3);
+  EXPECT_EQ(first, Draw(info, InitMode::kClean, 1, 3));
+  const std::vector<float> second = Draw(info, InitMode::kClean, 1, 4);
+  double product = 0;
+  for (size_t i = 0; i < first.size(); ++i) product += first[i] * second[i];
+  EXPECT_LT(std::abs(product / first.size()), 5 * 0.0004 / 64);
+}
+
+TEST(InitialLawTest, ReferenceModeHasTheOutliersOfThePublishedDraw) {
+  const ParameterInfo info{"fc.weight", {1024, 1024}};  // Seed 18 draws an outlier.
+  const auto outliers = [&](InitMode mode) {
+    const std::vector<float> values = Draw(info, mode, 18, 0);
+    return std::count(values.begin(), values.end(), -2.0f);
+  };
+  EXPECT_EQ(outliers(InitMode::kReference), 1);
+  EXPECT_EQ(outliers(InitMode::kClean), 0);
+}
+
+TEST(InitialLawTest, EveryTensorFollowsTheReferenceStatistics) {
+  IJEPA_GOLDENS_OR_SKIP(goldens, "b_init");
+  int compared = 0;
+  for (const testing::Golden& golden : goldens) {
+    if (!golden.json().contains("stats")) continue;
+    int index = 0;
+    for (const auto& [name, stats] : golden.json().at("stats").items()) {
+      const std::string parameter = name.substr(name.find('.') + 1);
+      if (parameter.find("pos_embed") != std::string::npos) continue;
+      const ParameterInfo info{parameter, stats.at("shape").get<std::vector<int64_t>>()};
+      const Moments actual = MomentsOf(Draw(info, InitMode::kClean, 5, index++));
+      const double std = stats.at("std"), count = static_cast<double>(info.count());
+      if (std == 0) {
+        EXPECT_EQ(actual.mean, stats.at("mean").get<double>()) << name;
+        EXPECT_EQ(actual.std, 0) << name;
+      } else {
+        EXPECT_NEAR(actual.mean, 0, 5 * 0.02 / std::sqrt(count)) << name;
+        EXPECT_NEAR(actual.std, 0.02, 5 * 0.02 / std::sqrt(2 * count)) << name;
+      }
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 0);
+}
+
+// Every parameter of every model of the manifest, by name, shape, order and decay group.
+TEST(ParameterTableTest, EqualsTheManifest) {
+  IJEPA_GOLDENS_OR_SKIP(goldens, "b_init");
+  for (const testing::Golden& golden : goldens) {
+    if (!golden.json().contains("models")) continue;
+    for (const auto& [name, entry] : golden.json().at("models").items()) {
+      SCOPED_TRACE(name);
+      const auto shape = EncoderByName(name.substr(0, name.find("_p")));
+      if (!shape.ok()) continue;
+      const auto& patch = entry.at("params").at("encoder").at(1).at("shape");
+      ModelConfig model{.patch_size = patch.at(2),
+                        .embed_dim = shape->embed_dim,
+                        .depth = shape->depth,
+                        .num_heads = shape->num_heads,
+                        .mlp_hidden = shape->mlp_hidden,
+                        .pred_depth = entry.at("pred_depth"),
+                        .pred_embed_dim = entry.at("pred_emb_dim")};
+      model.pred_mlp_hidden = 4 * model.pred_embed_dim;
+      std::vector<ParameterInfo> table = EncoderParameterTable(model);
+      const std::vector<ParameterInfo> predictor = PredictorParameterTable(model);
+      table.insert(table.end(), predictor.begin(), predictor.end());
+      size_t row = 0;
+      for (const char* network : {"encoder", "predictor"}) {
+        for (const auto& parameter : entry.at("params").at(network)) {
+          if (!parameter.at("requires_grad").get<bool>()) continue;
+          ASSERT_LT(row, table.size());
+          EXPECT_EQ(table[row].name, parameter.at("name"));
+          EXPECT_EQ(table[row].shape, parameter.at("shape").get<std::vector<int64_t>>());
+          EXPECT_EQ(table[row].decays(), parameter.at("opt_group").get<int>() < 2);
+          ++row;
+        }
+      }
+      EXPECT_EQ(row, table.size());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace jepa

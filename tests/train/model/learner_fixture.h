@@ -1,0 +1,58 @@
+// A small job's config, and batches and masks for it, for tests of the learner. No LibTorch.
+#ifndef IJEPA_TESTS_TRAIN_MODEL_LEARNER_FIXTURE_H_
+#define IJEPA_TESTS_TRAIN_MODEL_LEARNER_FIXTURE_H_
+
+#include <cstdint>
+
+#include "worker/jepa/config.h"
+#include "worker/jepa/data/loader.h"
+#include "worker/jepa/plan/masks.h"
+#include "worker/jepa/plan/random.h"
+
+namespace jepa::testing {
+
+// 4x4 grid of 4-pixel patches, encoder 32x2, predictor 16x2, two heads, mlp 4x, betas (0.9, 0.95).
+inline TrainConfig SmallConfig() {
+  TrainConfig config;
+  config.data.crop_size = 16;
+  config.data.batch_size = 3;
+  config.model = {.grid_height = 4,
+                  .grid_width = 4,
+                  .patch_size = 4,
+                  .embed_dim = 32,
+                  .depth = 2,
+                  .num_heads = 2,
+                  .mlp_hidden = 128,
+                  .pred_depth = 2,
+                  .pred_embed_dim = 16,
+                  .pred_mlp_hidden = 64};
+  config.optimization.beta2 = 0.95;
+  config.seed = 7;
+  return config;
+}
+
+inline Batch RandomBatch(const TrainConfig& config, int images, uint64_t seed) {
+  Batch batch;
+  batch.images = images;
+  batch.pixels.resize(static_cast<size_t>(images) * 3 * config.data.crop_size *
+                      config.data.crop_size);
+  Philox random(seed, Purpose::kCrop, 0, 0);
+  for (uint8_t& pixel : batch.pixels) pixel = static_cast<uint8_t>(random.Below(256));
+  return batch;
+}
+
+// One context block of five patches and two target blocks of three, apart from one another.
+inline MaskBatch SmallMasks(int images) {
+  MaskBatch masks{.context_patches = 5, .target_patches = 3, .context = {{}}, .target = {{}, {}}};
+  for (int64_t b = 0; b < images; ++b) {
+    const int64_t shift = b % 2;
+    for (int64_t k = 0; k < 5; ++k) masks.context[0].push_back(k + shift);
+    for (int64_t k = 0; k < 3; ++k) masks.target[0].push_back(8 + k + shift);
+    for (int64_t k = 0; k < 3; ++k) masks.target[1].push_back(10 + k + shift);
+  }
+  return masks;
+}
+
+}  // namespace jepa::testing
+
+#endif  // IJEPA_TESTS_TRAIN_MODEL_LEARNER_FIXTURE_H_

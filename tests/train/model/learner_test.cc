@@ -1,0 +1,277 @@
+// The contract of Learner, through its Torch-free header.
+#include "worker/jepa/model/learner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/train/model/learner_fixture.h"
+
+namespace jepa {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::RandomBatch;
+using testing::SmallConfig;
+using testing::SmallMasks;
+
+constexpr UpdateRates kRates{.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99};
+
+std::unique_ptr<Learner> MakeLearner(const TrainConfig& config = SmallConfig()) {
+  auto learner = Learner::Create(config);
+  EXPECT_TRUE(learner.ok()) << learner.status();
+  return *std::move(learner);
+}
+
+double Accumulate(Learner& learner, uint64_t seed, double scale, int images = 3) {
+  auto loss =
+      learner.AccumulateShard(RandomBatch(SmallConfig(), images, seed), SmallMasks(images), scale);
+  EXPECT_TRUE(loss.ok()) << loss.status();
+  return loss.value_or(0);
+}
+
+std::vector<float> Gradient(Learner& learner) {
+  const FloatBuffer buffer = learner.gradient();
+  return {buffer.data, buffer.data + buffer.count};
+}
+
+using State = std::map<std::string, std::vector<float>>;
+
+State StateOf(Learner& learner) {
+  State state;
+  auto tensors = learner.Snapshot();
+  EXPECT_TRUE(tensors.ok()) << tensors.status();
+  for (const TensorToSave& tensor : *tensors) {
+    int64_t count = 1;
+    for (int64_t size : tensor.shape) count *= size;
+    if (tensor.type == TensorType::kInt64) {
+      state[tensor.name] = {static_cast<float>(*static_cast<const int64_t*>(tensor.data))};
+      continue;
+    }
+    const auto* data = static_cast<const float*>(tensor.data);
+    state[tensor.name] = {data, data + count};
+  }
+  return state;
+}
+
+// A checkpoint of the learner's state on disk, opened.
+absl::StatusOr<CheckpointReader> SaveAndOpen(Learner& learner) {
+  const std::string folder =
+      ::testing::TempDir() + "/" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  auto tensors = learner.Snapshot();
+  if (!tensors.ok()) return tensors.status();
+  auto summary = WriteCheckpoint(folder, {.job_uid = "job", .step = 1}, *tensors);
+  if (!summary.ok()) return summary.status();
+  return CheckpointReader::Open(summary->path);
+}
+
+TEST(LearnerTest, BuildsTheSameBitsForTheSameSeedOnly) {
+  TrainConfig other = SmallConfig();
+  other.seed = 8;
+  EXPECT_EQ(StateOf(*MakeLearner()), StateOf(*MakeLearner()));
+  EXPECT_NE(StateOf(*MakeLearner()), StateOf(*MakeLearner(other)));
+}
+
+TEST(LearnerTest, StartsWithTargetEqualToEncoder) {
+  const State state = StateOf(*MakeLearner());
+  int compared = 0;
+  for (const auto& [name, values] : state) {
+    if (name.rfind("encoder/", 0) != 0) continue;
+    EXPECT_EQ(values, state.at("target_" + name)) << name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, 5 + 12 * 2);
+}
+
+TEST(LearnerTest, TwoShardsAccumulateTheMeanOfTheirGradients) {
+  const std::unique_ptr<Learner> one = MakeLearner();
+  const std::unique_ptr<Learner> two = MakeLearner();
+  const std::unique_ptr<Learner> both = MakeLearner();
+  Accumulate(*one, 1, 1.0);
+  Accumulate(*two, 2, 1.0);
+  Accumulate(*both, 1, 0.5);
+  Accumulate(*both, 2, 0.5);
+  const std::vector<float> first = Gradient(*one), second = Gradient(*two), mean = Gradient(*both);
+  double largest = 0;
+  for (size_t i = 0; i < mean.size(); ++i) {
+    EXPECT_NEAR(mean[i], 0.5 * (first[i] + second[i]), 1e-7) << i;
+    largest = std::max<double>(largest, std::abs(mean[i]));
+  }
+  EXPECT_GT(largest, 1e-3);
+}
+
+TEST(LearnerTest, TwoHalvesOfABatchGiveTheGradientOfTheWhole) {
+  const std::unique_ptr<Learner> whole = MakeLearner();
+  const std::unique_ptr<Learner> halves = MakeLearner();
+  const Batch batch = RandomBatch(SmallConfig(), 4, 3);
+  const size_t half = batch.pixels.size() / 2;
+  Batch low = batch, high = batch;
+  low.images = high.images = 2;
+  low.pixels.resize(half);
+  high.pixels.erase(high.pixels.begin(), high.pixels.begin() + half);
+  const double loss = *whole->AccumulateShard(batch, SmallMasks(4), 1.0);
+  const double low_loss = *halves->AccumulateShard(low, SmallMasks(2), 0.5);
+  const double high_loss = *halves->AccumulateShard(high, SmallMasks(2), 0.5);
+  EXPECT_NEAR(loss, (low_loss + high_loss) / 2, 1e-6);
+  const std::vector<float> expected = Gradient(*whole), actual = Gradient(*halves);
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-6) << i;
+}
+
+TEST(LearnerTest, UpdateReturnsTheNormAndClearsGradientsAndScalars) {
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  Accumulate(*learner, 1, 1.0);
+  double squares = 0;
+  for (float g : Gradient(*learner)) squares += static_cast<double>(g) * g;
+  learner->SetScalar(StepScalar::kLoss, 3.0f);
+  EXPECT_THAT(*learner->Scalars(), ::testing::ElementsAre(3, 0, 0, 0));
+  const auto norm = learner->Update(kRates);
+  ASSERT_TRUE(norm.ok()) << norm.status();
+  EXPECT_NEAR(*norm, std::sqrt(squares), 1e-5 * std::sqrt(squares));
+  EXPECT_THAT(Gradient(*learner), ::testing::Each(0.0f));
+  EXPECT_THAT(*learner->Scalars(), ::testing::Each(0.0f));
+}
+
+TEST(LearnerTest, ScalarsLieBehindTheGradientInTheBuffer) {
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  learner->SetScalar(StepScalar::kDrain, 1.0f);
+  learner->SetScalar(StepScalar::kWait, 2.5f);
+  const FloatBuffer buffer = learner->gradient();
+  EXPECT_EQ(buffer.data[buffer.count - 3], 1.0f);
+  EXPECT_EQ(buffer.data[buffer.count - 2], 2.5f);
+}
+
+TEST(LearnerTest, TargetFollowsTheEncoderByTheMomentum) {
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  const State before = StateOf(*learner);
+  Accumulate(*learner, 1, 1.0);
+  ASSERT_TRUE(learner->Update(kRates).ok());
+  const State after = StateOf(*learner);
+  for (const auto& [name, values] : after) {
+    if (name.rfind("encoder/", 0) != 0) continue;
+    const std::vector<float>& old_target = before.at("target_" + name);
+    const std::vector<float>& target = after.at("target_" + name);
+    for (size_t i = 0; i < values.size(); ++i) {
+      EXPECT_NEAR(target[i], 0.99 * old_target[i] + 0.01 * values[i], 1e-7) << name << " " << i;
+    }
+  }
+}
+
+TEST(LearnerTest, LearnsToPredictOneBatch) {
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  const double first = Accumulate(*learner, 1, 1.0);
+  double last = first;
+  for (int step = 0; step < 60; ++step) {
+    ASSERT_TRUE(learner->Update({.lr = 3e-3, .weight_decay = 0, .ema_momentum = 1}).ok());
+    last = Accumulate(*learner, 1, 1.0);
+  }
+  EXPECT_LT(last, 0.5 * first);
+}
+
+TEST(LearnerTest, NonFiniteGradientChangesNothing) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    const std::unique_ptr<Learner> learner = MakeLearner();
+    Accumulate(*learner, 1, 1.0);
+    ASSERT_TRUE(learner->Update(kRates).ok());
+    Accumulate(*learner, 2, 1.0);
+    const State before = StateOf(*learner);
+    learner->gradient().data[5] = bad;
+    EXPECT_TRUE(absl::IsOutOfRange(learner->Update(kRates).status()));
+    EXPECT_EQ(StateOf(*learner), before);
+  }
+}
+
+TEST(LearnerTest, RestoredLearnerTakesTheSameNextStepBitForBit) {
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  for (uint64_t step = 0; step < 3; ++step) {
+    Accumulate(*learner, step, 1.0);
+    ASSERT_TRUE(learner->Update(kRates).ok());
+  }
+  const auto reader = SaveAndOpen(*learner);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  TrainConfig other = SmallConfig();
+  other.seed = 99;
+  const std::unique_ptr<Learner> restored = MakeLearner(other);
+  Accumulate(*restored, 5, 1.0);  // A gradient of the old state must not survive.
+  const absl::Status status = restored->Restore(*reader);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(StateOf(*restored), StateOf(*learner));
+  EXPECT_EQ(Accumulate(*restored, 9, 1.0), Accumulate(*learner, 9, 1.0));
+  ASSERT_TRUE(learner->Update(kRates).ok());
+  ASSERT_TRUE(restored->Update(kRates).ok());
+  EXPECT_EQ(StateOf(*restored), StateOf(*learner));
+}
+
+TEST(LearnerTest, CheckpointOfAnotherModelChangesNothing) {
+  TrainConfig wider = SmallConfig();
+  wider.model.pred_mlp_hidden = 48;
+  const std::unique_ptr<Learner> source = MakeLearner(wider);
+  const auto reader = SaveAndOpen(*source);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  Accumulate(*learner, 1, 1.0);
+  const State before = StateOf(*learner);
+  const std::vector<float> gradient = Gradient(*learner);
+  EXPECT_FALSE(learner->Restore(*reader).ok());
+  EXPECT_EQ(StateOf(*learner), before);
+  EXPECT_EQ(Gradient(*learner), gradient);
+  EXPECT_NE(learner->ModelLine(), source->ModelLine());
+}
+
+TEST(LearnerTest, PooledFeaturesDoNotDependOnTheBatch) {
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  const Batch batch = RandomBatch(SmallConfig(), 70, 1);  // More than one internal batch.
+  const auto all = learner->PooledFeatures(batch.pixels, 70);
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ(all->images, 70);
+  EXPECT_EQ(all->width, 32);
+  const size_t bytes = batch.pixels.size() / 70;
+  const auto last = learner->PooledFeatures({batch.pixels.end() - bytes, batch.pixels.end()}, 1);
+  ASSERT_TRUE(last.ok()) << last.status();
+  for (int d = 0; d < 32; ++d) EXPECT_NEAR(last->values[d], all->values[69 * 32 + d], 1e-5);
+}
+
+TEST(LearnerTest, RefusesMasksAndPixelsThatDoNotFit) {
+  const std::unique_ptr<Learner> learner = MakeLearner();
+  const Batch batch = RandomBatch(SmallConfig(), 3, 1);
+  MaskBatch outside = SmallMasks(3);
+  outside.target[1][4] = 16;
+  EXPECT_THAT(learner->AccumulateShard(batch, outside, 1).status().ToString(),
+              HasSubstr("the grid has 16"));
+  EXPECT_FALSE(learner->AccumulateShard(batch, SmallMasks(2), 1).ok());
+  EXPECT_FALSE(learner->PooledFeatures(batch.pixels, 4).ok());
+  EXPECT_THAT(Gradient(*learner), ::testing::Each(0.0f));
+}
+
+TEST(LearnerTest, RefusesADeviceThatIsNotThere) {
+  TrainConfig config = SmallConfig();
+  config.device = Device::kCuda;
+  config.device_index = 63;
+  const auto learner = Learner::Create(config);
+  EXPECT_TRUE(absl::IsInvalidArgument(learner.status())) << learner.status();
+  EXPECT_THAT(learner.status().ToString(), HasSubstr("63"));
+}
+
+TEST(LearnerTest, Bf16OnACpuRunsOnlyWithHardwareForIt) {
+  TrainConfig config = SmallConfig();
+  config.precision = Precision::kBf16;
+  auto learner = Learner::Create(config);
+  if (!learner.ok()) {
+    EXPECT_TRUE(absl::IsInvalidArgument(learner.status()));
+    EXPECT_THAT(learner.status().ToString(), HasSubstr("AVX512-BF16"));
+    return;
+  }
+  EXPECT_NEAR(Accumulate(**learner, 1, 1.0), Accumulate(*MakeLearner(), 1, 1.0), 0.02);
+}
+
+}  // namespace
+}  // namespace jepa
