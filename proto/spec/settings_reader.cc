@@ -23,7 +23,7 @@ absl::StatusOr<std::map<std::string, std::string>> ReadSettings(
   for (const YamlNode& entry : root.items) {
     if (std::find(allowed_keys.begin(), allowed_keys.end(), entry.key) == allowed_keys.end()) {
       return absl::InvalidArgumentError(absl::StrCat(At(file_name, entry.key_position), ": ",
-                                                     entry.key, " is not a key; nearest is ",
+                                                     Shown(entry.key), " is not a key; nearest is ",
                                                      Nearest(entry.key, allowed_keys)));
     }
     if (entry.kind == YamlNode::Kind::kNull) continue;

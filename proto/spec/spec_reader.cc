@@ -43,7 +43,7 @@ bool ParseInt(const YamlNode& node, Int* value) {
          absl::SimpleAtoi(node.text, value);
 }
 
-std::string Shown(const YamlNode& node) {
+std::string ShownValue(const YamlNode& node) {
   switch (node.kind) {
     case YamlNode::Kind::kNull:
       return "null";
@@ -54,7 +54,7 @@ std::string Shown(const YamlNode& node) {
     case YamlNode::Kind::kScalar:
       break;
   }
-  const std::string text = node.text.size() <= 60 ? node.text : node.text.substr(0, 60) + "...";
+  const std::string text = Shown(node.text);
   return node.quoted ? absl::StrCat("the text \"", text, "\"") : text;
 }
 
@@ -82,7 +82,7 @@ std::string NearestPath(absl::string_view path) {
 
 class Reader {
  public:
-  // `place` names a position for messages and for the source map.
+  // `file_name` alone is the place of a problem when the text has no lines (--set).
   Reader(std::string file_name, bool has_lines, SourceMap* sources)
       : file_name_(std::move(file_name)), has_lines_(has_lines), sources_(sources) {}
 
@@ -90,7 +90,7 @@ class Reader {
     if (root.kind == YamlNode::Kind::kNull) return;
     if (root.kind != YamlNode::Kind::kMap) {
       Problem(root.position,
-              absl::StrCat("a job file is lines of `key: value`, not ", Shown(root)));
+              absl::StrCat("a job file is lines of `key: value`, not ", ShownValue(root)));
       return;
     }
     ReadSection(root, "", spec);
@@ -112,7 +112,7 @@ class Reader {
   }
 
   void WrongType(const YamlNode& node, const std::string& path, absl::string_view rule) {
-    Problem(node.position, absl::StrCat(path, " is ", Shown(node), "; must be ", rule));
+    Problem(node.position, absl::StrCat(path, " is ", ShownValue(node), "; must be ", rule));
   }
 
   void ReadSection(const YamlNode& map, const std::string& prefix, Message* message) {
@@ -121,7 +121,7 @@ class Reader {
       const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(entry.key);
       if (field == nullptr) {
         Problem(entry.key_position,
-                absl::StrCat(path, " is not a key; nearest is ", NearestPath(path)));
+                absl::StrCat(Shown(path), " is not a key; nearest is ", NearestPath(path)));
         continue;
       }
       ReadEntry(entry, path, field, message);
@@ -136,7 +136,9 @@ class Reader {
       if (sources_ != nullptr) sources_->erase(path);
       return;
     }
-    if (sources_ != nullptr) (*sources_)[path] = Place(entry.position);
+    // A section that a setting passes through was not written by it.
+    const bool passed = !has_lines_ && entry.kind == YamlNode::Kind::kMap;
+    if (sources_ != nullptr && !passed) (*sources_)[path] = Place(entry.position);
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       ReadMessage(entry, path, values.MutableMessage(message, field));
     } else {
@@ -311,7 +313,7 @@ absl::StatusOr<v1::JobSpec> ReadJobSpec(absl::string_view text, absl::string_vie
 
 absl::Status ApplySetting(v1::JobSpec* spec, absl::string_view setting, SourceMap* sources) {
   const size_t equals = setting.find('=');
-  const std::string place = absl::StrCat("--set ", setting.substr(0, 200));
+  const std::string place = absl::StrCat("--set ", Shown(setting));
   if (equals == setting.npos || equals == 0 || equals > 200) {
     return absl::InvalidArgumentError(
         absl::StrCat(place, ": must be PATH=VALUE, such as --set optimization.lr=1e-3"));
@@ -320,7 +322,7 @@ absl::Status ApplySetting(v1::JobSpec* spec, absl::string_view setting, SourceMa
   const absl::string_view path = absl::StripAsciiWhitespace(setting.substr(0, equals));
   if (std::count(path.begin(), path.end(), '.') > static_cast<int>(kMaxYamlDepth)) {
     return absl::InvalidArgumentError(
-        absl::StrCat(place, ": ", path, " is not a key; nearest is ", NearestPath(path)));
+        absl::StrCat(place, ": ", Shown(path), " is not a key; nearest is ", NearestPath(path)));
   }
   v1::JobSpec changed = *spec;
   SourceMap changed_sources = sources == nullptr ? SourceMap() : *sources;

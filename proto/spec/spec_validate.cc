@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "proto/spec/nearest.h"
 #include "proto/spec/train_config.h"
+#include "proto/spec/yaml_tree.h"
 #include "worker/jepa/plan/arithmetic.h"
 #include "worker/jepa/plan/masks.h"
 
@@ -158,12 +159,17 @@ class Validator {
  private:
   void Violation(const std::string& path, absl::string_view text) {
     bad_.insert(path);
-    std::string place;
-    if (options_.sources != nullptr) {
-      const auto found = options_.sources->find(path);
-      if (found != options_.sources->end()) place = absl::StrCat(found->second, ": ");
+    violations_.push_back(absl::StrCat(Place(path), path, " ", text));
+  }
+
+  // Where the value was written, else where its section is; empty when neither is known.
+  std::string Place(const std::string& path) const {
+    if (options_.sources == nullptr) return "";
+    for (const std::string& at : {path, path.substr(0, path.find('.'))}) {
+      const auto found = options_.sources->find(at);
+      if (found != options_.sources->end()) return absl::StrCat(found->second, ": ");
     }
-    violations_.push_back(absl::StrCat(place, path, " ", text));
+    return "";
   }
 
   // Whether all these fields are present and right by themselves.
@@ -234,14 +240,14 @@ class Validator {
 
   void CheckIdentity() {
     if (Sound({"name"}) && !IsName(spec_.name())) {
-      Violation("name", absl::StrCat("is \"", spec_.name(),
+      Violation("name", absl::StrCat("is \"", Shown(spec_.name()),
                                      "\"; must be 1 to 63 of a-z, 0-9 and -, without - at an end"));
     }
     const std::vector<std::string> devices = {"auto", "cpu", "cuda"};
     const std::string& device = spec_.device();
     if (std::find(devices.begin(), devices.end(), device) == devices.end()) {
       Violation("device",
-                absl::StrCat("is \"", device, "\"; must be auto, cpu or cuda; nearest is ",
+                absl::StrCat("is \"", Shown(device), "\"; must be auto, cpu or cuda; nearest is ",
                              Nearest(device, devices)));
     }
     const std::string& tag = spec_.logging().write_tag();
@@ -252,7 +258,7 @@ class Validator {
     if (!good_tag) {
       Violation(
           "logging.write_tag",
-          absl::StrCat("is \"", tag,
+          absl::StrCat("is \"", Shown(tag),
                        "\"; must be 1 to 63 of letters, digits, . _ and -, not starting with ."));
     }
   }
@@ -276,7 +282,7 @@ class Validator {
 
   void CheckAbsolute(const std::string& path, const std::string& value) {
     if (bad_.count(path) > 0 || value.empty() || value[0] == '/') return;
-    Violation(path, absl::StrCat("is \"", value,
+    Violation(path, absl::StrCat("is \"", Shown(value),
                                  "\"; must be an absolute path, because ranks run in folders of "
                                  "their own; write it from / on"));
   }
@@ -307,7 +313,7 @@ class Validator {
       Violation("meta.load_checkpoint", absl::StrCat("is true; ", kHow, "set it to false"));
     }
     if (!spec_.meta().read_checkpoint().empty()) {
-      Violation("meta.read_checkpoint", absl::StrCat("is \"", spec_.meta().read_checkpoint(),
+      Violation("meta.read_checkpoint", absl::StrCat("is \"", Shown(spec_.meta().read_checkpoint()),
                                                      "\"; ", kHow, "set it to null"));
     }
   }
@@ -344,7 +350,7 @@ class Validator {
     for (const char* path : {"meta.embed_dim", "meta.depth", "meta.num_heads", "meta.mlp_ratio"}) {
       if (!HasField(spec_, *FindField(path))) continue;
       Violation(path,
-                absl::StrCat("is set, but ", spec_.meta().model_name(),
+                absl::StrCat("is set, but ", Shown(spec_.meta().model_name()),
                              " has its own; remove it, or set meta.model_name to ", kCustomModel));
     }
     const auto shape = jepa::EncoderByName(spec_.meta().model_name());
@@ -355,7 +361,7 @@ class Validator {
     std::vector<std::string> names = jepa::EncoderNames();
     names.push_back(kCustomModel);
     Violation("meta.model_name",
-              absl::StrCat("is \"", spec_.meta().model_name(), "\"; must be one of ",
+              absl::StrCat("is \"", Shown(spec_.meta().model_name()), "\"; must be one of ",
                            absl::StrJoin(names, ", "), "; nearest is ",
                            Nearest(spec_.meta().model_name(), names)));
   }

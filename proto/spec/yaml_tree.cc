@@ -6,12 +6,14 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <exception>
 #include <map>
 #include <sstream>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace ijepa::spec {
@@ -86,7 +88,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   static void CheckTag(const YAML::Mark& mark, const std::string& tag) {
     if (tag.empty() || tag == "?" || tag == "!") return;
-    Fail(mark, absl::StrCat("the tag ", tag, " is not used here; write the value alone"));
+    Fail(mark, absl::StrCat("the tag ", Shown(tag), " is not used here; write the value alone"));
   }
 
   void Count(const YAML::Mark& mark, size_t nodes) {
@@ -143,8 +145,8 @@ class TreeBuilder : public YAML::EventHandler {
     if (node.kind != YamlNode::Kind::kScalar) Fail(mark, "a key must be plain text");
     for (const YamlNode& item : parent.node.items) {
       if (item.key != node.text) continue;
-      Fail(mark, absl::StrCat(node.text, " is given twice; first in line ", item.key_position.line,
-                              "; keep one"));
+      Fail(mark, absl::StrCat(Shown(node.text), " is given twice; first in line ",
+                              item.key_position.line, "; keep one"));
     }
     parent.key = node.text;
     parent.key_position = node.position;
@@ -211,6 +213,18 @@ absl::StatusOr<YamlNode> ParseChecked(absl::string_view text, absl::string_view 
 
 std::string At(absl::string_view file_name, Position position) {
   return absl::StrCat(file_name, ":", position.line, ":", position.column);
+}
+
+std::string Shown(absl::string_view text) {
+  constexpr size_t kMaxBytes = 80;
+  size_t length = std::min(text.size(), kMaxBytes);
+  // Never cuts a character in two.
+  while (length < text.size() && length > 0 && (text[length] & 0xC0) == 0x80) --length;
+  std::string shown(text.substr(0, length));
+  for (char& c : shown) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
+  }
+  return length < text.size() ? shown + "..." : shown;
 }
 
 absl::StatusOr<YamlNode> ParseYaml(absl::string_view text, absl::string_view file_name) {

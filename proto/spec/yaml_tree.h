@@ -20,6 +20,9 @@ struct Position {
 // "job.yaml:12:3".
 std::string At(absl::string_view file_name, Position position);
 
+// Text of a user for a message: one line of at most 80 bytes, without control characters.
+std::string Shown(absl::string_view text);
+
 struct YamlNode {
   enum class Kind { kNull, kScalar, kList, kMap };
 

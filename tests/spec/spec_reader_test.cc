@@ -109,6 +109,12 @@ TEST(SpecReaderTest, ReportsEveryProblemInOrder) {
             "2147483647, without a point");
 }
 
+TEST(SpecReaderTest, KeepsAMessageOfHostileTextOneShortLine) {
+  const std::string refusal = Refusal(absl::StrCat("\"a\\nb", std::string(500, 'x'), "\": 1"));
+  EXPECT_THAT(refusal, StartsWith("job.yaml:1:1: a?bxxx"));
+  EXPECT_LT(refusal.size(), 160u);
+}
+
 TEST(SpecReaderTest, RefusesADuplicateKey) {
   EXPECT_EQ(Refusal("mask:\n  min_keep: 1\n  min_keep: 2\n"),
             "job.yaml:3:3: min_keep is given twice; first in line 2; keep one");

@@ -40,7 +40,7 @@ TEST(SpecValidateTest, NamesRangesOfNumbers) {
   EXPECT_EQ(Refusal({"mask.aspect_ratio=[1.5, 0.75]"}),
             "mask.aspect_ratio is [1.5, 0.75]; the first must not exceed the second");
   EXPECT_EQ(Refusal({"optimization.epochs=0"}),
-            "optimization.epochs is 0; it must be in (0, 1e+06]");
+            "optimization.epochs is 0; it must be in (0, 1000000]");
 }
 
 TEST(SpecValidateTest, NamesTheNearestCropAndPatch) {
@@ -134,9 +134,10 @@ TEST(SpecValidateTest, ChecksNamesAndWords) {
 
 TEST(SpecValidateTest, ReportsEveryViolationWithItsPlace) {
   SourceMap sources;
-  auto spec =
-      ReadJobSpec("name: a\ndata:\n  batch_size: 0\n  path: /d\nmeta:\n  model_name: vit_tin\n",
-                  "job.yaml", &sources);
+  auto spec = ReadJobSpec(
+      "name: a\ndata:\n  batch_size: 0\n  path: /d\nmeta:\n  model_name: vit_tin\noptimization:\n  "
+      "lr: 1\n",
+      "job.yaml", &sources);
   ASSERT_TRUE(spec.ok()) << spec.status();
   ResolveDefaults(&*spec);
   ValidateOptions options;
@@ -145,7 +146,7 @@ TEST(SpecValidateTest, ReportsEveryViolationWithItsPlace) {
   const std::vector<std::string> lines = absl::StrSplit(message, '\n');
   ASSERT_THAT(lines, SizeIs(3)) << message;
   EXPECT_EQ(lines[0], "job.yaml:3:15: data.batch_size is 0; it must be in [1, 65536]");
-  EXPECT_THAT(lines[1], StartsWith("optimization.epochs is missing"));
+  EXPECT_THAT(lines[1], StartsWith("job.yaml:8:3: optimization.epochs is missing"));
   EXPECT_THAT(lines[2], StartsWith("job.yaml:6:15: meta.model_name is \"vit_tin\""));
 }
 
