@@ -26,5 +26,7 @@ find_library(GLOO_LIBRARY gloo REQUIRED)
 
 add_library(ijepa_torch INTERFACE)
 target_include_directories(ijepa_torch SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
-# Gloo before torch.
-target_link_libraries(ijepa_torch INTERFACE ${GLOO_LIBRARY} ${TORCH_LIBRARIES} ${NCCL_LIBRARY})
+# libstdc++ first: libtorch.so exports an incomplete std::filesystem of its own, and the loader takes the first it finds
+# (remove_all of a folder with folders in it then calls address 0). Gloo before torch.
+target_link_libraries(ijepa_torch INTERFACE "-Wl,--push-state,--no-as-needed,-lstdc++,--pop-state"
+  ${GLOO_LIBRARY} ${TORCH_LIBRARIES} ${NCCL_LIBRARY})

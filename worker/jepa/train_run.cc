@@ -1,0 +1,343 @@
+// The loop: data in, one update out, everything else when it is due.
+//
+// All ranks run the same steps in the same order and take every decision that concerns all of them
+// (drain, which checkpoint, bad loss) from values that a collective made equal.
+#include "worker/jepa/train_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "worker/jepa/data/image_source.h"
+#include "worker/jepa/data/loader.h"
+#include "worker/jepa/dist/communicator.h"
+#include "worker/jepa/mask_streams.h"
+#include "worker/jepa/plan/schedules.h"
+#include "worker/jepa/probe_plan.h"
+#include "worker/jepa/probe_runner.h"
+#include "worker/jepa/rate_meter.h"
+#include "worker/jepa/run_checkpoint.h"
+
+namespace jepa {
+namespace {
+
+// Age at which a step counts 1/e in images per second.
+constexpr absl::Duration kRateMemory = absl::Seconds(10);
+constexpr char kDiverged[] =
+    "; lower optimization.lr, lengthen optimization.warmup, or look at the data";
+
+// What one step did, the same on all ranks except where it says otherwise.
+struct StepOutcome {
+  double loss = 0;
+  double gradient_norm = 0;
+  UpdateRates rates;
+  double wait_seconds = 0;  // Mean over ranks.
+  bool drain = false;
+  int context_patches = 0;  // Mean over this rank's shards, as below.
+  int target_patches = 0;
+};
+
+class TrainRun {
+ public:
+  TrainRun(const TrainConfig& config, RunHost& host, const TrainParts& parts)
+      : config_(config), host_(host), parts_(parts), masks_(config), rate_(kRateMemory) {}
+
+  absl::StatusOr<TrainOutcome> Run();
+
+ private:
+  absl::Status OpenData();
+  absl::Status Meet();
+  absl::Status CheckSameData();
+  absl::Status RestoreNewestUsable();
+  absl::Status TryRestore(const std::string& path, int64_t& step, absl::Status& refused);
+  void StartLoader();
+  absl::StatusOr<StepOutcome> Step();
+  absl::StatusOr<StepOutcome> AccumulateShards();
+  absl::Status ShareScalars(StepOutcome& outcome);
+  absl::Status Update(StepOutcome& outcome);
+  void Report(const StepOutcome& outcome, absl::Duration took);
+  bool SaveIsDue() const;
+  absl::Status Save();
+  absl::Status WriteAndCommit();
+  absl::Status ProbeIfDue();
+
+  absl::StatusOr<bool> OnEveryRank(bool mine);
+  bool leads() const { return config_.rank == 0; }
+  RunState state() { return {*learner_, masks_}; }
+
+  const TrainConfig& config_;
+  RunHost& host_;
+  const TrainParts& parts_;
+  MaskStreams masks_;
+  RateMeter rate_;
+  // Made in this order by OpenData, Meet and StartLoader.
+  std::unique_ptr<ImageSource> images_;
+  RunLength length_;
+  std::optional<Schedules> schedules_;
+  std::optional<ProbePlan> probe_plan_;
+  std::unique_ptr<ProbeRunner> probes_;
+  std::unique_ptr<Learner> learner_;
+  std::unique_ptr<Communicator> peers_;
+  std::unique_ptr<Loader> loader_;
+  // Position.
+  int64_t step_ = 0;  // Finished steps. 0 <= step_ <= length_.total_steps
+  absl::Duration waited_;
+  std::string last_finite_loss_ = "none";
+};
+
+absl::StatusOr<TrainOutcome> TrainRun::Run() {
+  IJEPA_RETURN_IF_ERROR(OpenData());
+  IJEPA_RETURN_IF_ERROR(Meet());
+  IJEPA_RETURN_IF_ERROR(ProbeIfDue());  // The random initialisation.
+  IJEPA_RETURN_IF_ERROR(RestoreNewestUsable());
+  IJEPA_RETURN_IF_ERROR(ProbeIfDue());  // One that the last attempt saved for but did not report.
+  StartLoader();
+  while (step_ < length_.total_steps) {
+    IJEPA_RETURN_IF_ERROR(host_.Alive());
+    IJEPA_ASSIGN_OR_RETURN(const StepOutcome outcome, Step());
+    if (outcome.drain && step_ < length_.total_steps) {
+      IJEPA_RETURN_IF_ERROR(Save());
+      return TrainOutcome::kDrained;
+    }
+    if (SaveIsDue()) IJEPA_RETURN_IF_ERROR(Save());
+    IJEPA_RETURN_IF_ERROR(ProbeIfDue());
+  }
+  return TrainOutcome::kCompleted;
+}
+
+absl::Status TrainRun::OpenData() {
+  IJEPA_ASSIGN_OR_RETURN(images_, OpenImageSource(config_.data.path));
+  length_ = RunLengthFor(images_->size(), config_.shards, config_.data.batch_size,
+                         config_.optimization.epochs);
+  if (length_.steps_per_epoch == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        config_.data.path, " has ", images_->size(), " images, one global batch needs ",
+        GlobalBatch(config_), " (", config_.shards, " shards of data.batch_size ",
+        config_.data.batch_size, "); lower data.batch_size or ranks"));
+  }
+  schedules_.emplace(config_.optimization, length_.steps_per_epoch);
+  probe_plan_.emplace(config_.eval, length_.total_steps);
+  IJEPA_ASSIGN_OR_RETURN(probes_, ProbeRunner::Open(config_));
+  return absl::OkStatus();
+}
+
+absl::Status TrainRun::Meet() {
+  IJEPA_ASSIGN_OR_RETURN(learner_, parts_.make_learner(config_));
+  IJEPA_ASSIGN_OR_RETURN(peers_, NewCommunicator(config_, host_, parts_.peer_timeout));
+  return CheckSameData();
+}
+
+// Ranks on nodes with different copies of the data would wait for one another at different steps.
+absl::Status TrainRun::CheckSameData() {
+  constexpr int64_t kHalf = 1 << 20;  // Halves that a float holds exactly.
+  const float mine[2] = {static_cast<float>(images_->size() / kHalf),
+                         static_cast<float>(images_->size() % kHalf)};
+  std::vector<float> all(2 * static_cast<size_t>(config_.world_size));
+  IJEPA_RETURN_IF_ERROR(peers_->AllGather(mine, 2, all.data()));
+  for (size_t rank = 0; rank < all.size() / 2; ++rank) {
+    const auto theirs =
+        static_cast<int64_t>(all[2 * rank]) * kHalf + static_cast<int64_t>(all[2 * rank + 1]);
+    if (theirs != images_->size()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          config_.data.path, " has ", images_->size(), " images at rank ", config_.rank, " and ",
+          theirs, " at rank ", rank, "; every node must see the same data"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> TrainRun::OnEveryRank(bool mine) {
+  float failures = mine ? 0.0f : 1.0f;
+  IJEPA_RETURN_IF_ERROR(peers_->AllReduceSum(&failures, 1));
+  return failures == 0.0f;
+}
+
+// Every rank reads every candidate itself; one counts only when all ranks could use it.
+absl::Status TrainRun::RestoreNewestUsable() {
+  std::string reasons;
+  for (const std::string& path : config_.checkpoint.resume) {
+    int64_t step = 0;
+    absl::Status refused;
+    const absl::Status mine = TryRestore(path, step, refused);
+    IJEPA_RETURN_IF_ERROR(refused);
+    IJEPA_ASSIGN_OR_RETURN(const bool usable, OnEveryRank(mine.ok()));
+    if (usable) {
+      step_ = step;
+      if (leads()) host_.Note("RESUMED", absl::StrCat("resumed from ", path), step);
+      return absl::OkStatus();
+    }
+    const std::string reason = absl::StrCat(
+        path, ": ", mine.ok() ? "another rank cannot use it" : std::string(mine.message()));
+    ijepa::LogWarning("checkpoint is unusable ", reason);
+    if (leads()) host_.Note("CHECKPOINT_UNUSABLE", reason, step);
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", reason);
+  }
+  if (config_.checkpoint.resume.empty()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("none of the ", config_.checkpoint.resume.size(),
+                                          " committed checkpoints is usable: ", reasons));
+}
+
+// Returns why the checkpoint is unusable; `refused` is for one that is sound but of another run,
+// which ends the run: falling back would hide the mistake.
+absl::Status TrainRun::TryRestore(const std::string& path, int64_t& step, absl::Status& refused) {
+  IJEPA_ASSIGN_OR_RETURN(const CheckpointReader checkpoint, CheckpointReader::Open(path));
+  step = checkpoint.meta().step;
+  refused = CheckSameRun(config_, checkpoint, learner_->ModelLine());
+  if (refused.ok() && step > length_.total_steps) {
+    refused = absl::FailedPreconditionError(
+        absl::StrCat("checkpoint ", path, " is of step ", step, ", this job ends at step ",
+                     length_.total_steps, "; has the data shrunk?"));
+  }
+  IJEPA_RETURN_IF_ERROR(refused);
+  return RestoreRun(checkpoint, state());
+}
+
+void TrainRun::StartLoader() {
+  LoaderOptions options;
+  options.data = config_.data;
+  options.seed = config_.seed;
+  options.shards = config_.shards;
+  options.local_shards = LocalShards(config_);
+  options.first_step = step_;
+  options.last_step = length_.total_steps;
+  options.steps_per_epoch = length_.steps_per_epoch;
+  loader_ = NewLoader(options, *images_, host_);
+}
+
+absl::StatusOr<StepOutcome> TrainRun::Step() {
+  const absl::Duration start = parts_.clock->Monotonic();
+  IJEPA_ASSIGN_OR_RETURN(StepOutcome outcome, AccumulateShards());
+  IJEPA_RETURN_IF_ERROR(ShareScalars(outcome));
+  IJEPA_RETURN_IF_ERROR(Update(outcome));
+  ++step_;
+  Report(outcome, parts_.clock->Monotonic() - start);
+  return outcome;
+}
+
+// Adds the gradient of every local shard; leaves this rank's scalars in the buffer's tail.
+absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
+  StepOutcome outcome;
+  IJEPA_ASSIGN_OR_RETURN(const std::vector<MaskBatch> masks, masks_.Sample(step_));
+  const double scale = 1.0 / config_.shards;
+  double loss = 0;
+  for (const MaskBatch& shard_masks : masks) {
+    IJEPA_ASSIGN_OR_RETURN(Batch batch, loader_->Next());
+    IJEPA_ASSIGN_OR_RETURN(const double shard_loss,
+                           learner_->AccumulateShard(batch, shard_masks, scale));
+    loss += shard_loss * scale;
+    outcome.context_patches += shard_masks.context_patches;
+    outcome.target_patches += shard_masks.target_patches;
+    loader_->Recycle(std::move(batch));
+  }
+  outcome.context_patches /= static_cast<int>(masks.size());
+  outcome.target_patches /= static_cast<int>(masks.size());
+  const absl::Duration waited = loader_->stats().wait;
+  learner_->SetScalar(StepScalar::kLoss, static_cast<float>(loss));
+  learner_->SetScalar(StepScalar::kDrain, host_.DrainRequested() ? 1.0f : 0.0f);
+  learner_->SetScalar(StepScalar::kWait,
+                      static_cast<float>(absl::ToDoubleSeconds(waited - waited_)));
+  waited_ = waited;
+  return outcome;
+}
+
+// One all-reduce sums the gradient and, in its tail, what all ranks decide by.
+absl::Status TrainRun::ShareScalars(StepOutcome& outcome) {
+  const FloatBuffer gradient = learner_->gradient();
+  IJEPA_RETURN_IF_ERROR(peers_->AllReduceSum(gradient.data, gradient.count));
+  IJEPA_ASSIGN_OR_RETURN(const std::vector<float> sums, learner_->Scalars());
+  const auto sum = [&](StepScalar scalar) { return sums[static_cast<size_t>(scalar)]; };
+  outcome.loss = sum(StepScalar::kLoss);
+  outcome.drain = sum(StepScalar::kDrain) > 0;
+  outcome.wait_seconds = sum(StepScalar::kWait) / config_.world_size;
+  return absl::OkStatus();
+}
+
+absl::Status TrainRun::Update(StepOutcome& outcome) {
+  if (!std::isfinite(outcome.loss)) {
+    return absl::OutOfRangeError(absl::StrCat("the loss of step ", step_ + 1, " is ", outcome.loss,
+                                              "; last finite loss ", last_finite_loss_, kDiverged));
+  }
+  outcome.rates = {schedules_->lr(step_), schedules_->weight_decay(step_),
+                   schedules_->ema_momentum(step_)};
+  const absl::StatusOr<double> norm = learner_->Update(outcome.rates);
+  if (!norm.ok() && norm.status().code() == absl::StatusCode::kOutOfRange) {
+    return absl::OutOfRangeError(absl::StrCat("step ", step_ + 1, ": ", norm.status().message(),
+                                              "; last finite loss ", last_finite_loss_, kDiverged));
+  }
+  IJEPA_RETURN_IF_ERROR(norm.status());
+  outcome.gradient_norm = *norm;
+  last_finite_loss_ = absl::StrCat(outcome.loss, " at step ", step_ + 1);
+  return absl::OkStatus();
+}
+
+void TrainRun::Report(const StepOutcome& outcome, absl::Duration took) {
+  rate_.Add(static_cast<double>(GlobalBatch(config_)), took);
+  const double seconds = absl::ToDoubleSeconds(took);
+  StepReport report;
+  report.step = step_;
+  report.total_steps = length_.total_steps;
+  report.steps_per_epoch = length_.steps_per_epoch;
+  report.images_seen = step_ * GlobalBatch(config_);
+  report.loss = outcome.loss;
+  report.lr = outcome.rates.lr;
+  report.weight_decay = outcome.rates.weight_decay;
+  report.ema_momentum = outcome.rates.ema_momentum;
+  report.images_per_second = rate_.per_second();
+  report.context_patches = outcome.context_patches;
+  report.target_patches = outcome.target_patches;
+  report.data_wait_share = seconds > 0 ? std::min(1.0, outcome.wait_seconds / seconds) : 0;
+  report.bad_images = loader_->stats().bad_images;
+  report.gradient_norm = outcome.gradient_norm;
+  host_.ReportStep(report);
+}
+
+bool TrainRun::SaveIsDue() const {
+  if (step_ == length_.total_steps) return true;
+  return config_.checkpoint.every_steps > 0 && step_ % config_.checkpoint.every_steps == 0;
+}
+
+// Rank 0 writes and commits; the others wait, so that nobody trains on what may be refused.
+absl::Status TrainRun::Save() {
+  if (leads()) IJEPA_RETURN_IF_ERROR(WriteAndCommit());
+  return peers_->Barrier();
+}
+
+absl::Status TrainRun::WriteAndCommit() {
+  IJEPA_ASSIGN_OR_RETURN(const CheckpointInfo checkpoint, SaveRun(config_, state(), step_));
+  IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> deletable,
+                         host_.Commit(checkpoint, parts_.commit_timeout));
+  const absl::Status deleted =
+      DeleteCheckpoints(config_.checkpoint.folder, deletable, config_.generation);
+  // Retention is repeated at the next commit; training does not end for it.
+  if (!deleted.ok()) ijepa::LogWarning("old checkpoints remain: ", deleted.message());
+  return absl::OkStatus();
+}
+
+absl::Status TrainRun::ProbeIfDue() {
+  if (!probe_plan_->Due(step_)) return absl::OkStatus();
+  IJEPA_ASSIGN_OR_RETURN(std::optional<ProbeReport> report,
+                         probes_->Run(*learner_, *peers_, host_));
+  if (report.has_value()) {
+    report->step = step_;
+    report->images_seen = step_ * GlobalBatch(config_);
+    host_.ReportProbe(*report);
+  }
+  probe_plan_->Done(step_);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TrainOutcome> RunTraining(const TrainConfig& config, RunHost& host,
+                                         const TrainParts& parts) {
+  return TrainRun(config, host, parts).Run();
+}
+
+}  // namespace jepa
