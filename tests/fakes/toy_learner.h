@@ -1,0 +1,153 @@
+// A learner of a few numbers that behaves like the real one: its bits depend on pixels, masks,
+// rates and history, its loss goes down, its state is saved and restored. No LibTorch.
+#ifndef IJEPA_TESTS_FAKES_TOY_LEARNER_H_
+#define IJEPA_TESTS_FAKES_TOY_LEARNER_H_
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "worker/jepa/model/learner.h"
+
+namespace jepa {
+
+// What goes wrong, and when; steps count from 0.
+struct ToyFaults {
+  int64_t nan_loss_at = -1;
+  int64_t nan_gradient_at = -1;
+  // One more tensor in every snapshot.
+  std::optional<TensorToSave> extra_tensor;
+};
+
+// Predicts 1 from the mean brightness of `width` stripes of an image by a linear map with momentum.
+// `width` is config.model.embed_dim.
+class ToyLearner : public Learner {
+ public:
+  ToyLearner(const TrainConfig& config, ToyFaults faults)
+      : width_(static_cast<size_t>(config.model.embed_dim)),
+        faults_(faults),
+        weights_(width_, 0.01f * static_cast<float>(config.seed + 1)),
+        moments_(width_, 0.0f),
+        target_(weights_),
+        gradient_(width_ + kStepScalars, 0.0f) {}
+
+  absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                                         double scale) override {
+    double loss = 0;
+    // Masks enter as a weight near 1, so that other masks give other bits.
+    double mask_sum = 0;
+    for (const auto& block : masks.context) {
+      for (const int64_t patch : block) mask_sum += static_cast<double>(patch);
+    }
+    const double mask_weight = 1.0 + 1e-6 * mask_sum;
+    for (int image = 0; image < batch.images; ++image) {
+      const std::vector<float> stripes = Stripes(batch.pixels, batch.images, image);
+      double error = -1;
+      for (size_t i = 0; i < width_; ++i) error += weights_[i] * stripes[i];
+      loss += mask_weight * error * error / batch.images;
+      for (size_t i = 0; i < width_; ++i) {
+        gradient_[i] +=
+            static_cast<float>(2 * scale * mask_weight * error * stripes[i] / batch.images);
+      }
+    }
+    if (batch.step == faults_.nan_gradient_at) {
+      gradient_[0] = std::numeric_limits<float>::quiet_NaN();
+    }
+    if (batch.step == faults_.nan_loss_at) return std::numeric_limits<double>::quiet_NaN();
+    return loss;
+  }
+
+  FloatBuffer gradient() override {
+    return {gradient_.data(), static_cast<int64_t>(gradient_.size())};
+  }
+  void SetScalar(StepScalar scalar, float value) override {
+    gradient_[width_ + static_cast<size_t>(scalar)] = value;
+  }
+  absl::StatusOr<std::vector<float>> Scalars() override {
+    return std::vector<float>(gradient_.end() - kStepScalars, gradient_.end());
+  }
+
+  absl::StatusOr<double> Update(const UpdateRates& rates) override {
+    double square = 0;
+    for (size_t i = 0; i < width_; ++i) square += gradient_[i] * gradient_[i];
+    if (!std::isfinite(square)) return absl::OutOfRangeError("the gradient is not finite");
+    const auto lr = static_cast<float>(rates.lr);
+    const auto momentum = static_cast<float>(rates.ema_momentum);
+    for (size_t i = 0; i < width_; ++i) {
+      moments_[i] = 0.5f * moments_[i] + gradient_[i];
+      weights_[i] -= lr * moments_[i];
+      target_[i] = momentum * target_[i] + (1 - momentum) * weights_[i];
+    }
+    gradient_.assign(gradient_.size(), 0.0f);
+    return std::sqrt(square);
+  }
+
+  absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override {
+    Features features{images, static_cast<int>(width_), {}};
+    for (int image = 0; image < images; ++image) {
+      const std::vector<float> stripes = Stripes(pixels, images, image);
+      for (size_t i = 0; i < width_; ++i) {
+        features.values.push_back(stripes[i] * (1 + target_[i]));
+      }
+    }
+    return features;
+  }
+
+  absl::StatusOr<std::vector<TensorToSave>> Snapshot() override {
+    const std::vector<int64_t> shape = {static_cast<int64_t>(width_)};
+    std::vector<TensorToSave> tensors = {
+        {"encoder/w", TensorType::kFloat32, shape, weights_.data()},
+        {"target_encoder/w", TensorType::kFloat32, shape, target_.data()},
+        {"exp_avg/encoder/w", TensorType::kFloat32, shape, moments_.data()}};
+    if (faults_.extra_tensor.has_value()) tensors.push_back(*faults_.extra_tensor);
+    return tensors;
+  }
+
+  absl::Status Restore(const CheckpointReader& checkpoint) override {
+    const std::vector<int64_t> shape = {static_cast<int64_t>(width_)};
+    std::vector<float> weights(width_), target(width_), moments(width_);
+    const auto read = [&](const char* name, std::vector<float>& out) {
+      return checkpoint.Read(name, TensorType::kFloat32, shape, out.data());
+    };
+    IJEPA_RETURN_IF_ERROR(read("encoder/w", weights));
+    IJEPA_RETURN_IF_ERROR(read("target_encoder/w", target));
+    IJEPA_RETURN_IF_ERROR(read("exp_avg/encoder/w", moments));
+    weights_ = weights;
+    target_ = target;
+    moments_ = moments;
+    return absl::OkStatus();
+  }
+
+  std::string ModelLine() const override { return absl::StrCat("toy ", width_); }
+
+ private:
+  // Mean brightness in [0, 1] of `width_` equal parts of one image.
+  std::vector<float> Stripes(const std::vector<uint8_t>& pixels, int images, int image) const {
+    const size_t size = pixels.size() / static_cast<size_t>(images);
+    const size_t part = size / width_;
+    std::vector<float> stripes(width_);
+    for (size_t i = 0; i < width_; ++i) {
+      const size_t begin = static_cast<size_t>(image) * size + i * part;
+      double sum = 0;
+      for (size_t k = 0; k < part; ++k) sum += pixels[begin + k];
+      stripes[i] = static_cast<float>(sum / (255.0 * static_cast<double>(part)));
+    }
+    return stripes;
+  }
+
+  const size_t width_;
+  const ToyFaults faults_;
+  std::vector<float> weights_;
+  std::vector<float> moments_;
+  std::vector<float> target_;
+  std::vector<float> gradient_;
+};
+
+}  // namespace jepa
+
+#endif  // IJEPA_TESTS_FAKES_TOY_LEARNER_H_

@@ -1,0 +1,311 @@
+// The loop with a toy learner: what is trained, saved, resumed, probed and refused.
+#include "worker/jepa/train_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "common/file.h"
+#include "tests/fakes/toy_learner.h"
+#include "tests/train/run_fixture.h"
+#include "worker/jepa/checkpoint/checkpoint.h"
+
+namespace jepa {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+using TrainRunTest = RunFixture;
+
+// Steps of SmallConfig: floor(ceil(48 / 2) / 4) = 6 per epoch.
+constexpr int64_t kTotalSteps = 18;
+
+std::vector<int64_t> CommittedSteps(const MemoryHost& host) {
+  std::vector<int64_t> steps;
+  for (const CheckpointInfo& commit : host.commits) steps.push_back(commit.step);
+  return steps;
+}
+
+std::vector<int64_t> ProbedSteps(const MemoryHost& host) {
+  std::vector<int64_t> steps;
+  for (const ProbeReport& probe : host.probes) steps.push_back(probe.step);
+  return steps;
+}
+
+TEST_F(TrainRunTest, LossGoesDownAndTheEndIsCommitted) {
+  const GangResult result = RunGang(SmallConfig(), ToyParts());
+  ASSERT_TRUE(result.outcomes[0].ok()) << result.outcomes[0].status();
+  EXPECT_EQ(*result.outcomes[0], TrainOutcome::kCompleted);
+  const MemoryHost& host = *result.hosts[0];
+  ASSERT_THAT(host.steps, SizeIs(kTotalSteps));
+  EXPECT_LT(host.steps.back().loss, 0.5 * host.steps.front().loss);
+  EXPECT_THAT(CommittedSteps(host), ElementsAre(kTotalSteps));
+  EXPECT_EQ(host.commits[0].images_seen, kTotalSteps * 8);
+  EXPECT_GT(host.commits[0].bytes, 0);
+}
+
+TEST_F(TrainRunTest, ReportsWhatAStepWas) {
+  const GangResult result = RunGang(SmallConfig(), ToyParts());
+  const StepReport& report = result.hosts[0]->steps.at(4);
+  EXPECT_EQ(report.step, 5);
+  EXPECT_EQ(report.total_steps, kTotalSteps);
+  EXPECT_EQ(report.steps_per_epoch, 6);
+  EXPECT_EQ(report.images_seen, 5 * 8);
+  EXPECT_GT(report.lr, 0);
+  EXPECT_GT(report.weight_decay, 0);
+  EXPECT_GT(report.ema_momentum, 0.9);
+  EXPECT_GT(report.images_per_second, 0);
+  EXPECT_GT(report.context_patches, 0);
+  EXPECT_GT(report.target_patches, 0);
+  EXPECT_GE(report.data_wait_share, 0);
+  EXPECT_LE(report.data_wait_share, 1);
+  EXPECT_EQ(report.bad_images, 0);
+  EXPECT_GT(report.gradient_norm, 0);
+}
+
+TEST_F(TrainRunTest, CommitsAtIntervalsAndDeletesWhatItMay) {
+  TrainConfig config = SmallConfig();
+  config.checkpoint.every_steps = 5;
+  std::vector<std::string> paths;
+  const GangResult result = RunGang(config, ToyParts(), [&](int, MemoryHost& host) {
+    host.on_commit = [&](const CheckpointInfo& checkpoint) {
+      std::vector<std::string> deletable = paths;
+      paths = {checkpoint.path};
+      return deletable;
+    };
+  });
+  ASSERT_TRUE(result.outcomes[0].ok()) << result.outcomes[0].status();
+  EXPECT_THAT(CommittedSteps(*result.hosts[0]), ElementsAre(5, 10, 15, 18));
+  const std::vector<std::string> committed = CommittedNewestFirst(result);
+  EXPECT_TRUE(CheckpointReader::Open(committed[0]).ok());
+  EXPECT_EQ(CheckpointReader::Open(committed[1]).status().code(), absl::StatusCode::kNotFound);
+}
+
+struct ResumeCase {
+  std::string name;
+  MaskMode mode;
+  int world_size;
+};
+
+class ResumeTest : public RunFixture, public ::testing::WithParamInterface<ResumeCase> {};
+INSTANTIATE_TEST_SUITE_P(Modes, ResumeTest,
+                         ::testing::Values(ResumeCase{"FixedOneRank", MaskMode::kFixed, 1},
+                                           ResumeCase{"FixedTwoRanks", MaskMode::kFixed, 2},
+                                           ResumeCase{"ReferenceOneRank", MaskMode::kReference, 1},
+                                           ResumeCase{"ReferenceTwoRanks", MaskMode::kReference,
+                                                      2}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_P(ResumeTest, GivesTheBitsOfTheUninterruptedRun) {
+  TrainConfig config = SmallConfig();
+  config.mask.mode = GetParam().mode;
+  config.world_size = GetParam().world_size;
+  config.checkpoint.every_steps = 7;
+  const GangResult whole = RunGang(config, ToyParts());
+  ASSERT_TRUE(whole.outcomes[0].ok()) << whole.outcomes[0].status();
+  ASSERT_THAT(CommittedSteps(*whole.hosts[0]), ElementsAre(7, 14, 18));
+
+  TrainConfig again = config;
+  again.generation = 2;
+  again.checkpoint.resume = {whole.hosts[0]->commits[0].path};
+  const GangResult resumed = RunGang(again, ToyParts());
+  for (const auto& outcome : resumed.outcomes) ASSERT_TRUE(outcome.ok()) << outcome.status();
+  const std::vector<RecordedNote> notes = resumed.hosts[0]->notes();
+  ASSERT_THAT(notes, SizeIs(1));
+  EXPECT_EQ(notes[0].code, "RESUMED");
+  EXPECT_EQ(notes[0].step, 7);
+  const std::vector<double> losses = whole.hosts[0]->losses();
+  EXPECT_EQ(resumed.hosts[0]->losses(), std::vector<double>(losses.begin() + 7, losses.end()));
+  EXPECT_EQ(TensorBytes(CommittedNewestFirst(resumed)[0]),
+            TensorBytes(CommittedNewestFirst(whole)[0]));
+}
+
+// A checkpoint of two ranks continues on one, because masks and data belong to shards.
+TEST_P(ResumeTest, ContinuesOnAnotherNumberOfRanks) {
+  TrainConfig config = SmallConfig();
+  config.mask.mode = GetParam().mode;
+  config.world_size = GetParam().world_size;
+  config.checkpoint.every_steps = 7;
+  const GangResult whole = RunGang(config, ToyParts());
+  ASSERT_TRUE(whole.outcomes[0].ok()) << whole.outcomes[0].status();
+  TrainConfig other = config;
+  other.generation = 2;
+  other.world_size = 3 - config.world_size;
+  other.checkpoint.resume = {whole.hosts[0]->commits[0].path};
+  const GangResult resumed = RunGang(other, ToyParts());
+  ASSERT_TRUE(resumed.outcomes[0].ok()) << resumed.outcomes[0].status();
+  EXPECT_NEAR(resumed.hosts[0]->losses().back(), whole.hosts[0]->losses().back(), 1e-5);
+}
+
+TEST_F(TrainRunTest, EveryRankReportsTheSameLossAndOneRankGivesTheSameCurve) {
+  TrainConfig config = SmallConfig();
+  const GangResult one = RunGang(config, ToyParts());
+  config.world_size = 2;
+  config.generation = 2;
+  const GangResult two = RunGang(config, ToyParts());
+  ASSERT_TRUE(two.outcomes[1].ok()) << two.outcomes[1].status();
+  EXPECT_EQ(two.hosts[0]->losses(), two.hosts[1]->losses());
+  ASSERT_EQ(one.hosts[0]->losses().size(), two.hosts[0]->losses().size());
+  for (size_t i = 0; i < one.hosts[0]->losses().size(); ++i) {
+    EXPECT_NEAR(one.hosts[0]->losses()[i], two.hosts[0]->losses()[i], 1e-5);
+  }
+}
+
+TEST_F(TrainRunTest, DrainOfOneRankStopsAllAtOneStepWithACheckpoint) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  std::atomic<int> steps_of_rank_1 = 0;
+  const GangResult result = RunGang(config, ToyParts(), [&](int rank, MemoryHost& host) {
+    if (rank != 1) return;
+    host.on_step = [&](const StepReport&) { ++steps_of_rank_1; };
+    host.drain = [&] { return steps_of_rank_1 >= 4; };
+  });
+  for (const auto& outcome : result.outcomes) {
+    ASSERT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_EQ(*outcome, TrainOutcome::kDrained);
+  }
+  EXPECT_EQ(result.hosts[0]->steps.back().step, 5);
+  EXPECT_EQ(result.hosts[1]->steps.back().step, 5);
+  EXPECT_THAT(CommittedSteps(*result.hosts[0]), ElementsAre(5));
+  EXPECT_THAT(result.hosts[1]->commits, IsEmpty());
+}
+
+TEST_F(TrainRunTest, DrainAtTheLastStepIsACompletion) {
+  const GangResult result = RunGang(SmallConfig(), ToyParts(), [](int, MemoryHost& host) {
+    host.drain = [&host] { return host.steps.size() == kTotalSteps - 1; };
+  });
+  ASSERT_TRUE(result.outcomes[0].ok());
+  EXPECT_EQ(*result.outcomes[0], TrainOutcome::kCompleted);
+}
+
+// Flips one byte in the middle of a checkpoint's first part.
+void Corrupt(const std::string& checkpoint) {
+  const std::string part = checkpoint + "/part-0000.bin";
+  std::string bytes = ijepa::ReadFile(part).value();
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  ASSERT_TRUE(ijepa::WriteFileAtomically(part, bytes).ok());
+}
+
+TEST_F(TrainRunTest, CorruptNewestCheckpointFallsBackAndSaysSo) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.checkpoint.every_steps = 6;
+  const GangResult whole = RunGang(config, ToyParts());
+  config.checkpoint.resume = CommittedNewestFirst(whole);
+  config.checkpoint.resume.erase(config.checkpoint.resume.begin());  // Steps 12 and 6 are left.
+  Corrupt(config.checkpoint.resume[0]);
+  config.generation = 2;
+  const GangResult resumed = RunGang(config, ToyParts());
+  ASSERT_TRUE(resumed.outcomes[0].ok()) << resumed.outcomes[0].status();
+  const std::vector<RecordedNote> notes = resumed.hosts[0]->notes();
+  ASSERT_THAT(notes, SizeIs(2));
+  EXPECT_EQ(notes[0].code, "CHECKPOINT_UNUSABLE");
+  EXPECT_THAT(notes[0].message, HasSubstr(config.checkpoint.resume[0]));
+  EXPECT_EQ(notes[1].code, "RESUMED");
+  EXPECT_EQ(notes[1].step, 6);
+  EXPECT_EQ(resumed.hosts[0]->losses().back(), whole.hosts[0]->losses().back());
+}
+
+TEST_F(TrainRunTest, NoUsableCheckpointIsDataLossAndNotAFreshStart) {
+  TrainConfig config = SmallConfig();
+  const GangResult whole = RunGang(config, ToyParts());
+  config.checkpoint.resume = CommittedNewestFirst(whole);
+  Corrupt(config.checkpoint.resume[0]);
+  config.checkpoint.resume.push_back(folder_ + "/step-000000000003.g1");
+  const GangResult resumed = RunGang(config, ToyParts());
+  EXPECT_EQ(resumed.outcomes[0].status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(resumed.hosts[0]->CountNotes("CHECKPOINT_UNUSABLE"), 2);
+  EXPECT_THAT(resumed.hosts[0]->steps, IsEmpty());
+}
+
+TEST_F(TrainRunTest, CheckpointOfAnotherRunIsRefusedWithBothNames) {
+  const TrainConfig config = SmallConfig();
+  const GangResult whole = RunGang(config, ToyParts());
+  const auto refusal = [&](const std::function<void(TrainConfig&)>& change) {
+    TrainConfig other = config;
+    other.checkpoint.resume = CommittedNewestFirst(whole);
+    change(other);
+    const absl::Status status = RunGang(other, ToyParts()).outcomes[0].status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+    return std::string(status.message());
+  };
+  EXPECT_THAT(refusal([](TrainConfig& other) { other.model.embed_dim = 12; }),
+              ::testing::AllOf(HasSubstr("toy 16"), HasSubstr("toy 12")));
+  EXPECT_THAT(refusal([](TrainConfig& other) { other.seed = 99; }),
+              ::testing::AllOf(HasSubstr("seed is 3"), HasSubstr("99")));
+  EXPECT_THAT(refusal([](TrainConfig& other) { other.job_uid = "job-b"; }),
+              ::testing::AllOf(HasSubstr("job-a"), HasSubstr("job-b")));
+  EXPECT_THAT(refusal([](TrainConfig& other) { other.data.batch_size = 2; }),
+              HasSubstr("images seen is 144"));
+}
+
+TEST_F(TrainRunTest, FinishedRunResumedAtItsEndDoesNothingMore) {
+  TrainConfig config = SmallConfig();
+  const GangResult whole = RunGang(config, ToyParts());
+  config.checkpoint.resume = CommittedNewestFirst(whole);
+  const GangResult again = RunGang(config, ToyParts());
+  ASSERT_TRUE(again.outcomes[0].ok()) << again.outcomes[0].status();
+  EXPECT_EQ(*again.outcomes[0], TrainOutcome::kCompleted);
+  EXPECT_THAT(again.hosts[0]->steps, IsEmpty());
+  EXPECT_THAT(again.hosts[0]->commits, IsEmpty());
+}
+
+TEST_F(TrainRunTest, ProbesAtTheStartBetweenAndAtTheEnd) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.eval.path = *images_folder_;
+  config.eval.max_images = 41;  // Does not split evenly.
+  config.eval.intermediate = 2;
+  const GangResult result = RunGang(config, ToyParts());
+  ASSERT_TRUE(result.outcomes[0].ok()) << result.outcomes[0].status();
+  EXPECT_THAT(ProbedSteps(*result.hosts[0]), ElementsAre(0, 6, 12, 18));
+  EXPECT_THAT(result.hosts[1]->probes, IsEmpty());
+  const ProbeReport& last = result.hosts[0]->probes.back();
+  EXPECT_EQ(last.images_seen, kTotalSteps * 8);
+  EXPECT_GT(last.effective_rank, 1);
+  // k-NN and linear, for class, count and depth.
+  EXPECT_THAT(last.scores, SizeIs(6));
+  for (const ProbeScore& score : last.scores) EXPECT_LE(score.images, 41);
+}
+
+TEST_F(TrainRunTest, ProbesDoNotDependOnTheNumberOfRanks) {
+  TrainConfig config = SmallConfig();
+  config.eval.path = *images_folder_;
+  config.eval.fit_path = *images_folder_;
+  const GangResult one = RunGang(config, ToyParts());
+  config.world_size = 2;
+  config.generation = 2;
+  const GangResult two = RunGang(config, ToyParts());
+  ASSERT_TRUE(one.outcomes[0].ok() && two.outcomes[0].ok()) << two.outcomes[0].status();
+  const ProbeReport& a = one.hosts[0]->probes.at(0);
+  const ProbeReport& b = two.hosts[0]->probes.at(0);
+  ASSERT_EQ(a.scores.size(), b.scores.size());
+  EXPECT_EQ(a.effective_rank, b.effective_rank);
+  for (size_t i = 0; i < a.scores.size(); ++i)
+    EXPECT_EQ(a.scores[i].accuracy, b.scores[i].accuracy);
+}
+
+TEST_F(TrainRunTest, NoProbeIsRepeatedByALaterAttempt) {
+  TrainConfig config = SmallConfig();
+  config.checkpoint.every_steps = 6;
+  const GangResult first = RunGang(config, ToyParts());
+  config.eval.path = *images_folder_;
+  config.eval.intermediate = 2;
+  config.eval.skip_initial = true;
+  config.eval.last_probe_step = 6;
+  config.generation = 2;
+  config.checkpoint.resume = {first.hosts[0]->commits[0].path};  // Step 6.
+  EXPECT_THAT(ProbedSteps(*RunGang(config, ToyParts()).hosts[0]), ElementsAre(12, 18));
+  // The attempt that saved step 6 died before its probe was reported.
+  config.eval.last_probe_step = 0;
+  config.generation = 3;
+  EXPECT_THAT(ProbedSteps(*RunGang(config, ToyParts()).hosts[0]), ElementsAre(6, 12, 18));
+}
+
+}  // namespace
+}  // namespace jepa

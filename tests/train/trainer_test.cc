@@ -1,0 +1,122 @@
+// The loop with the real learner on CPU: small networks, real masks, real collectives.
+#include "worker/jepa/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+
+#include "common/file.h"
+#include "tests/train/run_fixture.h"
+#include "worker/jepa/train_run.h"
+
+namespace jepa {
+namespace {
+
+using ::testing::SizeIs;
+
+class TrainerTest : public RunFixture {
+ protected:
+  static TrainParts RealParts() {
+    TrainParts parts = ToyParts();
+    parts.make_learner = &Learner::Create;
+    return parts;
+  }
+};
+
+double Mean(const std::vector<double>& values, size_t begin, size_t end) {
+  double sum = 0;
+  for (size_t i = begin; i < end; ++i) sum += values[i];
+  return sum / static_cast<double>(end - begin);
+}
+
+TEST_F(TrainerTest, TrainRunsTheRealLearnerToItsEnd) {
+  TrainConfig config = SmallConfig();
+  config.optimization.epochs = 20;
+  config.optimization.lr = 3e-3;
+  config.eval.path = *images_folder_;
+  MemoryRendezvous rendezvous;
+  MemoryHost host(rendezvous);
+  const absl::StatusOr<TrainOutcome> outcome = Train(config, host);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(*outcome, TrainOutcome::kCompleted);
+  const std::vector<double> losses = host.losses();
+  ASSERT_THAT(losses, SizeIs(120));
+  for (const double loss : losses) ASSERT_TRUE(std::isfinite(loss));
+  EXPECT_LT(Mean(losses, 100, 120), 0.9 * Mean(losses, 0, 10));
+  EXPECT_THAT(host.probes, SizeIs(2));
+  EXPECT_THAT(host.commits, SizeIs(1));
+}
+
+TEST_F(TrainerTest, SameRanksGiveTheSameBits) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  const GangResult first = RunGang(config, RealParts());
+  ASSERT_TRUE(first.outcomes[0].ok()) << first.outcomes[0].status();
+  const std::string bytes = TensorBytes(CommittedNewestFirst(first)[0]);
+  config.generation = 2;
+  const GangResult second = RunGang(config, RealParts());
+  EXPECT_EQ(first.hosts[0]->losses(), second.hosts[0]->losses());
+  EXPECT_EQ(bytes, TensorBytes(CommittedNewestFirst(second)[0]));
+}
+
+TEST_F(TrainerTest, ResumeGivesTheBitsOfTheUninterruptedRun) {
+  for (const int world_size : {1, 2}) {
+    TrainConfig config = SmallConfig();
+    config.world_size = world_size;
+    config.checkpoint.every_steps = 7;
+    config.checkpoint.folder = NewFolder();
+    const GangResult whole = RunGang(config, RealParts());
+    ASSERT_TRUE(whole.outcomes[0].ok()) << whole.outcomes[0].status();
+    config.generation = 2;
+    config.checkpoint.resume = {whole.hosts[0]->commits.at(0).path};
+    const GangResult resumed = RunGang(config, RealParts());
+    ASSERT_TRUE(resumed.outcomes[0].ok()) << resumed.outcomes[0].status();
+    const std::vector<double> losses = whole.hosts[0]->losses();
+    EXPECT_EQ(resumed.hosts[0]->losses(), std::vector<double>(losses.begin() + 7, losses.end()));
+    EXPECT_EQ(TensorBytes(CommittedNewestFirst(resumed)[0]),
+              TensorBytes(CommittedNewestFirst(whole)[0]));
+    EXPECT_TRUE(ijepa::RemoveTree(config.checkpoint.folder).ok());
+  }
+}
+
+TEST_F(TrainerTest, TwoRanksGiveTheLossCurveOfOne) {
+  TrainConfig config = SmallConfig();
+  const GangResult one = RunGang(config, RealParts());
+  config.world_size = 2;
+  config.generation = 2;
+  const GangResult two = RunGang(config, RealParts());
+  ASSERT_TRUE(one.outcomes[0].ok() && two.outcomes[0].ok()) << two.outcomes[0].status();
+  const std::vector<double> a = one.hosts[0]->losses();
+  const std::vector<double> b = two.hosts[0]->losses();
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-4 * a[i]) << "step " << i + 1;
+}
+
+TEST_F(TrainerTest, LearnsFromPhotographsInATar) {
+  const char* folder = std::getenv("IJEPA_TEST_DATA");
+  const std::string tar =
+      std::string(folder == nullptr ? "../shared/data" : folder) + "/cifar10-test-5k.tar";
+  if (!std::ifstream(tar).good()) GTEST_SKIP() << tar << " is missing";
+  TrainConfig config = SmallConfig();
+  config.data.path = tar;
+  config.data.batch_size = 16;
+  config.optimization.epochs = 0.2;
+  config.optimization.warmup = 0.02;
+  config.optimization.lr = 3e-3;
+  config.world_size = 2;
+  config.eval.path = tar;
+  config.eval.max_images = 200;
+  const GangResult result = RunGang(config, RealParts());
+  ASSERT_TRUE(result.outcomes[0].ok()) << result.outcomes[0].status();
+  const std::vector<double> losses = result.hosts[0]->losses();
+  ASSERT_THAT(losses, SizeIs(31));
+  EXPECT_LT(Mean(losses, 21, 31), Mean(losses, 0, 5));
+  EXPECT_THAT(result.hosts[0]->probes, SizeIs(2));
+  EXPECT_THAT(result.hosts[0]->probes[0].scores, SizeIs(2));
+}
+
+}  // namespace
+}  // namespace jepa
