@@ -26,7 +26,6 @@ class PngReader {
   explicit PngReader(absl::string_view bytes) : rest_(bytes) {
     png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, OnError, OnWarning);
     if (png_ != nullptr) info_ = png_create_info_struct(png_);
-    for (int i = 0; i < 256; ++i) palette_[i] = {Byte(i), Byte(i), Byte(i)};
   }
   ~PngReader() { png_destroy_read_struct(&png_, &info_, nullptr); }
   PngReader(const PngReader&) = delete;
@@ -52,8 +51,6 @@ class PngReader {
   }
 
  private:
-  static uint8_t Byte(int value) { return static_cast<uint8_t>(value); }
-
   [[noreturn]] static void OnError(png_structp png, png_const_charp text) {
     auto* self = static_cast<PngReader*>(png_get_error_ptr(png));
     snprintf(self->text_, sizeof(self->text_), "%s", text);
@@ -105,7 +102,7 @@ class PngReader {
     return true;
   }
 
-  // Numbers beyond the palette keep their grey, as in Pillow.
+  // Numbers beyond the palette are black, as in Pillow.
   void CopyPalette() {
     png_colorp colors = nullptr;
     int count = 0;
@@ -131,7 +128,7 @@ class PngReader {
         if (kind_ == RowKind::kPalette) {
           std::copy(palette_[row[x]].begin(), palette_[row[x]].end(), out);
         } else {
-          std::fill(out, out + 3, row[2 * x] == 0 ? row[2 * x + 1] : Byte(255));
+          std::fill(out, out + 3, row[2 * x] == 0 ? row[2 * x + 1] : uint8_t{255});
         }
       }
     }
@@ -146,7 +143,7 @@ class PngReader {
   size_t row_bytes_ = 0;
   int passes_ = 1;
   RowKind kind_ = RowKind::kRgb;
-  std::array<std::array<uint8_t, 3>, 256> palette_;
+  std::array<std::array<uint8_t, 3>, 256> palette_{};
 };
 
 }  // namespace

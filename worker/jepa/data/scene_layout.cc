@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "worker/jepa/config.h"
 #include "worker/jepa/plan/random.h"
@@ -16,8 +18,9 @@ constexpr int kTriesPerSolid = 100;
 constexpr int kTriesPerScene = 40;
 constexpr double kPi = 3.14159265358979323846;
 
-constexpr Range kDepth{3.0, 12.0};        // Camera to centre, metres.
-constexpr Range kRadius{0.45, 1.0};       // Metres.
+constexpr Range kDepth{3.0, 12.0};  // Camera to centre, metres.
+constexpr Range kBound{
+    0.65, 1.2};  // Of solids, metres: the same for all shapes, so that none fits better.
 constexpr Range kCameraHeight{1.9, 2.9};  // Metres.
 constexpr Range kPitchDown{0.14, 0.24};   // Radians.
 constexpr Range kRoll{-0.04, 0.04};       // Radians.
@@ -82,15 +85,23 @@ float DepthOf(const Solid& solid, const Camera& camera) {
   return std::sqrt(Dot(away, away));
 }
 
-Solid DrawSolid(const Camera& camera, Philox& random) {
+// A solid whose bounding sphere has the radius `bound`.
+Solid MakeSolid(SolidShape shape, float bound, Philox& random) {
   Solid solid;
-  solid.shape = static_cast<SolidShape>(random.Below(kShapes));
-  solid.radius = Draw(kRadius, random);
-  solid.height = 2 * solid.radius;
-  if (solid.shape == SolidShape::kCylinder) solid.height *= Draw({0.8, 1.2}, random);
-  if (solid.shape == SolidShape::kCone) solid.height *= Draw({1.0, 1.3}, random);
-  if (solid.shape == SolidShape::kCube) solid.radius *= 0.85f;
-  if (solid.shape == SolidShape::kCube) solid.height = 2 * solid.radius;
+  solid.shape = shape;
+  // Height in radii; a cube's radius is half its edge.
+  float tall = 2;
+  if (shape == SolidShape::kCylinder) tall = Draw({1.5, 2.3}, random);
+  if (shape == SolidShape::kCone) tall = Draw({1.9, 2.6}, random);
+  solid.radius = 1;
+  solid.height = tall;
+  solid.radius = bound / solid.bound();
+  solid.height = tall * solid.radius;
+  return solid;
+}
+
+Solid DrawSolid(SolidShape shape, const Camera& camera, Philox& random) {
+  Solid solid = MakeSolid(shape, Draw(kBound, random), random);
   const double turn = random.Uniform(0, 2 * kPi);
   solid.cos_turn = static_cast<float>(std::cos(turn));
   solid.sin_turn = static_cast<float>(std::sin(turn));
@@ -122,9 +133,9 @@ bool StandsFree(const Solid& solid, const World& world) {
   return true;
 }
 
-bool AddSolid(Philox& random, World& world) {
+bool AddSolid(SolidShape shape, Philox& random, World& world) {
   for (int i = 0; i < kTriesPerSolid; ++i) {
-    const Solid solid = DrawSolid(world.camera, random);
+    const Solid solid = DrawSolid(shape, world.camera, random);
     if (!StandsFree(solid, world)) continue;
     world.solids.push_back(solid);
     return true;
@@ -133,11 +144,15 @@ bool AddSolid(Philox& random, World& world) {
 }
 
 void DrawSolids(Philox& random, World& world) {
-  const size_t count = 1 + random.Below(kMaxSolids);
+  // Shapes before places: a shape that is hard to place is not drawn less often.
+  std::vector<SolidShape> shapes(1 + random.Below(kMaxSolids));
+  for (SolidShape& shape : shapes) shape = static_cast<SolidShape>(random.Below(kShapes));
   std::vector<Solid> most;
-  for (int i = 0; i < kTriesPerScene && most.size() < count; ++i) {
+  for (int i = 0; i < kTriesPerScene && most.size() < shapes.size(); ++i) {
     world.solids.clear();
-    while (world.solids.size() < count && AddSolid(random, world)) continue;
+    for (SolidShape shape : shapes) {
+      if (!AddSolid(shape, random, world)) break;
+    }
     if (world.solids.size() > most.size()) most = world.solids;
   }
   world.solids = std::move(most);

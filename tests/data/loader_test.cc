@@ -1,0 +1,256 @@
+// Batches: same bytes for any threads, ranks and restarts; bad images; bounds and deadlines.
+#include "worker/jepa/data/loader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+
+#include "tests/data/test_data.h"
+#include "tests/fakes/memory_host.h"
+#include "worker/jepa/data/sample_view.h"
+
+namespace jepa {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::MemorySource;
+using BatchKey = std::pair<int64_t, int>;  // Step, shard.
+using Batches = std::map<BatchKey, std::vector<uint8_t>>;
+
+std::vector<std::string> Jpegs(int count) {
+  std::vector<std::string> files;
+  for (int i = 0; i < count; ++i) files.push_back(testing::TestJpeg(20 + i % 5, 24 + i % 7, i));
+  return files;
+}
+
+class LoaderTest : public ::testing::Test {
+ protected:
+  LoaderTest() {
+    options_.data.batch_size = 3;
+    options_.data.crop_size = 16;
+    options_.data.horizontal_flip = true;
+    options_.data.max_bad_fraction = 1;
+    options_.seed = 5;
+    options_.shards = 4;
+    options_.local_shards = {0, 1, 2, 3};
+    options_.last_step = 7;
+    options_.steps_per_epoch = 3;  // Of 37 images: ten per shard, the last one left over.
+  }
+
+  // Takes what is left, checking the order; gives every second batch back.
+  static void Drain(Loader& loader, const LoaderOptions& options, Batches& all) {
+    for (int64_t step = options.first_step; step < options.last_step; ++step) {
+      for (int shard : options.local_shards) {
+        auto batch = loader.Next();
+        ASSERT_TRUE(batch.ok()) << batch.status();
+        EXPECT_EQ(batch->step, step);
+        EXPECT_EQ(batch->shard, shard);
+        EXPECT_EQ(batch->images, options.data.batch_size);
+        all[{step, shard}] = batch->pixels;
+        if (shard % 2 == 0) loader.Recycle(*std::move(batch));
+      }
+    }
+    EXPECT_TRUE(absl::IsOutOfRange(loader.Next().status()));
+  }
+
+  Batches Run(LoaderOptions options, int threads, const ImageSource& source) {
+    options.data.num_workers = threads;
+    Batches all;
+    const auto loader = NewLoader(options, source, host_);
+    Drain(*loader, options, all);
+    return all;
+  }
+
+  LoaderOptions options_;
+  MemoryRendezvous rendezvous_;
+  MemoryHost host_{rendezvous_};
+};
+
+TEST_F(LoaderTest, GivesTheSameBytesForAnyNumberOfThreads) {
+  std::vector<std::string> files = Jpegs(37);
+  files[4] = "broken";
+  files[20].resize(100);
+  const MemorySource source(files);
+  const Batches expected = Run(options_, 0, source);
+  EXPECT_EQ(expected.size(), 28u);
+  const std::vector<RecordedNote> notes = host_.notes();
+  for (int threads : {1, 2, 8}) EXPECT_EQ(Run(options_, threads, source), expected) << threads;
+  // Notes come in the order of the batches too.
+  const std::vector<RecordedNote> all = host_.notes();
+  ASSERT_EQ(all.size(), 4 * notes.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].message, notes[i % notes.size()].message);
+  }
+}
+
+TEST_F(LoaderTest, GivesTheSameBytesWithEveryDistortion) {
+  const MemorySource source(Jpegs(9));
+  options_.data.color_distortion = true;
+  options_.data.color_jitter_strength = 1;
+  options_.data.gaussian_blur = true;
+  EXPECT_EQ(Run(options_, 3, source), Run(options_, 0, source));
+}
+
+TEST_F(LoaderTest, GivesTheSameBytesForAnyNumberOfRanks) {
+  std::vector<std::string> files = Jpegs(37);
+  files[11] = "broken";
+  const MemorySource source(files);
+  const Batches expected = Run(options_, 2, source);
+  for (int ranks : {2, 4}) {
+    Batches all;
+    for (int rank = 0; rank < ranks; ++rank) {
+      LoaderOptions part = options_;
+      part.local_shards.clear();
+      for (int i = 0; i < 4 / ranks; ++i) part.local_shards.push_back(rank * 4 / ranks + i);
+      all.merge(Run(part, 1, source));
+    }
+    EXPECT_EQ(all, expected) << ranks;
+  }
+}
+
+TEST_F(LoaderTest, ContinuesAfterARestartWhereItStopped) {
+  const MemorySource source(Jpegs(37));
+  const Batches expected = Run(options_, 2, source);
+  for (int64_t first : {1, 3, 5}) {
+    LoaderOptions rest = options_;
+    rest.first_step = first;
+    for (const auto& [key, pixels] : Run(rest, 2, source)) EXPECT_EQ(pixels, expected.at(key));
+  }
+}
+
+TEST_F(LoaderTest, DealsEveryImageOnceAndPadsFromTheHead) {
+  // One flat colour per image tells which image a sample is.
+  std::vector<std::string> files;
+  for (uint8_t i = 0; i < 10; ++i) {
+    files.push_back(testing::TestPng({8, 8, 8, 0, false, {}, {8, std::vector<uint8_t>(8, i)}}));
+  }
+  const MemorySource source(files);
+  options_.data.batch_size = 1;
+  options_.steps_per_epoch = 3;  // Twelve samples of ten images.
+  options_.last_step = 6;
+  const Batches all = Run(options_, 2, source);
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    for (int64_t k = 0; k < 12; ++k) {
+      const auto& pixels = all.at({epoch * 3 + k / 4, static_cast<int>(k % 4)});
+      EXPECT_EQ(pixels[0], SampleAt(options_.seed, epoch, k % 10, 10));
+    }
+  }
+}
+
+TEST_F(LoaderTest, ReplacesCountsAndNamesBadImages) {
+  std::vector<std::string> files = Jpegs(37);
+  files[4] = "broken";
+  const MemorySource source(files);
+  const auto loader = NewLoader(options_, source, host_);
+  Batches all;
+  Drain(*loader, options_, all);
+  EXPECT_GE(loader->stats().bad_images, 2);
+  ASSERT_EQ(host_.notes().size(), static_cast<size_t>(loader->stats().bad_images));
+  EXPECT_EQ(host_.notes()[0].code, "BAD_IMAGE");
+  EXPECT_THAT(host_.notes()[0].message, HasSubstr("image4: neither a JPEG nor a PNG"));
+}
+
+TEST_F(LoaderTest, StopsWhenTooManyImagesAreBadAndNamesTwentyAtMost) {
+  std::vector<std::string> files = Jpegs(4);
+  for (int i = 0; i < 60; ++i) files.push_back("broken");
+  const MemorySource source(files);
+  options_.data.max_bad_fraction = 0.5;
+  options_.data.batch_size = 8;
+  for (int threads : {0, 2}) {
+    options_.data.num_workers = threads;
+    const auto loader = NewLoader(options_, source, host_);
+    absl::Status status;
+    while (status.ok()) status = loader->Next().status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("data.max_bad_fraction is 0.5"));
+    EXPECT_TRUE(absl::IsDataLoss(loader->Next().status()));
+  }
+  EXPECT_LE(host_.notes().size(), 40u);
+}
+
+TEST_F(LoaderTest, GivesUpWhenNothingIsReadable) {
+  const MemorySource source({"broken", "too"});
+  const auto loader = NewLoader(options_, source, host_);
+  const auto batch = loader->Next();
+  EXPECT_TRUE(absl::IsDataLoss(batch.status())) << batch.status();
+}
+
+// Counts reads and blocks them while asked to.
+class SlowSource final : public ImageSource {
+ public:
+  explicit SlowSource(std::string file) : file_(std::move(file)) {}
+  int64_t size() const override { return 1000; }
+  std::string name(int64_t index) const override { return "slow" + std::to_string(index); }
+  absl::StatusOr<std::string> Read(int64_t) const override {
+    ++reads;
+    std::unique_lock<std::mutex> lock(mutex_);
+    open_.wait(lock, [this] { return !blocked_; });
+    return file_;
+  }
+  void Block(bool blocked) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    blocked_ = blocked;
+    open_.notify_all();
+  }
+
+  mutable std::atomic<int> reads{0};
+
+ private:
+  const std::string file_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable open_;
+  bool blocked_ = false;
+};
+
+TEST_F(LoaderTest, ReadsThreeStepsAheadAtMost) {
+  SlowSource source(testing::TestJpeg(16, 16, 1));
+  options_.local_shards = {0, 1};
+  options_.data.num_workers = 3;
+  options_.last_step = 40;
+  const auto loader = NewLoader(options_, source, host_);
+  for (int delivered = 1; delivered <= 80; ++delivered) {
+    ASSERT_TRUE(loader->Next().ok());
+    EXPECT_LE(source.reads, (delivered + 6) * options_.data.batch_size);
+  }
+}
+
+// Every look at it is half a minute later.
+class FastClock final : public ijepa::Clock {
+ public:
+  absl::Time Now() override { return absl::UnixEpoch(); }
+  absl::Duration Monotonic() override { return absl::Seconds(30) * ++looks_; }
+
+ private:
+  std::atomic<int> looks_{0};
+};
+
+TEST_F(LoaderTest, NamesTheFileWhenStorageHangs) {
+  SlowSource source(testing::TestJpeg(16, 16, 1));
+  FastClock clock;
+  options_.clock = &clock;
+  options_.data.num_workers = 1;
+  source.Block(true);
+  const auto loader = NewLoader(options_, source, host_);
+  const auto batch = loader->Next();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(batch.status())) << batch.status();
+  const int64_t first = SampleAt(options_.seed, 0, 0, 1000);
+  EXPECT_THAT(std::string(batch.status().message()), HasSubstr("slow" + std::to_string(first)));
+  EXPECT_GT(loader->stats().wait, absl::Seconds(120));
+  source.Block(false);
+}
+
+TEST_F(LoaderTest, EndsWhileThreadsAreAhead) {
+  const MemorySource source(Jpegs(5));
+  options_.data.num_workers = 4;
+  for (int taken = 0; taken < 4; ++taken) {
+    const auto loader = NewLoader(options_, source, host_);
+    for (int i = 0; i < taken; ++i) ASSERT_TRUE(loader->Next().ok());
+  }
+}
+
+}  // namespace
+}  // namespace jepa

@@ -1,0 +1,117 @@
+// See test_data.h.
+#include "tests/data/test_data.h"
+
+#include <gtest/gtest.h>
+#include <png.h>
+#include <stdlib.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "worker/jepa/data/codec.h"
+
+namespace jepa::testing {
+
+TempFolder::TempFolder() {
+  std::string pattern = absl::StrCat(::testing::TempDir(), "/ijepa-data-XXXXXX");
+  path_ = mkdtemp(pattern.data());
+}
+
+TempFolder::~TempFolder() {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+}
+
+std::string TempFolder::Write(const std::string& name, absl::string_view data) const {
+  const std::filesystem::path path = std::filesystem::path(path_) / name;
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary)
+      .write(data.data(), static_cast<std::streamsize>(data.size()));
+  return path.string();
+}
+
+Image TestImage(int height, int width, uint64_t seed) {
+  Image image{height, width, std::vector<uint8_t>(static_cast<size_t>(height) * width * 3)};
+  size_t at = 0;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        const double phase = static_cast<double>(seed * 7 + static_cast<uint64_t>(c) * 3);
+        image.pixels[at++] =
+            static_cast<uint8_t>(127 + 120 * std::sin(0.31 * y + 0.17 * x * (c + 1) + phase));
+      }
+    }
+  }
+  return image;
+}
+
+std::string TestJpeg(int height, int width, uint64_t seed) {
+  const auto bytes = EncodeJpeg(TestImage(height, width, seed), 90);
+  EXPECT_TRUE(bytes.ok()) << bytes.status();
+  return *bytes;
+}
+
+std::string TestPng(PngParts parts) {
+  std::string bytes;
+  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+  png_infop info = png_create_info_struct(png);
+  png_set_write_fn(
+      png, &bytes,
+      [](png_structp writer, png_bytep data, png_size_t size) {
+        static_cast<std::string*>(png_get_io_ptr(writer))
+            ->append(reinterpret_cast<const char*>(data), size);
+      },
+      [](png_structp) {});
+  png_set_IHDR(png, info, parts.width, parts.height, parts.depth, parts.colour_type,
+               parts.interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_BASE, PNG_FILTER_TYPE_BASE);
+  if (!parts.palette.empty()) {
+    png_set_PLTE(png, info, reinterpret_cast<png_colorp>(parts.palette.data()),
+                 static_cast<int>(parts.palette.size() / 3));
+    png_set_check_for_invalid_index(png, 0);
+  }
+  png_write_info(png, info);
+  std::vector<png_bytep> rows;
+  for (std::vector<uint8_t>& row : parts.rows) rows.push_back(row.data());
+  png_write_image(png, rows.data());
+  png_write_end(png, info);
+  png_destroy_write_struct(&png, &info);
+  return bytes;
+}
+
+std::string TarBytes(const TarEntry& entry) {
+  std::string header(512, '\0');
+  const auto put = [&header](size_t at, absl::string_view text) {
+    std::memcpy(header.data() + at, text.data(), text.size());
+  };
+  put(0, absl::string_view(entry.name).substr(0, 100));
+  put(100, "0000644");
+  put(124, entry.raw_size.value_or(absl::StrFormat("%011o", entry.data.size())));
+  header[156] = entry.type;
+  put(257, entry.gnu ? absl::string_view("ustar  ", 7) : absl::string_view("ustar\00000", 8));
+  if (!entry.gnu) put(345, entry.prefix);
+  put(148, "        ");
+  uint32_t sum = 0;
+  for (char c : header) sum += static_cast<uint8_t>(c);
+  put(148, absl::StrFormat("%06o", sum));
+  header[154] = '\0';
+  std::string bytes = header + entry.data;
+  bytes.resize((bytes.size() + 511) / 512 * 512, '\0');
+  return bytes;
+}
+
+std::string TarEnd() { return std::string(1024, '\0'); }
+
+std::string SharedData(const std::string& file) {
+  const char* folder = std::getenv("IJEPA_TEST_DATA");
+  const std::string path =
+      absl::StrCat(folder != nullptr && *folder != '\0' ? folder : "../shared/data", "/", file);
+  return std::filesystem::exists(path) ? path : "";
+}
+
+}  // namespace jepa::testing

@@ -1,0 +1,78 @@
+// Small images, folders and tars for the tests of the data part.
+#ifndef IJEPA_TESTS_DATA_TEST_DATA_H_
+#define IJEPA_TESTS_DATA_TEST_DATA_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "worker/jepa/data/image.h"
+#include "worker/jepa/data/image_source.h"
+
+namespace jepa::testing {
+
+// A new empty folder, removed with its content at the end.
+class TempFolder {
+ public:
+  TempFolder();
+  ~TempFolder();
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  // Writes path()/name, with the folders it needs. Returns the whole path.
+  std::string Write(const std::string& name, absl::string_view data) const;
+
+ private:
+  std::string path_;
+};
+
+// Pixels that depend on `seed`, smooth enough for JPEG.
+Image TestImage(int height, int width, uint64_t seed);
+std::string TestJpeg(int height, int width, uint64_t seed);
+// Of any colour type and depth that libpng writes; `rows` as libpng wants them.
+struct PngParts {
+  int height = 1;
+  int width = 1;
+  int depth = 8;
+  int colour_type = 2;
+  bool interlaced = false;
+  std::vector<uint8_t> palette;  // RGB triples.
+  std::vector<std::vector<uint8_t>> rows;
+};
+std::string TestPng(PngParts parts);
+
+// One member of a tar, as bytes: header, data, padding.
+struct TarEntry {
+  std::string name;
+  std::string data;
+  char type = '0';
+  std::string prefix;
+  bool gnu = false;                     // "ustar  " and no prefix.
+  std::optional<std::string> raw_size;  // Twelve bytes instead of the true size.
+};
+std::string TarBytes(const TarEntry& entry);
+// The two zero blocks.
+std::string TarEnd();
+
+// A folder as in the shared test data; empty if it is not there.
+std::string SharedData(const std::string& file);
+
+// Images in memory. Thread-safe.
+class MemorySource final : public ImageSource {
+ public:
+  explicit MemorySource(std::vector<std::string> files) : files_(std::move(files)) {}
+  int64_t size() const override { return static_cast<int64_t>(files_.size()); }
+  std::string name(int64_t index) const override { return "image" + std::to_string(index); }
+  absl::StatusOr<std::string> Read(int64_t index) const override { return files_[index]; }
+
+ private:
+  std::vector<std::string> files_;
+};
+
+}  // namespace jepa::testing
+
+#endif  // IJEPA_TESTS_DATA_TEST_DATA_H_
