@@ -8,6 +8,7 @@
 #include "client/render/format.h"
 #include "client/render/job_text.h"
 #include "client/render/sections.h"
+#include "client/render/spec_diff.h"
 
 namespace ijepa::client {
 namespace {
@@ -105,6 +106,9 @@ ExitCode RunDescribe(Context& context, const DescribeOptions& options) {
     AppendSection("Checkpoints", CheckpointTable(*checkpoints, now).Render(terminal, 2), terminal,
                   &text);
   }
+  Table differences = SpecDifferences(job->spec());
+  AppendSection("Spec, where it is not the default",
+                differences.empty() ? "" : differences.Render(terminal, 2), terminal, &text);
   AppendSection("Events", EventsSection(status, options.events, terminal), terminal, &text);
   context.Print(text);
   if (!checkpoints.ok()) return context.FailCall(checkpoints.status(), "checkpoints");
