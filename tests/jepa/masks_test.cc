@@ -142,7 +142,8 @@ TEST(ReferenceMaskTest, DrawsWhateverPassesValidation) {
 
 // The bounds are tight: a refused min_keep is one that a draw would meet.
 TEST(ReferenceMaskTest, MeetsTheSmallestBlockThatValidationNames) {
-  for (const MaskGrid grid : {MaskGrid{7, 7}, kGrid8, MaskGrid{9, 9}, MaskGrid{14, 14}, kGrid16}) {
+  for (const MaskGrid grid :
+       {MaskGrid{5, 5}, MaskGrid{7, 7}, kGrid8, MaskGrid{9, 9}, MaskGrid{14, 14}, kGrid16}) {
     const MaskConfig config;
     const AreaBounds bounds = BoundsOf(config, grid);
     const ReferenceMaskSampler sampler(config, grid, 0, 0);
@@ -255,9 +256,10 @@ TEST(FixedMaskTest, GivesAllShardsTheSameBlockSizes) {
   }
 }
 
-// Targets as large as the context leave almost nothing: only the last stages of tries succeed.
+// Context blocks of 10 x 10 minus one target of 9 x 9 leave 19 patches, one more than min_keep:
+// five targets must lie on one place, which free draws hardly ever do.
 TEST(FixedMaskTest, ReturnsOnTheHardestValidConfiguration) {
-  MaskConfig config = Fixed(0);
+  MaskConfig config = Fixed(18);
   config.num_pred_masks = 5;
   config.pred_mask_scale = {0.6, 0.6};
   config.enc_mask_scale = {0.7, 0.7};
@@ -265,11 +267,13 @@ TEST(FixedMaskTest, ReturnsOnTheHardestValidConfiguration) {
   const MaskGrid grid{12, 12};
   ASSERT_TRUE(ValidateMasks(config, grid).ok()) << ValidateMasks(config, grid);
   const auto sampler = NewMaskSampler(config, grid, 0, 0);
-  for (int64_t step = 0; step < 50; ++step) {
+  for (int64_t step = 0; step < 10; ++step) {
     absl::StatusOr<MaskBatch> masks = sampler->Sample(step, 8);
     ASSERT_TRUE(masks.ok()) << masks.status();
     ExpectSound(config, grid, *masks, 8);
   }
+  config.min_keep = 19;
+  EXPECT_FALSE(ValidateMasks(config, grid).ok());
 }
 
 TEST(ReferenceMaskTest, GivesEveryShardItsOwnPositionsAndShardZeroThePublishedOnes) {
@@ -343,6 +347,16 @@ TEST(ValidateMasksTest, RefusesTargetsThatLeaveNoContext) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("pred_mask_scale"));
   config.allow_overlap = true;
   EXPECT_TRUE(ValidateMasks(config, kGrid8).ok());
+}
+
+TEST(ValidateMasksTest, RefusesBlocksThatCanBeEmpty) {
+  MaskConfig config;
+  config.min_keep = 0;
+  config.pred_mask_scale = {0.001, 0.2};
+  const absl::Status status = ValidateMasks(config, kGrid16);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("pred_mask_scale"), HasSubstr("raise its lower end")));
 }
 
 TEST(ValidateMasksTest, NamesTheFieldThatIsOutOfRange) {

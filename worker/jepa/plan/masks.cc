@@ -47,12 +47,18 @@ absl::Status CheckFields(const MaskConfig& config, MaskGrid grid) {
   return CheckRange("aspect_ratio", config.aspect_ratio, 1000);
 }
 
-absl::Status TooFew(const MaskConfig& config, MaskGrid grid, absl::string_view what, int patches) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("mask.min_keep is ", config.min_keep, ", but ", what, " can have only ", patches,
-                   " patches on a grid of ", grid.height, " x ", grid.width, "; must be at most ",
-                   std::max(patches - 1, 0), patches < 1 ? " and with larger blocks" : "",
-                   ", or use a smaller mask.patch_size"));
+// `patches`: the fewest that `what` can have. `scale` is the field that sizes it.
+absl::Status TooFew(const MaskConfig& config, MaskGrid grid, absl::string_view what,
+                    absl::string_view scale, int patches) {
+  const std::string where = absl::StrCat(what, " can have only ", patches, " patches on a grid of ",
+                                         grid.height, " x ", grid.width);
+  if (patches < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "mask.", scale, ": ", where, "; raise its lower end or use a smaller mask.patch_size"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat("mask.min_keep is ", config.min_keep, ", but ",
+                                                 where, "; must be at most ", patches - 1,
+                                                 ", or use a smaller mask.patch_size"));
 }
 
 }  // namespace
@@ -61,17 +67,19 @@ absl::Status ValidateMasks(const MaskConfig& config, MaskGrid grid) {
   IJEPA_RETURN_IF_ERROR(CheckFields(config, grid));
   const AreaBounds bounds = BoundsOf(config, grid);
   if (bounds.target_min <= config.min_keep) {
-    return TooFew(config, grid, "a target block", bounds.target_min);
+    return TooFew(config, grid, "a target block", "pred_mask_scale", bounds.target_min);
   }
   if (bounds.context_min <= config.min_keep) {
-    return TooFew(config, grid, "a context block", bounds.context_min);
+    return TooFew(config, grid, "a context block", "enc_mask_scale", bounds.context_min);
   }
   // The published sampler overlaps context and targets then; `fixed` never does.
   const int left = bounds.context_min - bounds.target_max;
   if (config.mode == MaskMode::kReference || config.allow_overlap || left > config.min_keep) {
     return absl::OkStatus();
   }
-  if (left > 0) return TooFew(config, grid, "a context block minus a target block", left);
+  if (left > 0) {
+    return TooFew(config, grid, "a context block minus a target block", "enc_mask_scale", left);
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "mask.pred_mask_scale is [", config.pred_mask_scale.low, ", ", config.pred_mask_scale.high,
       "]: a target block can have ", bounds.target_max, " patches, a context block only ",
