@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "ijepa/v1/coordinator.grpc.pb.h"
@@ -32,6 +33,18 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
+// gRPC's words for a connection that was refused repeat the address three times: the last part says
+// why.
+std::string WhyUnavailable(const std::string& message) {
+  if (absl::StartsWith(message, "failed to connect")) {
+    size_t last = message.rfind(": ");
+    return absl::StrCat(" is unreachable: ",
+                        last == std::string::npos ? message : message.substr(last + 2));
+  }
+  bool no_name = absl::StartsWith(message, "DNS resolution failed");
+  return absl::StrCat(no_name ? " is unreachable: " : " is unavailable: ", message);
+}
+
 }  // namespace
 
 // The channel, its stubs and the stream that Cancel would end.
@@ -51,7 +64,7 @@ class Api::Connection {
     auto code = static_cast<absl::StatusCode>(status.error_code());
     if (code == absl::StatusCode::kUnavailable) {
       return absl::UnavailableError(
-          absl::StrCat("coordinator ", address_, " is unreachable: ", status.error_message()));
+          absl::StrCat("coordinator ", address_, WhyUnavailable(status.error_message())));
     }
     if (code == absl::StatusCode::kDeadlineExceeded) {
       return absl::DeadlineExceededError(

@@ -20,6 +20,15 @@ constexpr char kExamples[] =
     "  ijepactl describe demo-1 -o json\n"
     "  ijepactl logs demo-1 -f --rank 0\n";
 
+// Without a port gRPC would silently take that of https.
+std::string CheckAddress(const std::string& address) {
+  size_t colon = address.rfind(':');
+  bool fine = colon != std::string::npos && colon + 1 < address.size() &&
+              (address.rfind("unix:", 0) == 0 ||
+               address.find_first_not_of("0123456789", colon + 1) == std::string::npos);
+  return fine ? "" : address + " is not HOST:PORT";
+}
+
 void AddGlobals(CLI::App& app, Context& context) {
   static const std::map<std::string, OutputFormat> kFormats = {{"table", OutputFormat::kTable},
                                                                {"json", OutputFormat::kJson},
@@ -27,6 +36,7 @@ void AddGlobals(CLI::App& app, Context& context) {
   context.coordinator = kDefaultCoordinator;
   app.add_option("--coordinator", context.coordinator, "Coordinator to talk to [127.0.0.1:7440]")
       ->type_name("HOST:PORT")
+      ->check(CheckAddress)
       ->envname("IJEPA_COORDINATOR");
   app.add_option_function<std::string>(
          "-o,--output",

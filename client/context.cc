@@ -57,9 +57,10 @@ ExitCode Context::FailCall(const absl::Status& status, absl::string_view subject
   std::string fix;
   switch (code) {
     case ExitCode::kUnreachable:
-      fix =
-          "start one with `deploy/local.sh up`, or name yours with --coordinator HOST:PORT "
-          "(IJEPA_COORDINATOR)";
+      fix = absl::IsDeadlineExceeded(status)
+                ? "try again; it may be busy or not a coordinator"
+                : "start one with `deploy/local.sh up`, or name yours with --coordinator "
+                  "HOST:PORT (IJEPA_COORDINATOR)";
       break;
     case ExitCode::kNotFound:
       fix = "see the jobs with `ijepactl list`";

@@ -214,8 +214,8 @@ std::string EndSummary(const v1::Job& job, absl::Time now, const Terminal& termi
     absl::StrAppend(&text, " after ", DurationText(end - ToTime(status.start_time())));
   }
   absl::StrAppend(&text, ", ", FormatCount(status.progress().step()), " steps, ",
-                  FormatCount(status.progress().images_seen()), " images, ", status.restarts(),
-                  " restarts\n");
+                  FormatCount(status.progress().images_seen()), " images, restarts ",
+                  status.restarts(), "\n");
   if (status.state() != v1::JOB_STATE_SUCCEEDED && status.has_reason()) {
     absl::StrAppend(&text, "reason: ", ReasonText(status.reason()), "\n");
   }

@@ -35,8 +35,8 @@ struct Spread {
     ++count;
   }
   std::string Text() const {
-    return absl::StrFormat("%s mean, %s to %s", FormatNumber(count == 0 ? 0 : sum / count),
-                           FormatNumber(low), FormatNumber(high));
+    return absl::StrFormat("%s mean, %.0f to %.0f", FormatNumber(count == 0 ? 0 : sum / count), low,
+                           high);
   }
 };
 

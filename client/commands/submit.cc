@@ -36,8 +36,7 @@ struct SubmitOptions {
 // Explains an invalid job: one line per problem as the reader words them, and how many more.
 ExitCode FailSpec(Context& context, const absl::Status& status, const JobOptions& options) {
   if (!absl::IsInvalidArgument(status)) {
-    ExitCode code = absl::IsNotFound(status) ? ExitCode::kInvalidSpec : ExitCode::kFailed;
-    return context.Fail(code, {std::string(status.message()), options.file, ""});
+    return context.Fail(ExitCode::kInvalidSpec, {std::string(status.message()), options.file, ""});
   }
   std::vector<std::string> lines =
       absl::StrSplit(std::string(status.message()), '\n', absl::SkipEmpty());

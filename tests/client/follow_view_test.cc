@@ -72,7 +72,7 @@ TEST(LineViewTest, EndsWithTheLastStepAndWhatWasLearnt) {
   std::string text = sink.Take();
   EXPECT_THAT(text, HasSubstr("step 1,000/1,000"));
   EXPECT_THAT(text,
-              HasSubstr("demo-1 SUCCEEDED after 1m 40s, 1,000 steps, 64,000 images, 0 restarts"));
+              HasSubstr("demo-1 SUCCEEDED after 1m 40s, 1,000 steps, 64,000 images, restarts 0"));
   EXPECT_THAT(text, HasSubstr("checkpoint: /checkpoints/demo-1/1000-1 (step 1000, 12.3 MiB)\n"));
   EXPECT_THAT(text, HasSubstr("what it learnt:\n  LABEL"));
 }

@@ -134,8 +134,9 @@ TEST_F(ProgramTest, AnUnreachableCoordinatorIsCode6WithItsAddressAndHowToStartOn
     Output output = RunProgram(words, {.coordinator = "127.0.0.1:1"});
     EXPECT_EQ(output.code, 6) << command;
     EXPECT_EQ(output.out, "");
-    EXPECT_THAT(output.err, AllOf(HasSubstr("coordinator 127.0.0.1:1 is unreachable"),
-                                  HasSubstr("deploy/local.sh up")));
+    EXPECT_THAT(output.err,
+                AllOf(HasSubstr("coordinator 127.0.0.1:1 is unreachable: Connection refused\n"),
+                      HasSubstr("deploy/local.sh up")));
     EXPECT_THAT(Lines(output.err), SizeIs(Le(3)));
   }
 }
@@ -185,6 +186,7 @@ TEST_F(ProgramTest, AWrongCommandLineIsCode2WithTheWayToHelp) {
       {"logs", "demo-1", "--rank", "x"},
       {"watch", "demo-1", "--timeout", "soon"},
       {"list", "--limit", "0"},
+      {"list", "--coordinator", "host-without-port"},
   };
   for (const auto& arguments : wrong) {
     Output output = Run(arguments);
