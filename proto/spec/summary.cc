@@ -20,7 +20,7 @@ namespace {
 // on published grids, little enough for a command line on any grid.
 constexpr int64_t kSimulatedBatch = 512;
 constexpr int64_t kSimulatedImages = 2048;
-constexpr int64_t kSimulatedPatches = 16'000'000;
+constexpr int64_t kSimulatedPatches = 8'000'000;
 constexpr double kGiga = 1e9;
 
 using Lines = std::vector<std::pair<std::string, std::string>>;
