@@ -20,6 +20,8 @@ namespace jepa {
 struct ToyFaults {
   int64_t nan_loss_at = -1;
   int64_t nan_gradient_at = -1;
+  // The checkpoint of this step cannot be restored.
+  int64_t unusable_step = -1;
   // One more tensor in every snapshot.
   std::optional<TensorToSave> extra_tensor;
 };
@@ -109,6 +111,7 @@ class ToyLearner : public Learner {
   }
 
   absl::Status Restore(const CheckpointReader& checkpoint) override {
+    if (checkpoint.meta().step == faults_.unusable_step) return absl::DataLossError("bad tensor");
     const std::vector<int64_t> shape = {static_cast<int64_t>(width_)};
     std::vector<float> weights(width_), target(width_), moments(width_);
     const auto read = [&](const char* name, std::vector<float>& out) {

@@ -91,6 +91,8 @@ struct ResumeCase {
   MaskMode mode;
   int world_size;
 };
+// Prints the case in a failing test's name.
+void PrintTo(const ResumeCase& param, std::ostream* out) { *out << param.name; }
 
 class ResumeTest : public RunFixture, public ::testing::WithParamInterface<ResumeCase> {};
 INSTANTIATE_TEST_SUITE_P(Modes, ResumeTest,
@@ -208,6 +210,28 @@ TEST_F(TrainRunTest, CorruptNewestCheckpointFallsBackAndSaysSo) {
   EXPECT_THAT(notes[0].message, HasSubstr(config.checkpoint.resume[0]));
   EXPECT_EQ(notes[1].code, "RESUMED");
   EXPECT_EQ(notes[1].step, 6);
+  EXPECT_EQ(resumed.hosts[0]->losses().back(), whole.hosts[0]->losses().back());
+}
+
+TEST_F(TrainRunTest, CheckpointThatOneRankCannotUseIsSkippedByAll) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.checkpoint.every_steps = 6;
+  const GangResult whole = RunGang(config, ToyParts());
+  config.checkpoint.resume = CommittedNewestFirst(whole);
+  config.checkpoint.resume.erase(config.checkpoint.resume.begin());  // Steps 12 and 6 are left.
+  config.generation = 2;
+  TrainParts parts = ToyParts();
+  parts.make_learner =
+      [](const TrainConfig& rank_config) -> absl::StatusOr<std::unique_ptr<Learner>> {
+    ToyFaults faults;
+    if (rank_config.rank == 1) faults.unusable_step = 12;
+    return std::make_unique<ToyLearner>(rank_config, faults);
+  };
+  const GangResult resumed = RunGang(config, parts);
+  for (const auto& outcome : resumed.outcomes) ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_THAT(resumed.hosts[0]->notes().at(0).message, HasSubstr("another rank"));
+  for (const auto& host : resumed.hosts) EXPECT_EQ(host->steps.at(0).step, 7);
   EXPECT_EQ(resumed.hosts[0]->losses().back(), whole.hosts[0]->losses().back());
 }
 

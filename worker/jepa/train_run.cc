@@ -77,15 +77,16 @@ class TrainRun {
   const TrainParts& parts_;
   MaskStreams masks_;
   RateMeter rate_;
-  // Made in this order by OpenData, Meet and StartLoader.
+  // Made by OpenData, Meet and StartLoader. Peers go first at the end: they see at once that this
+  // rank stops, even when the loader still waits for a file.
   std::unique_ptr<ImageSource> images_;
   RunLength length_;
   std::optional<Schedules> schedules_;
   std::optional<ProbePlan> probe_plan_;
   std::unique_ptr<ProbeRunner> probes_;
   std::unique_ptr<Learner> learner_;
-  std::unique_ptr<Communicator> peers_;
   std::unique_ptr<Loader> loader_;
+  std::unique_ptr<Communicator> peers_;
   // Position.
   int64_t step_ = 0;  // Finished steps. 0 <= step_ <= length_.total_steps
   absl::Duration waited_;
