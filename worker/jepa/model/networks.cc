@@ -185,7 +185,10 @@ at::Tensor Networks::Predict(const at::Tensor& context, const StepRows& rows) co
 
 at::Tensor Networks::Loss(const at::Tensor& patches, const StepRows& rows) const {
   const at::Tensor targets = Targets(patches, rows);
-  const at::Tensor predictions = Predict(Context(patches, rows), rows);
+  return LossOf(Predict(Context(patches, rows), rows), targets);
+}
+
+at::Tensor Networks::LossOf(const at::Tensor& predictions, const at::Tensor& targets) const {
   return at::smooth_l1_loss(predictions.to(at::kFloat), targets.to(at::kFloat), at::Reduction::Mean,
                             /*beta=*/1.0);
 }

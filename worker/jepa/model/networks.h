@@ -46,6 +46,8 @@ class Networks {
   at::Tensor Targets(const at::Tensor& patches, const StepRows& rows) const;
   at::Tensor Context(const at::Tensor& patches, const StepRows& rows) const;
   at::Tensor Predict(const at::Tensor& context, const StepRows& rows) const;
+  // Smooth L1 (beta 1), mean over all elements.
+  at::Tensor LossOf(const at::Tensor& predictions, const at::Tensor& targets) const;
 
   // Output for whole images, [B * N, D], no graph.
   at::Tensor EncoderMap(const at::Tensor& patches) const;

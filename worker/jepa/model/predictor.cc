@@ -46,11 +46,9 @@ at::Tensor PredictorForward(const PredictorWeights& predictor, const PredictorIn
         i == 0 ? Join(shape, NormQkv(block, context),
                       NormQkv(block, mask_tokens).index_select(0, input.target_positions))
                : NormQkv(block, x);
-    at::Tensor attended = Attend(qkv, sequences);
-    if (i + 1 == predictor.blocks.size()) {
-      attended = MaskedTail(shape, attended);
-      x = MaskedTail(shape, x);
-    }
+    const bool last = i + 1 == predictor.blocks.size();
+    if (last) x = MaskedTail(shape, x);
+    const at::Tensor attended = Attend(qkv, sequences, last ? shape.context_patches : 0);
     x = MlpResidual(block, x + Linear(block.proj, attended));
   }
   return Linear(predictor.proj, LayerNorm(predictor.norm, x));

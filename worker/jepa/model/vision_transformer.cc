@@ -30,17 +30,6 @@ at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD) {
   return at::layer_norm(x_RD, {x_RD.size(-1)}, weights.weight, weights.bias, kNormEps);
 }
 
-at::Tensor Attend(const at::Tensor& qkv_R3D, const Sequences& shape) {
-  const int64_t width = qkv_R3D.size(1) / 3;
-  const std::vector<at::Tensor> qkv_SHnd =
-      qkv_R3D.view({shape.count, shape.tokens, 3, shape.heads, width / shape.heads})
-          .permute({2, 0, 3, 1, 4})
-          .unbind(0);
-  const at::Tensor out_SHnd =
-      at::scaled_dot_product_attention(qkv_SHnd[0], qkv_SHnd[1], qkv_SHnd[2]);
-  return out_SHnd.transpose(1, 2).reshape({shape.count * shape.tokens, width});
-}
-
 at::Tensor MlpResidual(const BlockWeights& block, const at::Tensor& x_RD) {
   const at::Tensor hidden = at::gelu(Linear(block.fc1, LayerNorm(block.norm2, x_RD)));
   return x_RD + Linear(block.fc2, hidden);

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "worker/jepa/model/attention.h"
+
 namespace jepa {
 
 inline constexpr double kNormEps = 1e-6;
@@ -53,15 +55,6 @@ BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name);
 at::Tensor Linear(const LinearWeights& weights, const at::Tensor& x_RD);
 at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD);
 
-// How the rows of a tensor form sequences.
-struct Sequences {
-  int64_t count = 0;   // S
-  int64_t tokens = 0;  // n
-  int heads = 0;
-};
-
-// Attention of packed rows [R, 3D] -> [R, D], before the projection.
-at::Tensor Attend(const at::Tensor& qkv_R3D, const Sequences& shape);
 // x + fc2(gelu(fc1(norm2(x)))), exact (erf) GELU.
 at::Tensor MlpResidual(const BlockWeights& block, const at::Tensor& x_RD);
 // One whole block.
