@@ -78,14 +78,14 @@ class CoordinatorStream final
   // The final status, once the call is over.
   std::optional<grpc::Status> Ended() {
     std::lock_guard lock(mutex_);
-    if (broken_ && !done_) ReleaseHoldLocked();
+    if (read_ended_ && !done_) ReleaseHoldLocked();
     if (!done_) return std::nullopt;
     return status_;
   }
 
   bool Send(const v1::WorkerMessage& message, size_t max_queued_bytes) {
     std::lock_guard lock(mutex_);
-    if (broken_ || done_ || queued_bytes_ > max_queued_bytes) return false;
+    if (write_failed_ || read_ended_ || queued_bytes_ > max_queued_bytes) return false;
     queue_.push_back(message);
     queued_bytes_ += message.ByteSizeLong();
     WriteNextLocked();
@@ -107,7 +107,7 @@ class CoordinatorStream final
     {
       std::lock_guard lock(mutex_);
       has_message_ = ok;
-      broken_ = broken_ || !ok;
+      read_ended_ = !ok;
     }
     wake_();
   }
@@ -117,7 +117,8 @@ class CoordinatorStream final
     queued_bytes_ -= queue_.front().ByteSizeLong();
     queue_.pop_front();
     writing_ = false;
-    broken_ = broken_ || !ok;
+    // The call ends once everything that the coordinator had sent is read.
+    write_failed_ = write_failed_ || !ok;
     WriteNextLocked();
   }
 
@@ -132,13 +133,13 @@ class CoordinatorStream final
 
  private:
   void WriteNextLocked() {
-    if (writing_ || broken_ || queue_.empty()) return;
+    if (writing_ || write_failed_ || read_ended_ || queue_.empty()) return;
     writing_ = true;
     StartWrite(&queue_.front());
   }
 
   void ReleaseHoldLocked() {
-    broken_ = true;
+    read_ended_ = true;
     if (!held_) return;
     held_ = false;
     RemoveHold();
@@ -156,7 +157,8 @@ class CoordinatorStream final
   size_t queued_bytes_ = 0;
   bool writing_ = false;
   bool held_ = true;
-  bool broken_ = false;  // No more reads or writes will succeed.
+  bool write_failed_ = false;
+  bool read_ended_ = false;  // No read or write is begun any more.
   bool done_ = false;
   grpc::Status status_;
 };

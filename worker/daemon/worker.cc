@@ -393,11 +393,12 @@ v1::WorkerMessage Worker::MakeHello() const {
 void Worker::ReportIfDue(absl::Duration now) {
   const bool due = now - last_report_ >= heartbeat_interval_;
   if (due) UpdateMetrics();
-  if (due && !coordinator_->connected()) last_report_ = now;
-  if (!coordinator_->connected() || (!due && !report_needed_)) return;
+  if (due) last_report_ = now;
+  report_needed_ = report_needed_ || due;
+  if (!coordinator_->connected() || !report_needed_) return;
   v1::WorkerMessage message;
   *message.mutable_report() = MakeReport();
-  if (!coordinator_->Send(message)) return;
+  if (!coordinator_->Send(message)) return;  // Tried again in the next turn.
   last_report_ = now;
   report_needed_ = false;
   for (auto& [key, rank] : ranks_) rank->SetExitReported();

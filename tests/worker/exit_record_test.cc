@@ -1,0 +1,35 @@
+#include "worker/rank/exit_record.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "common/file.h"
+
+namespace ijepa::rank {
+namespace {
+
+TEST(ExitRecordTest, AFailureCarriesCodeMessageAndStep) {
+  const v1::RankExit record =
+      FailureRecord(absl::ResourceExhaustedError("disk full"), 41, absl::UnixEpoch());
+  EXPECT_EQ(record.outcome(), v1::RANK_OUTCOME_FAILED);
+  EXPECT_EQ(record.exit_code(), kExitFailed);
+  EXPECT_EQ(record.status_code(), "RESOURCE_EXHAUSTED");
+  EXPECT_EQ(record.message(), "disk full");
+  EXPECT_EQ(record.last_step(), 41);
+}
+
+TEST(ExitRecordTest, IsWrittenWhole) {
+  const std::string folder =
+      ::testing::TempDir() + "exit_record_test." + std::to_string(::getpid());
+  std::filesystem::create_directories(folder);
+  ASSERT_TRUE(WriteExitRecord(folder, SuccessRecord(true, 7, absl::UnixEpoch())).ok());
+  v1::RankExit record;
+  ASSERT_TRUE(record.ParseFromString(*ReadFile(folder + "/exit.pb")));
+  EXPECT_EQ(record.outcome(), v1::RANK_OUTCOME_DRAINED);
+  EXPECT_EQ(record.exit_code(), kExitSuccess);
+}
+
+}  // namespace
+}  // namespace ijepa::rank

@@ -1,0 +1,54 @@
+#include "worker/daemon/settings.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "absl/strings/match.h"
+#include "worker/daemon/state_lock.h"
+
+namespace ijepa::worker {
+namespace {
+
+Settings Valid() {
+  Settings settings;
+  settings.state_dir = "relative/state";
+  settings.rank_binary = "/bin/true";
+  return settings;
+}
+
+TEST(SettingsTest, FillsInWhatDependsOnTheMachine) {
+  const auto settings = Resolve(Valid());
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_FALSE(settings->node.empty());
+  EXPECT_EQ(settings->state_dir[0], '/');
+}
+
+TEST(SettingsTest, NamesTheSettingThatIsWrong) {
+  const auto message = [](auto change) {
+    Settings settings = Valid();
+    change(settings);
+    return std::string(Resolve(settings).status().message());
+  };
+  EXPECT_TRUE(absl::StrContains(message([](Settings& s) { s.coordinator = "host"; }),
+                                "coordinator is \"host\"; must be HOST:PORT"));
+  EXPECT_TRUE(absl::StrContains(message([](Settings& s) { s.metrics_listen = "h:99999"; }),
+                                "metrics_listen"));
+  EXPECT_TRUE(absl::StrContains(message([](Settings& s) { s.state_dir = ""; }), "--state-dir"));
+  EXPECT_TRUE(
+      absl::StrContains(message([](Settings& s) { s.rank_binary = "/no/such"; }), "--rank-binary"));
+  EXPECT_EQ(message([](Settings& s) { s.metrics_listen = "none"; }), "");
+}
+
+TEST(StateLockTest, RefusesASecondWorkerAndNamesTheFirst) {
+  const std::string folder = ::testing::TempDir() + "state_lock_test." + std::to_string(::getpid());
+  auto first = LockStateFolder(folder);
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto second = LockStateFolder(folder);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(second.status().message(), std::to_string(::getpid())));
+  first->Reset();
+  EXPECT_TRUE(LockStateFolder(folder).ok());
+}
+
+}  // namespace
+}  // namespace ijepa::worker
