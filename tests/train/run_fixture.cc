@@ -106,6 +106,12 @@ std::vector<std::string> RunFixture::CommittedNewestFirst(const GangResult& resu
   return paths;
 }
 
+std::vector<int64_t> RunFixture::CommittedSteps(const MemoryHost& host) {
+  std::vector<int64_t> steps;
+  for (const CheckpointInfo& commit : host.commits) steps.push_back(commit.step);
+  return steps;
+}
+
 std::string RunFixture::TensorBytes(const std::string& checkpoint) {
   const absl::StatusOr<CheckpointReader> reader = CheckpointReader::Open(checkpoint);
   EXPECT_TRUE(reader.ok()) << reader.status();

@@ -45,6 +45,7 @@ class RunFixture : public ::testing::Test {
                             const std::function<void(int, MemoryHost&)>& prepare = nullptr);
   // The final folders of the commits of rank 0, newest first.
   static std::vector<std::string> CommittedNewestFirst(const GangResult& result);
+  static std::vector<int64_t> CommittedSteps(const MemoryHost& host);
   // All bytes of a checkpoint's tensors.
   static std::string TensorBytes(const std::string& checkpoint);
 

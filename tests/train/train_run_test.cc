@@ -1,13 +1,11 @@
-// The loop with a toy learner: what is trained, saved, resumed, probed and refused.
+// The loop with a toy learner: what is trained, reported, committed, drained and probed.
 #include "worker/jepa/train_run.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
 
-#include "common/file.h"
 #include "tests/fakes/toy_learner.h"
 #include "tests/train/run_fixture.h"
 #include "worker/jepa/checkpoint/checkpoint.h"
@@ -16,7 +14,6 @@ namespace jepa {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -24,12 +21,6 @@ using TrainRunTest = RunFixture;
 
 // Steps of SmallConfig: floor(ceil(48 / 2) / 4) = 6 per epoch.
 constexpr int64_t kTotalSteps = 18;
-
-std::vector<int64_t> CommittedSteps(const MemoryHost& host) {
-  std::vector<int64_t> steps;
-  for (const CheckpointInfo& commit : host.commits) steps.push_back(commit.step);
-  return steps;
-}
 
 std::vector<int64_t> ProbedSteps(const MemoryHost& host) {
   std::vector<int64_t> steps;
@@ -86,64 +77,6 @@ TEST_F(TrainRunTest, CommitsAtIntervalsAndDeletesWhatItMay) {
   EXPECT_EQ(CheckpointReader::Open(committed[1]).status().code(), absl::StatusCode::kNotFound);
 }
 
-struct ResumeCase {
-  std::string name;
-  MaskMode mode;
-  int world_size;
-};
-// Prints the case in a failing test's name.
-void PrintTo(const ResumeCase& param, std::ostream* out) { *out << param.name; }
-
-class ResumeTest : public RunFixture, public ::testing::WithParamInterface<ResumeCase> {};
-INSTANTIATE_TEST_SUITE_P(Modes, ResumeTest,
-                         ::testing::Values(ResumeCase{"FixedOneRank", MaskMode::kFixed, 1},
-                                           ResumeCase{"FixedTwoRanks", MaskMode::kFixed, 2},
-                                           ResumeCase{"ReferenceOneRank", MaskMode::kReference, 1},
-                                           ResumeCase{"ReferenceTwoRanks", MaskMode::kReference,
-                                                      2}),
-                         [](const auto& info) { return info.param.name; });
-
-TEST_P(ResumeTest, GivesTheBitsOfTheUninterruptedRun) {
-  TrainConfig config = SmallConfig();
-  config.mask.mode = GetParam().mode;
-  config.world_size = GetParam().world_size;
-  config.checkpoint.every_steps = 7;
-  const GangResult whole = RunGang(config, ToyParts());
-  ASSERT_TRUE(whole.outcomes[0].ok()) << whole.outcomes[0].status();
-  ASSERT_THAT(CommittedSteps(*whole.hosts[0]), ElementsAre(7, 14, 18));
-
-  TrainConfig again = config;
-  again.generation = 2;
-  again.checkpoint.resume = {whole.hosts[0]->commits[0].path};
-  const GangResult resumed = RunGang(again, ToyParts());
-  for (const auto& outcome : resumed.outcomes) ASSERT_TRUE(outcome.ok()) << outcome.status();
-  const std::vector<RecordedNote> notes = resumed.hosts[0]->notes();
-  ASSERT_THAT(notes, SizeIs(1));
-  EXPECT_EQ(notes[0].code, "RESUMED");
-  EXPECT_EQ(notes[0].step, 7);
-  const std::vector<double> losses = whole.hosts[0]->losses();
-  EXPECT_EQ(resumed.hosts[0]->losses(), std::vector<double>(losses.begin() + 7, losses.end()));
-  EXPECT_EQ(TensorBytes(CommittedNewestFirst(resumed)[0]),
-            TensorBytes(CommittedNewestFirst(whole)[0]));
-}
-
-// A checkpoint of two ranks continues on one, because masks and data belong to shards.
-TEST_P(ResumeTest, ContinuesOnAnotherNumberOfRanks) {
-  TrainConfig config = SmallConfig();
-  config.mask.mode = GetParam().mode;
-  config.world_size = GetParam().world_size;
-  config.checkpoint.every_steps = 7;
-  const GangResult whole = RunGang(config, ToyParts());
-  ASSERT_TRUE(whole.outcomes[0].ok()) << whole.outcomes[0].status();
-  TrainConfig other = config;
-  other.generation = 2;
-  other.world_size = 3 - config.world_size;
-  other.checkpoint.resume = {whole.hosts[0]->commits[0].path};
-  const GangResult resumed = RunGang(other, ToyParts());
-  ASSERT_TRUE(resumed.outcomes[0].ok()) << resumed.outcomes[0].status();
-  EXPECT_NEAR(resumed.hosts[0]->losses().back(), whole.hosts[0]->losses().back(), 1e-5);
-}
-
 TEST_F(TrainRunTest, EveryRankReportsTheSameLossAndOneRankGivesTheSameCurve) {
   TrainConfig config = SmallConfig();
   const GangResult one = RunGang(config, ToyParts());
@@ -183,100 +116,6 @@ TEST_F(TrainRunTest, DrainAtTheLastStepIsACompletion) {
   });
   ASSERT_TRUE(result.outcomes[0].ok());
   EXPECT_EQ(*result.outcomes[0], TrainOutcome::kCompleted);
-}
-
-// Flips one byte in the middle of a checkpoint's first part.
-void Corrupt(const std::string& checkpoint) {
-  const std::string part = checkpoint + "/part-0000.bin";
-  std::string bytes = ijepa::ReadFile(part).value();
-  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
-  ASSERT_TRUE(ijepa::WriteFileAtomically(part, bytes).ok());
-}
-
-TEST_F(TrainRunTest, CorruptNewestCheckpointFallsBackAndSaysSo) {
-  TrainConfig config = SmallConfig();
-  config.world_size = 2;
-  config.checkpoint.every_steps = 6;
-  const GangResult whole = RunGang(config, ToyParts());
-  config.checkpoint.resume = CommittedNewestFirst(whole);
-  config.checkpoint.resume.erase(config.checkpoint.resume.begin());  // Steps 12 and 6 are left.
-  Corrupt(config.checkpoint.resume[0]);
-  config.generation = 2;
-  const GangResult resumed = RunGang(config, ToyParts());
-  ASSERT_TRUE(resumed.outcomes[0].ok()) << resumed.outcomes[0].status();
-  const std::vector<RecordedNote> notes = resumed.hosts[0]->notes();
-  ASSERT_THAT(notes, SizeIs(2));
-  EXPECT_EQ(notes[0].code, "CHECKPOINT_UNUSABLE");
-  EXPECT_THAT(notes[0].message, HasSubstr(config.checkpoint.resume[0]));
-  EXPECT_EQ(notes[1].code, "RESUMED");
-  EXPECT_EQ(notes[1].step, 6);
-  EXPECT_EQ(resumed.hosts[0]->losses().back(), whole.hosts[0]->losses().back());
-}
-
-TEST_F(TrainRunTest, CheckpointThatOneRankCannotUseIsSkippedByAll) {
-  TrainConfig config = SmallConfig();
-  config.world_size = 2;
-  config.checkpoint.every_steps = 6;
-  const GangResult whole = RunGang(config, ToyParts());
-  config.checkpoint.resume = CommittedNewestFirst(whole);
-  config.checkpoint.resume.erase(config.checkpoint.resume.begin());  // Steps 12 and 6 are left.
-  config.generation = 2;
-  TrainParts parts = ToyParts();
-  parts.make_learner =
-      [](const TrainConfig& rank_config) -> absl::StatusOr<std::unique_ptr<Learner>> {
-    ToyFaults faults;
-    if (rank_config.rank == 1) faults.unusable_step = 12;
-    return std::make_unique<ToyLearner>(rank_config, faults);
-  };
-  const GangResult resumed = RunGang(config, parts);
-  for (const auto& outcome : resumed.outcomes) ASSERT_TRUE(outcome.ok()) << outcome.status();
-  EXPECT_THAT(resumed.hosts[0]->notes().at(0).message, HasSubstr("another rank"));
-  for (const auto& host : resumed.hosts) EXPECT_EQ(host->steps.at(0).step, 7);
-  EXPECT_EQ(resumed.hosts[0]->losses().back(), whole.hosts[0]->losses().back());
-}
-
-TEST_F(TrainRunTest, NoUsableCheckpointIsDataLossAndNotAFreshStart) {
-  TrainConfig config = SmallConfig();
-  const GangResult whole = RunGang(config, ToyParts());
-  config.checkpoint.resume = CommittedNewestFirst(whole);
-  Corrupt(config.checkpoint.resume[0]);
-  config.checkpoint.resume.push_back(folder_ + "/step-000000000003.g1");
-  const GangResult resumed = RunGang(config, ToyParts());
-  EXPECT_EQ(resumed.outcomes[0].status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(resumed.hosts[0]->CountNotes("CHECKPOINT_UNUSABLE"), 2);
-  EXPECT_THAT(resumed.hosts[0]->steps, IsEmpty());
-}
-
-TEST_F(TrainRunTest, CheckpointOfAnotherRunIsRefusedWithBothNames) {
-  const TrainConfig config = SmallConfig();
-  const GangResult whole = RunGang(config, ToyParts());
-  const auto refusal = [&](const std::function<void(TrainConfig&)>& change) {
-    TrainConfig other = config;
-    other.checkpoint.resume = CommittedNewestFirst(whole);
-    change(other);
-    const absl::Status status = RunGang(other, ToyParts()).outcomes[0].status();
-    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
-    return std::string(status.message());
-  };
-  EXPECT_THAT(refusal([](TrainConfig& other) { other.model.embed_dim = 12; }),
-              ::testing::AllOf(HasSubstr("toy 16"), HasSubstr("toy 12")));
-  EXPECT_THAT(refusal([](TrainConfig& other) { other.seed = 99; }),
-              ::testing::AllOf(HasSubstr("seed is 3"), HasSubstr("99")));
-  EXPECT_THAT(refusal([](TrainConfig& other) { other.job_uid = "job-b"; }),
-              ::testing::AllOf(HasSubstr("job-a"), HasSubstr("job-b")));
-  EXPECT_THAT(refusal([](TrainConfig& other) { other.data.batch_size = 2; }),
-              HasSubstr("images seen is 144"));
-}
-
-TEST_F(TrainRunTest, FinishedRunResumedAtItsEndDoesNothingMore) {
-  TrainConfig config = SmallConfig();
-  const GangResult whole = RunGang(config, ToyParts());
-  config.checkpoint.resume = CommittedNewestFirst(whole);
-  const GangResult again = RunGang(config, ToyParts());
-  ASSERT_TRUE(again.outcomes[0].ok()) << again.outcomes[0].status();
-  EXPECT_EQ(*again.outcomes[0], TrainOutcome::kCompleted);
-  EXPECT_THAT(again.hosts[0]->steps, IsEmpty());
-  EXPECT_THAT(again.hosts[0]->commits, IsEmpty());
 }
 
 TEST_F(TrainRunTest, ProbesAtTheStartBetweenAndAtTheEnd) {
