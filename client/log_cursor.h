@@ -3,21 +3,22 @@
 #define IJEPA_CLIENT_LOG_CURSOR_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <string>
 #include <utility>
 
-#include "absl/time/time.h"
 #include "ijepa/v1/coordinator.pb.h"
 
 namespace ijepa::client {
 
-// Lines of one rank and generation come in order, from the same place in every stream unless only
-// the tail was asked for: then the first stream starts anywhere, and lines are told apart by time.
-// Thread-compatible.
+// Lines of one rank and generation come in order, and a stream from the first line has the same
+// ones every time: what was printed is skipped by count. When the first stream gave only the tail,
+// its place is unknown: it is found by the last lines printed. Thread-compatible.
 class LogCursor {
  public:
   explicit LogCursor(bool tail) : tail_(tail) {}
-  // A new stream starts, from the first line.
+  // A new stream starts, from the first line of every rank.
   void Restart();
   // Whether `line`, the next of its stream, is to be printed; if so it counts as printed.
   bool Take(const v1::LogLine& line);
@@ -26,11 +27,13 @@ class LogCursor {
   struct Place {
     int64_t printed = 0;
     int64_t skip = 0;
-    absl::Time last = absl::InfinitePast();
+    // Last lines printed, and those passed since Restart while their place is sought.
+    std::deque<std::string> last;
+    std::deque<std::string> passed;
+    bool seeking = false;
   };
 
   bool tail_;
-  bool restarted_ = false;
   std::map<std::pair<int64_t, int32_t>, Place> places_;
 };
 

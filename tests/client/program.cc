@@ -21,6 +21,8 @@
 namespace ijepa::client {
 namespace {
 
+constexpr unsigned kLongestRunSeconds = 60;
+
 UniqueFd MakeFile(const std::string& text) {
   UniqueFd file(memfd_create("ijepactl-test", MFD_CLOEXEC));
   IJEPA_CHECK(file.valid() && WriteAll(file.get(), text, "memfd").ok());
@@ -82,6 +84,8 @@ Program::Program(const std::vector<std::string>& arguments, const ProgramOptions
     dup2(in.get(), STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
+    // A program that hangs ends with its test.
+    alarm(kLongestRunSeconds);
     execve(argv[0], argv.data(), envp.data());
     _exit(127);
   }

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "client/log_cursor.h"
-#include "tests/client/sample_job.h"
 
 namespace ijepa::client {
 namespace {
@@ -37,35 +36,42 @@ TEST(ValuesTest, MakesRequestIdsOfTheirOwn) {
   EXPECT_NE(id, NewRequestId());
 }
 
-v1::LogLine LineAt(int rank, int second) {
+v1::LogLine LineOf(int rank, const std::string& text) {
   v1::LogLine line;
   line.set_rank(rank);
   line.set_generation(1);
-  line.mutable_time()->set_seconds(kSampleTime + second);
+  line.set_text(text);
   return line;
 }
 
 TEST(LogCursorTest, SkipsWhatWasPrintedOfEachRankAfterARestart) {
   LogCursor cursor(/*tail=*/false);
-  EXPECT_TRUE(cursor.Take(LineAt(0, 0)));
-  EXPECT_TRUE(cursor.Take(LineAt(0, 0)));
-  EXPECT_TRUE(cursor.Take(LineAt(1, 0)));
+  EXPECT_TRUE(cursor.Take(LineOf(0, "a")));
+  EXPECT_TRUE(cursor.Take(LineOf(0, "a")));
+  EXPECT_TRUE(cursor.Take(LineOf(1, "a")));
   cursor.Restart();
-  EXPECT_FALSE(cursor.Take(LineAt(0, 0)));
-  EXPECT_FALSE(cursor.Take(LineAt(1, 0)));
-  EXPECT_TRUE(cursor.Take(LineAt(1, 0)));
-  EXPECT_FALSE(cursor.Take(LineAt(0, 0)));
-  EXPECT_TRUE(cursor.Take(LineAt(0, 0)));
+  EXPECT_FALSE(cursor.Take(LineOf(0, "a")));
+  EXPECT_FALSE(cursor.Take(LineOf(1, "a")));
+  EXPECT_TRUE(cursor.Take(LineOf(1, "a")));
+  EXPECT_FALSE(cursor.Take(LineOf(0, "a")));
+  EXPECT_TRUE(cursor.Take(LineOf(0, "a")));
 }
 
-TEST(LogCursorTest, TellsLinesApartByTimeWhenOnlyTheTailWasRead) {
+TEST(LogCursorTest, FindsItsPlaceByTheLastLinesWhenOnlyTheTailWasRead) {
   LogCursor cursor(/*tail=*/true);
-  EXPECT_TRUE(cursor.Take(LineAt(0, 5)));
-  EXPECT_TRUE(cursor.Take(LineAt(0, 6)));
+  EXPECT_TRUE(cursor.Take(LineOf(0, "step 5")));
+  EXPECT_TRUE(cursor.Take(LineOf(0, "saved")));
   cursor.Restart();
-  EXPECT_FALSE(cursor.Take(LineAt(0, 1)));
-  EXPECT_FALSE(cursor.Take(LineAt(0, 6)));
-  EXPECT_TRUE(cursor.Take(LineAt(0, 7)));
+  EXPECT_FALSE(cursor.Take(LineOf(0, "saved")));
+  EXPECT_FALSE(cursor.Take(LineOf(0, "step 5")));
+  EXPECT_FALSE(cursor.Take(LineOf(0, "saved")));
+  EXPECT_TRUE(cursor.Take(LineOf(0, "step 6")));
+  EXPECT_TRUE(cursor.Take(LineOf(1, "of another rank")));
+  cursor.Restart();
+  for (const char* text : {"saved", "step 5", "saved", "step 6"}) {
+    EXPECT_FALSE(cursor.Take(LineOf(0, text)));
+  }
+  EXPECT_TRUE(cursor.Take(LineOf(0, "step 7")));
 }
 
 }  // namespace
