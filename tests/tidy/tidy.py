@@ -26,8 +26,9 @@ MAY_INCLUDE = [
                      "common/clock.h"]),
     ("coordinator", COMMON + TORCH_FREE + ["proto/spec", "ijepa/v1"]),
     ("client", COMMON + TORCH_FREE + ["proto/spec", "ijepa/v1"]),
-    ("worker/daemon", COMMON + TORCH_FREE + ["proto/spec", "ijepa/v1"]),
-    ("worker/rank", COMMON + TORCH_FREE + ["proto/spec", "ijepa/v1", "worker/jepa/trainer.h"]),
+    ("worker/link", COMMON + ["ijepa/v1"]),
+    ("worker/daemon", COMMON + TORCH_FREE + ["proto/spec", "ijepa/v1", "worker/link"]),
+    ("worker/rank", COMMON + TORCH_FREE + ["proto/spec", "ijepa/v1", "worker/link", "worker/jepa/trainer.h"]),
 ]
 TORCH_INCLUDE = re.compile(r'#include [<"](torch|ATen|c10|caffe2)/')
 PROTO_INCLUDE = re.compile(r'#include ["<](ijepa/v1/|grpcpp/|google/protobuf/)')

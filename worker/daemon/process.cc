@@ -130,6 +130,16 @@ absl::StatusOr<Pipe> MakePipe() {
   return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
+// The errno of a failed exec, or 0 once the exec has closed the other end of the pipe.
+int AwaitExec(int fd) {
+  int error = 0;
+  ssize_t count;
+  do {
+    count = ::read(fd, &error, sizeof(error));
+  } while (count < 0 && errno == EINTR);
+  return count == sizeof(error) ? error : 0;
+}
+
 void WaitFor(pid_t pid) {
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -158,8 +168,7 @@ absl::StatusOr<ProcessId> ProcessId::Of(pid_t pid) {
   return ProcessId{pid, Number(fields, kStartTime), BootId()};
 }
 
-absl::StatusOr<ProcessId> SpawnProcess(
-    const Spawn& spawn, const std::function<absl::Status(const ProcessId&)>& record) {
+absl::StatusOr<ProcessId> SpawnProcess(const Spawn& spawn, const RecordProcess& record) {
   if (::access(spawn.program.c_str(), X_OK) != 0) {
     return ErrnoStatus(errno, "starting", spawn.program);
   }
@@ -193,12 +202,7 @@ absl::StatusOr<ProcessId> SpawnProcess(
     WaitFor(pid);
     return recorded;
   }
-  int exec_error = 0;
-  ssize_t count;
-  do {
-    count = ::read(error.read.get(), &exec_error, sizeof(exec_error));
-  } while (count < 0 && errno == EINTR);
-  if (count == sizeof(exec_error)) {
+  if (const int exec_error = AwaitExec(error.read.get()); exec_error != 0) {
     WaitFor(pid);
     return ErrnoStatus(exec_error, "starting", spawn.program);
   }

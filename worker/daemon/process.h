@@ -42,8 +42,8 @@ struct Spawn {
 // other descriptors, default signals, and first in line for the kernel's out-of-memory killer.
 // `record` is called with its identity before the program begins; if it fails, or this process dies
 // meanwhile, the program never begins. Errors: those of `record`, and of the exec (NotFound, ...).
-absl::StatusOr<ProcessId> SpawnProcess(const Spawn& spawn,
-                                       const std::function<absl::Status(const ProcessId&)>& record);
+using RecordProcess = std::function<absl::Status(const ProcessId&)>;
+absl::StatusOr<ProcessId> SpawnProcess(const Spawn& spawn, const RecordProcess& record);
 
 // A descriptor that becomes readable when the process `id` ends. NotFound if it is gone already.
 absl::StatusOr<UniqueFd> OpenPidfd(const ProcessId& id);
