@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "client/commands/commands.h"
@@ -107,7 +108,8 @@ ExitCode ShowDryRun(Context& context, const JobFile& job, const spec::JobSummary
 
 ExitCode FailCreate(Context& context, const absl::Status& status, const SubmitOptions& options) {
   if (absl::IsInvalidArgument(status)) return FailSpec(context, status, options.job);
-  if (absl::IsFailedPrecondition(status) && !options.queue_anyway) {
+  bool told = absl::StrContains(status.message(), "--queue-anyway");
+  if (absl::IsFailedPrecondition(status) && !options.queue_anyway && !told) {
     return context.Fail(ExitCode::kConflict,
                         {std::string(status.message()), "",
                          "ask for fewer --ranks, add workers, or wait for them with "
