@@ -24,7 +24,8 @@ struct Crop {
 };
 
 // Cuts `crop` out and resizes it to out_height x out_width by Pillow's antialiased bilinear filter
-// in fixed point, bit for bit. The crop must lie inside the image.
+// in fixed point, bit for bit as Pillow 13 (older ones run the two passes always in one order, and
+// may differ by one grey level). The crop must lie inside the image.
 Image CropAndResize(const Image& image, Crop crop, int out_height, int out_width);
 
 // The deterministic view for probes: shorter side resized to `size`, then the centre square.

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "common/log.h"
 #include "worker/jepa/data/sample_view.h"
 
 namespace jepa {
@@ -156,9 +157,8 @@ void RingLoader::StartThreads() {
       threads_.emplace_back(&RingLoader::ThreadLoop, this, threads_.size());
     }
   } catch (const std::system_error& error) {
-    host_.Note("FEWER_DECODING_THREADS",
-               absl::StrCat(threads_.size(), " of ", wanted, " started: ", error.what()),
-               options_.first_step);
+    ijepa::LogWarning("loader: ", threads_.size(), " of ", wanted,
+                      " decoding threads started: ", error.what());
   }
 }
 

@@ -19,8 +19,8 @@ constexpr int kTriesPerScene = 40;
 constexpr double kPi = 3.14159265358979323846;
 
 constexpr Range kDepth{3.0, 12.0};  // Camera to centre, metres.
-constexpr Range kBound{
-    0.65, 1.2};  // Of solids, metres: the same for all shapes, so that none fits better.
+// Radius of a solid's bounding sphere, metres: one law for all shapes, so that none fits better.
+constexpr Range kBound{0.65, 1.2};
 constexpr Range kCameraHeight{1.9, 2.9};  // Metres.
 constexpr Range kPitchDown{0.14, 0.24};   // Radians.
 constexpr Range kRoll{-0.04, 0.04};       // Radians.
