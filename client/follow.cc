@@ -17,7 +17,7 @@ constexpr absl::Duration kWaitForCoordinator = absl::Minutes(10);
 // How long the first answer is waited for.
 constexpr absl::Duration kFirstAnswer = absl::Seconds(1);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(200);
-constexpr absl::Duration kLongestPause = absl::Seconds(2);
+constexpr absl::Duration kLongestPause = absl::Milliseconds(500);
 
 std::unique_ptr<FollowView> MakeView(Context& context, const FollowOptions& options) {
   FILE* stream = options.stream;

@@ -38,27 +38,37 @@ Box BoxOf(const std::vector<Point>& points) {
   return box;
 }
 
-// Draws the polyline through `points` on a grid of [rows][columns] booleans.
+// Draws the polyline through the means of `points` per column, on a grid of [rows][columns].
 std::vector<std::vector<bool>> Rasterise(const std::vector<Point>& points, const Box& box, int rows,
                                          int columns) {
-  std::vector<std::vector<bool>> grid(rows, std::vector<bool>(columns, false));
-  auto column = [&](double x) {
-    return static_cast<int>(std::lround((x - box.left) / (box.right - box.left) * (columns - 1)));
-  };
+  std::vector<double> sums(columns, 0);
+  std::vector<int> counts(columns, 0);
+  for (const Point& p : points) {
+    auto column = std::lround((p.x - box.left) / (box.right - box.left) * (columns - 1));
+    sums[column] += p.y;
+    ++counts[column];
+  }
   auto row = [&](double y) {
     return static_cast<int>(std::lround((box.high - y) / (box.high - box.low) * (rows - 1)));
   };
-  for (size_t i = 0; i < points.size(); ++i) {
-    int c = column(points[i].x);
-    int r = row(points[i].y);
-    grid[r][c] = true;
-    if (i == 0) continue;
-    int c0 = column(points[i - 1].x);
-    int r0 = row(points[i - 1].y);
-    for (int between = c0 + 1; between < c; ++between) {
-      double share = static_cast<double>(between - c0) / (c - c0);
-      grid[static_cast<int>(std::lround(r0 + share * (r - r0)))][between] = true;
+  std::vector<std::vector<bool>> grid(rows, std::vector<bool>(columns, false));
+  int from = -1;
+  int from_row = 0;
+  for (int c = 0; c < columns; ++c) {
+    if (counts[c] == 0) continue;
+    int to_row = row(sums[c] / counts[c]);
+    if (from < 0) {
+      from = c;
+      from_row = to_row;
     }
+    int steps = std::max({1, c - from, std::abs(to_row - from_row)});
+    for (int i = 0; i <= steps; ++i) {
+      double share = static_cast<double>(i) / steps;
+      grid[static_cast<int>(std::lround(from_row + share * (to_row - from_row)))]
+          [static_cast<int>(std::lround(from + share * (c - from)))] = true;
+    }
+    from = c;
+    from_row = to_row;
   }
   return grid;
 }

@@ -25,7 +25,8 @@ struct CurveSize {
 };
 
 // A curve over x with its highest and lowest y as labels on the left; points in the same column
-// are drawn each. Points that are not finite are left out. Fewer than two points give no lines.
+// are drawn as their mean. Points that are not finite are left out. Fewer than two points give no
+// lines.
 std::vector<std::string> Curve(const std::vector<Point>& points, CurveSize size, bool utf8);
 
 // One character for a share in [0, 1]: blank for 0 to full for 1.

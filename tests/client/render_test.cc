@@ -110,7 +110,7 @@ TEST(PlotTest, DrawsACurveWithItsRange) {
   EXPECT_THAT(Curve({{0, 4}, {1, 3}, {2, 2}, {3, 1}}, {4, 4}, false),
               ElementsAre("4 |*", "  | *", "  |  *", "1 |   *"));
   EXPECT_THAT(Curve({{0, 1}, {3, 0}}, {2, 2}, true),
-              ElementsAre("1 \xE2\x94\x82\xE2\xA0\xA1", "0 \xE2\x94\x82 \xE2\xA2\x82"))
+              ElementsAre("1 \xE2\x94\x82\xE2\xA2\xA3", "0 \xE2\x94\x82 \xE2\xA2\xA3"))
       << "braille dots";
 }
 
