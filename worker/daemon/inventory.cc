@@ -35,7 +35,8 @@ std::vector<std::filesystem::path> Entries(const std::string& folder) {
 int CountDeviceFiles(const std::string& dev) {
   int count = 0;
   for (const std::filesystem::path& path : Entries(dev)) {
-    absl::string_view name = path.filename().native();
+    const std::string file = path.filename().string();
+    absl::string_view name = file;
     int index = 0;
     if (absl::ConsumePrefix(&name, "nvidia") && absl::SimpleAtoi(name, &index)) ++count;
   }
