@@ -1,6 +1,7 @@
 // See core.h.
 #include "coordinator/core/core.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -36,12 +37,12 @@ struct Dispatch {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Core>> Core::Restore(const CoreOptions& options, int64_t epoch,
+absl::StatusOr<std::unique_ptr<Core>> Core::Restore(const CoreOptions& options, Fence fence,
                                                     const std::vector<KeyValue>& pairs, Now now) {
   auto core = absl::WrapUnique(new Core(options));
   IJEPA_ASSIGN_OR_RETURN(core->state_, DecodeState(pairs, options, now));
-  core->state_.epoch = epoch;
-  core->state_.last_revision = epoch << kEpochShift;
+  core->state_.epoch = fence.epoch;
+  core->state_.last_revision = std::max(fence.epoch << kEpochShift, fence.last_revision);
   return core;
 }
 

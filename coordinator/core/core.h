@@ -17,8 +17,15 @@ namespace ijepa::coordinator {
 // Owned by the state thread.
 class Core {
  public:
-  // Rebuilds the core from all pairs of a store, as the coordinator of `epoch`. Call Begin next.
-  static absl::StatusOr<std::unique_ptr<Core>> Restore(const CoreOptions& options, int64_t epoch,
+  struct Fence {
+    // Of this start of the coordinator.
+    int64_t epoch = 0;
+    // Revisions of desired states that this epoch gave out before; 0 at its start.
+    int64_t last_revision = 0;
+  };
+
+  // Rebuilds the core from all pairs of a store. Call Begin next.
+  static absl::StatusOr<std::unique_ptr<Core>> Restore(const CoreOptions& options, Fence fence,
                                                        const std::vector<KeyValue>& pairs, Now now);
 
   // What a start brings about: live jobs are told of the restart. `restarted`: this is a new epoch,

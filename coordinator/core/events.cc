@@ -49,6 +49,11 @@ const char* EventName(EventCode code) {
   return "NOTE";
 }
 
+bool IsRoutine(EventCode code) {
+  return code == EventCode::kCheckpointCommitted || code == EventCode::kProbed ||
+         code == EventCode::kBadImage;
+}
+
 EventCode NoteCode(absl::string_view note) {
   for (const Entry& entry : kTable) {
     if (entry.note && note == entry.name) return entry.code;

@@ -37,11 +37,16 @@ enum class EventCode {
   kCancelled,
 };
 
-// Events kept per job; the oldest go first.
+// Events kept per job; the oldest go first. Of an event that every healthy run repeats, the newest
+// kMaxRoutineEvents are kept, so that it does not push out what happened once.
 inline constexpr int kMaxEvents = 200;
+inline constexpr int kMaxRoutineEvents = 20;
 
 // Upper case, as in Event.code.
 const char* EventName(EventCode code);
+
+// Whether healthy runs repeat it.
+bool IsRoutine(EventCode code);
 
 // The event for a rank's note; kNote for a code that is not in the list of notes.
 EventCode NoteCode(absl::string_view note);

@@ -242,10 +242,11 @@ void HandleReport(Turn& turn, const WorkerReport& command) {
   const std::string name = found->second;
   Heard(turn, name);
   TakeReport(turn, name, command.report, false);
-  // The acknowledgement carries the desired state, whether it changed or not.
+  // The acknowledgement keeps the worker's lease on its ranks; it repeats the desired state only
+  // while the worker has not acted on it, because every desired state is answered by a report.
   const Node& node = turn.state.nodes.at(name);
   v1::CoordinatorMessage message;
-  *message.mutable_desired() = node.desired;
+  if (node.observed != node.revision) *message.mutable_desired() = node.desired;
   turn.Send(node, std::move(message));
 }
 

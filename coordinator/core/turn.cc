@@ -1,6 +1,8 @@
 // See turn.h.
 #include "coordinator/core/turn.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "coordinator/core/desired.h"
@@ -43,11 +45,20 @@ void Turn::AddEvent(Job& job, EventCode code, std::string message) {
   event->set_message(std::move(message));
   event->set_sequence(++job.last_event_sequence);
   Put(EventKey(job.id, event->sequence()), event->SerializeAsString());
-  if (events->size() > kMaxEvents) {
-    Delete(EventKey(job.id, events->begin()->sequence()));
-    events->DeleteSubrange(0, 1);
+  const auto same = [&](const v1::Event& other) { return other.code() == EventName(code); };
+  if (IsRoutine(code) && std::count_if(events->begin(), events->end(), same) > kMaxRoutineEvents) {
+    const auto oldest = std::find_if(events->begin(), events->end(), same);
+    DeleteEvent(job, static_cast<int>(oldest - events->begin()));
+  } else if (events->size() > kMaxEvents) {
+    DeleteEvent(job, 0);
   }
   Touch(job);
+}
+
+void Turn::DeleteEvent(Job& job, int index) {
+  auto* events = job.proto.mutable_status()->mutable_events();
+  Delete(EventKey(job.id, events->Get(index).sequence()));
+  events->DeleteSubrange(index, 1);
 }
 
 void Turn::Announce(Job& job) {

@@ -61,6 +61,7 @@ class Turn {
   Outcome Finish();
 
  private:
+  void DeleteEvent(Job& job, int index);
   void RefreshDesired(const std::string& name);
 
   Outcome outcome_;

@@ -46,7 +46,7 @@ v1::RankExit FailedWith(const std::string& code, const std::string& message, abs
 
 CoreHarness::CoreHarness() : now_{absl::FromUnixSeconds(1700000000), absl::Seconds(1000)} {
   options_.checkpoint_root = "/checkpoints";
-  core_ = *Core::Restore(options_, epoch_, {}, now_);
+  core_ = *Core::Restore(options_, {epoch_, 0}, {}, now_);
   Release(core_->Begin(now_, true));
 }
 
@@ -92,7 +92,7 @@ void CoreHarness::Jump(absl::Duration duration) {
 }
 
 void CoreHarness::Restart() {
-  core_ = *Core::Restore(options_, ++epoch_, *store_.Range(""), now_);
+  core_ = *Core::Restore(options_, {++epoch_, 0}, *store_.Range(""), now_);
   for (auto& [name, node] : nodes_) node.stream = 0;
   Release(core_->Begin(now_, true));
 }

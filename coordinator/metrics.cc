@@ -1,0 +1,140 @@
+// See metrics.h.
+#include "coordinator/metrics.h"
+
+#include <chrono>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "coordinator/core/lifecycle.h"
+#include "coordinator/state_thread.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr std::chrono::seconds kScrapeTimeout(2);
+
+using Labels = std::vector<prometheus::ClientMetric::Label>;
+
+prometheus::MetricFamily Gauge(const char* name, const char* help) {
+  prometheus::MetricFamily family;
+  family.name = name;
+  family.help = help;
+  family.type = prometheus::MetricType::Gauge;
+  return family;
+}
+
+void Add(prometheus::MetricFamily& family, Labels labels, double value) {
+  prometheus::ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.gauge.value = value;
+  family.metric.push_back(std::move(metric));
+}
+
+// One series per value of the enum, zeros included: the list of values is closed.
+template <typename Value>
+prometheus::MetricFamily ByState(prometheus::MetricFamily family,
+                                 const std::map<Value, int>& counts) {
+  for (const auto& [value, count] : counts) {
+    Add(family, {{"state", absl::AsciiStrToLower(ShortName(value))}}, count);
+  }
+  return family;
+}
+
+prometheus::MetricFamily Jobs(const State& state) {
+  std::map<v1::JobState, int> counts;
+  for (int s = 1; s < v1::JobState_ARRAYSIZE; ++s) counts[static_cast<v1::JobState>(s)] = 0;
+  for (const auto& [id, job] : state.jobs) ++counts[job.state()];
+  return ByState(Gauge("ijepa_coordinator_jobs", "Jobs by state."), counts);
+}
+
+prometheus::MetricFamily Nodes(const State& state) {
+  std::map<v1::NodeState, int> counts;
+  for (int s = 1; s < v1::NodeState_ARRAYSIZE; ++s) counts[static_cast<v1::NodeState>(s)] = 0;
+  for (const auto& [name, node] : state.nodes) ++counts[node.state];
+  return ByState(Gauge("ijepa_coordinator_nodes", "Registered nodes by state."), counts);
+}
+
+// Figures of active jobs.
+void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& families) {
+  auto step = Gauge("ijepa_coordinator_job_step", "Last finished step of an active job.");
+  auto total = Gauge("ijepa_coordinator_job_steps_total", "Steps an active job has in all.");
+  auto loss = Gauge("ijepa_coordinator_job_loss", "Training loss of an active job.");
+  auto rate = Gauge("ijepa_coordinator_job_images_per_second",
+                    "Images per second of an active job, over all its ranks.");
+  auto restarts = Gauge("ijepa_coordinator_job_restarts", "Restarts of an active job.");
+  for (const std::string& id : state.active) {
+    const v1::JobStatus& status = state.jobs.at(id).proto.status();
+    const Labels labels = {{"job", id}};
+    Add(restarts, labels, status.restarts());
+    if (!status.has_progress()) continue;
+    Add(step, labels, static_cast<double>(status.progress().step()));
+    Add(total, labels, static_cast<double>(status.progress().total_steps()));
+    Add(loss, labels, status.progress().loss());
+    Add(rate, labels, status.progress().images_per_second());
+  }
+  for (auto* family : {&step, &total, &loss, &rate, &restarts}) {
+    families.push_back(std::move(*family));
+  }
+}
+
+}  // namespace
+
+CommitMetrics::CommitMetrics(prometheus::Registry& registry)
+    : latency_(
+          prometheus::BuildHistogram()
+              .Name("ijepa_coordinator_store_commit_seconds")
+              .Help("Time of a commit to the store, sync to disk included, in seconds.")
+              .Register(registry)
+              .Add({}, prometheus::Histogram::BucketBoundaries{0.0005, 0.001, 0.002, 0.005, 0.01,
+                                                               0.02, 0.05, 0.1, 0.5, 2})),
+      failures_(prometheus::BuildCounter()
+                    .Name("ijepa_coordinator_store_commit_failures_total")
+                    .Help("Commits to the store that failed.")
+                    .Register(registry)
+                    .Add({})) {}
+
+void CommitMetrics::Observe(absl::Duration latency, bool ok) {
+  latency_.Observe(absl::ToDoubleSeconds(latency));
+  if (!ok) failures_.Increment();
+}
+
+std::vector<prometheus::MetricFamily> DescribeState(const State& state, size_t mailbox_depth) {
+  std::vector<prometheus::MetricFamily> families = {Jobs(state), Nodes(state)};
+  auto total = Gauge("ijepa_coordinator_slots_total", "Slots of all nodes that are not lost.");
+  auto used = Gauge("ijepa_coordinator_slots_used", "Slots held by jobs.");
+  int slots = 0;
+  int held = 0;
+  for (const auto& [name, node] : state.nodes) {
+    if (node.state == v1::NODE_STATE_LOST) continue;
+    slots += node.info.slots();
+    held += SlotsUsed(state, node);
+  }
+  Add(total, {}, slots);
+  Add(used, {}, held);
+  families.push_back(std::move(total));
+  families.push_back(std::move(used));
+  auto depth = Gauge("ijepa_coordinator_mailbox_depth", "Commands waiting for the state thread.");
+  Add(depth, {}, static_cast<double>(mailbox_depth));
+  families.push_back(std::move(depth));
+  AddProgress(state, families);
+  return families;
+}
+
+std::vector<prometheus::MetricFamily> StateCollector::Collect() const {
+  using Families = std::vector<prometheus::MetricFamily>;
+  // Shared, because the answer may come after the wait is over.
+  auto promise = std::make_shared<std::promise<Families>>();
+  std::future<Families> answer = promise->get_future();
+  const size_t depth = state_.mailbox_depth();
+  state_.Read([promise, depth](const State* state) {
+    promise->set_value(state == nullptr ? Families() : DescribeState(*state, depth));
+  });
+  if (answer.wait_for(kScrapeTimeout) != std::future_status::ready) return {};
+  return answer.get();
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,26 @@
+// Where the effects of the core go once they are durable.
+#ifndef IJEPA_COORDINATOR_OUTLET_H_
+#define IJEPA_COORDINATOR_OUTLET_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "coordinator/core/state.h"
+#include "ijepa/v1/worker.pb.h"
+
+namespace ijepa::coordinator {
+
+// Called on the state thread. Must not block.
+class Outlet {
+ public:
+  virtual ~Outlet() = default;
+  virtual void Send(uint64_t stream, const v1::CoordinatorMessage& message) = 0;
+  virtual void Close(uint64_t stream, const absl::Status& why) = 0;
+  // The state was read anew: workers must say hello again.
+  virtual void CloseAll(const absl::Status& why) = 0;
+  virtual void Changed(const Job& job) = 0;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_OUTLET_H_

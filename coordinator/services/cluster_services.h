@@ -1,0 +1,78 @@
+// The small services: checkpoints, nodes, logs, the coordinator itself, and the workers' door.
+#ifndef IJEPA_COORDINATOR_SERVICES_CLUSTER_SERVICES_H_
+#define IJEPA_COORDINATOR_SERVICES_CLUSTER_SERVICES_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <utility>
+
+#include "coordinator/services/log_readers.h"
+#include "coordinator/services/worker_streams.h"
+#include "ijepa/v1/coordinator.grpc.pb.h"
+#include "ijepa/v1/worker.grpc.pb.h"
+
+namespace ijepa::coordinator {
+
+class StateThread;
+
+// All thread-safe; what they borrow outlives them.
+class CheckpointService : public v1::CheckpointService::CallbackService {
+ public:
+  explicit CheckpointService(StateThread& state) : state_(state) {}
+  grpc::ServerUnaryReactor* ListCheckpoints(grpc::CallbackServerContext* context,
+                                            const v1::ListCheckpointsRequest* request,
+                                            v1::ListCheckpointsResponse* response) override;
+
+ private:
+  StateThread& state_;
+};
+
+class NodeService : public v1::NodeService::CallbackService {
+ public:
+  explicit NodeService(StateThread& state) : state_(state) {}
+  grpc::ServerUnaryReactor* ListNodes(grpc::CallbackServerContext* context,
+                                      const v1::ListNodesRequest* request,
+                                      v1::ListNodesResponse* response) override;
+
+ private:
+  StateThread& state_;
+};
+
+class LogService : public v1::LogService::CallbackService {
+ public:
+  explicit LogService(LogReaders& readers) : readers_(readers) {}
+  grpc::ServerWriteReactor<v1::LogLines>* ReadLogs(grpc::CallbackServerContext*,
+                                                   const v1::ReadLogsRequest* request) override {
+    return readers_.NewReader(*request);
+  }
+
+ private:
+  LogReaders& readers_;
+};
+
+class SystemService : public v1::SystemService::CallbackService {
+ public:
+  explicit SystemService(v1::ServerInfo info) : info_(std::move(info)) {}
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
+                                          const v1::GetServerInfoRequest*,
+                                          v1::ServerInfo* response) override;
+
+ private:
+  const v1::ServerInfo info_;
+};
+
+class WorkerService : public v1::WorkerService::CallbackService {
+ public:
+  explicit WorkerService(WorkerStreams& streams) : streams_(streams) {}
+  grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* Connect(
+      grpc::CallbackServerContext*) override {
+    return streams_.NewStream();
+  }
+
+ private:
+  WorkerStreams& streams_;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_SERVICES_CLUSTER_SERVICES_H_

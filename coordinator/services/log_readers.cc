@@ -1,0 +1,150 @@
+// See log_readers.h.
+#include "coordinator/services/log_readers.h"
+
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/lifecycle.h"
+#include "coordinator/services/grpc_status.h"
+#include "coordinator/state_thread.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr size_t kMaxReaders = 1024;
+// Looks at the job this often while nothing comes.
+constexpr absl::Duration kPoll = absl::Milliseconds(500);
+// After a job has ended, its last lines may still be on their way; silence for this many polls is
+// their end.
+constexpr int kQuietPolls = 4;
+
+}  // namespace
+
+// One ReadLogs call, always in one of: looking at the job, reading a page, writing it, waiting for
+// more. Deletes itself when gRPC is done with it.
+class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
+ public:
+  LogReader(LogReaders& readers, const v1::ReadLogsRequest& request)
+      : readers_(readers), name_(request.job()), follow_(request.follow()) {
+    query_.ranks.assign(request.ranks().begin(), request.ranks().end());
+    query_.generation = request.generation();
+    query_.tail_lines = request.tail_lines();
+    number_ = readers_.readers_.Add(this);
+    if (readers_.readers_.size() > kMaxReaders) {
+      End(absl::ResourceExhaustedError(
+          absl::StrCat(kMaxReaders, " logs are being read, the limit; try again later")));
+    } else {
+      LookAtJob();
+    }
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      std::lock_guard lock(mutex_);
+      writing_ = false;
+      if (ended_) return FinishLocked();
+    }
+    if (!ok) return End(absl::OkStatus());
+    ReadPage();
+  }
+
+  void OnCancel() override { End(absl::CancelledError("the client is gone")); }
+
+  void OnDone() override {
+    readers_.readers_.Remove(number_);
+    delete this;
+  }
+
+ private:
+  // Runs `step` on this reader if it is still there when the answer comes.
+  template <typename Step>
+  auto Later(Step step) {
+    return [&readers = readers_, number = number_, step](auto&&... answer) {
+      readers.readers_.With(number, [&](LogReader& reader) {
+        step(reader, std::forward<decltype(answer)>(answer)...);
+      });
+    };
+  }
+
+  void LookAtJob() {
+    readers_.state_.Read(Later([](LogReader& reader, const State* state) {
+      if (state == nullptr) return reader.End(absl::UnavailableError("no state to look at"));
+      const Job* job = FindJob(*state, reader.name_);
+      if (job == nullptr) {
+        return reader.End(absl::NotFoundError(absl::StrCat("there is no job ", reader.name_)));
+      }
+      reader.query_.job = job->id;
+      reader.terminal_ = IsTerminal(job->state());
+      reader.quiet_polls_ = reader.terminal_ ? reader.quiet_polls_ + 1 : 0;
+      reader.query_.complete = !reader.follow_ || reader.quiet_polls_ > kQuietPolls;
+      reader.ReadPage();
+    }));
+  }
+
+  void ReadPage() {
+    if (HasEnded()) return;
+    readers_.logs_.Read(query_, cursor_, Later([](LogReader& reader, absl::StatusOr<LogPage> page) {
+                          reader.TakePage(std::move(page));
+                        }));
+  }
+
+  void TakePage(absl::StatusOr<LogPage> page) {
+    if (!page.ok()) return End(page.status());
+    cursor_ = std::move(page->cursor);
+    if (page->lines.lines_size() > 0) {
+      quiet_polls_ = 0;
+      return WritePage(std::move(page->lines));
+    }
+    if (!follow_ || (terminal_ && quiet_polls_ > kQuietPolls)) return End(absl::OkStatus());
+    readers_.logs_.WaitForAppend(query_.job, kPoll,
+                                 Later([](LogReader& reader) { reader.LookAtJob(); }));
+  }
+
+  void WritePage(v1::LogLines lines) {
+    std::lock_guard lock(mutex_);
+    if (ended_) return;
+    page_ = std::move(lines);
+    writing_ = true;
+    StartWrite(&page_);
+  }
+
+  bool HasEnded() {
+    std::lock_guard lock(mutex_);
+    return ended_;
+  }
+
+  void End(const absl::Status& status) {
+    std::lock_guard lock(mutex_);
+    if (ended_) return;
+    ended_ = true;
+    status_ = status;
+    if (!writing_) FinishLocked();
+  }
+
+  void FinishLocked() { Finish(ToGrpc(status_)); }
+
+  LogReaders& readers_;
+  uint64_t number_ = 0;
+  const std::string name_;
+  const bool follow_;
+  // Touched by one step at a time.
+  LogQuery query_;
+  LogCursor cursor_;
+  bool terminal_ = false;
+  int quiet_polls_ = 0;
+  v1::LogLines page_;
+
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  bool writing_ = false;
+  bool ended_ = false;
+  absl::Status status_;
+};
+
+grpc::ServerWriteReactor<v1::LogLines>* LogReaders::NewReader(const v1::ReadLogsRequest& request) {
+  return new LogReader(*this, request);
+}
+
+}  // namespace ijepa::coordinator

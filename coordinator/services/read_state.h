@@ -1,0 +1,24 @@
+// A unary call that only reads.
+#ifndef IJEPA_COORDINATOR_SERVICES_READ_STATE_H_
+#define IJEPA_COORDINATOR_SERVICES_READ_STATE_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+
+#include "absl/status/status.h"
+#include "coordinator/core/state.h"
+
+namespace ijepa::coordinator {
+
+class StateThread;
+
+// Runs `read` on the state thread and finishes the call with its status: ResourceExhausted if too
+// many calls wait, Unavailable while there is no state. What `read` borrows from the call lives
+// until then.
+grpc::ServerUnaryReactor* ReadState(StateThread& state, grpc::CallbackServerContext& context,
+                                    std::function<absl::Status(const State&)> read);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_SERVICES_READ_STATE_H_

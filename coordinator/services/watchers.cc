@@ -1,0 +1,125 @@
+// See watchers.h.
+#include "coordinator/services/watchers.h"
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/core/lifecycle.h"
+#include "coordinator/services/grpc_status.h"
+#include "coordinator/state_thread.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+// Each holds at most two states of a job.
+constexpr size_t kMaxWatchers = 4096;
+
+}  // namespace
+
+// One WatchJob call. Deletes itself when gRPC is done with it.
+class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
+ public:
+  using Snapshot = std::shared_ptr<const v1::Job>;
+
+  JobWatcher(Watchers& watchers, std::string name) : watchers_(watchers) {
+    number_ = watchers_.watchers_.Add(this);
+    if (watchers_.watchers_.size() > kMaxWatchers) {
+      Close(absl::ResourceExhaustedError(
+          absl::StrCat(kMaxWatchers, " jobs are being watched, the limit; try again later")));
+      return;
+    }
+    const auto begin = [&watchers, number = number_, name = std::move(name)](const State* state) {
+      const Job* job = state == nullptr ? nullptr : FindJob(*state, name);
+      watchers.watchers_.With(number, [&](JobWatcher& watcher) {
+        if (state == nullptr) return watcher.Close(absl::UnavailableError("no state to look at"));
+        if (job == nullptr) {
+          return watcher.Close(absl::NotFoundError(absl::StrCat("there is no job ", name)));
+        }
+        watcher.SetJob(job->id);
+        watcher.Offer(std::make_shared<const v1::Job>(job->proto));
+      });
+    };
+    if (absl::Status status = watchers_.state_->TryRead(begin); !status.ok()) Close(status);
+  }
+
+  // On the state thread, as is Watches.
+  void SetJob(const std::string& id) { id_ = id; }
+  bool Watches(const std::string& id) const { return id_ == id; }
+
+  // Makes this the next to be sent; what waited is skipped.
+  void Offer(Snapshot snapshot) {
+    std::lock_guard lock(mutex_);
+    if (finishing_) return;
+    next_ = std::move(snapshot);
+    WriteNext();
+  }
+
+  void Close(const absl::Status& why) {
+    std::lock_guard lock(mutex_);
+    FinishLocked(why);
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::lock_guard lock(mutex_);
+    const bool ended = IsTerminal(sent_->status().state());
+    sent_.reset();
+    if (finishing_) {
+      Finish(ToGrpc(status_));
+    } else if (!ok || ended) {
+      FinishLocked(absl::OkStatus());
+    } else {
+      WriteNext();
+    }
+  }
+
+  void OnCancel() override { Close(absl::CancelledError("the client is gone")); }
+
+  void OnDone() override {
+    watchers_.watchers_.Remove(number_);
+    delete this;
+  }
+
+ private:
+  void WriteNext() {
+    if (sent_ != nullptr || next_ == nullptr) return;
+    sent_ = std::move(next_);
+    next_ = nullptr;
+    StartWrite(sent_.get());
+  }
+
+  void FinishLocked(const absl::Status& why) {
+    if (finishing_) return;
+    finishing_ = true;
+    status_ = why;
+    if (sent_ == nullptr) Finish(ToGrpc(status_));
+  }
+
+  Watchers& watchers_;
+  uint64_t number_ = 0;
+  // State thread only.
+  std::string id_;
+
+  std::mutex mutex_;
+  // Guarded by mutex_. sent_ is being written.
+  Snapshot sent_;
+  Snapshot next_;
+  bool finishing_ = false;
+  absl::Status status_;
+};
+
+void Watchers::Changed(const Job& job) {
+  JobWatcher::Snapshot snapshot;
+  watchers_.ForEach([&](JobWatcher& watcher) {
+    if (!watcher.Watches(job.id)) return;
+    if (snapshot == nullptr) snapshot = std::make_shared<const v1::Job>(job.proto);
+    watcher.Offer(snapshot);
+  });
+}
+
+grpc::ServerWriteReactor<v1::Job>* Watchers::NewWatcher(const std::string& name) {
+  return new JobWatcher(*this, name);
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,39 @@
+// People who watch jobs: each is sent the newest state of its job as fast as it takes it, and skips
+// what is between.
+#ifndef IJEPA_COORDINATOR_SERVICES_WATCHERS_H_
+#define IJEPA_COORDINATOR_SERVICES_WATCHERS_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <string>
+
+#include "coordinator/core/state.h"
+#include "coordinator/services/reactor_table.h"
+#include "ijepa/v1/job.pb.h"
+
+namespace ijepa::coordinator {
+
+class StateThread;
+class JobWatcher;
+
+// Thread-safe. Outlives the server that serves it, and the state thread.
+class Watchers {
+ public:
+  // `state` outlives the watchers.
+  void Attach(StateThread& state) { state_ = &state; }
+
+  // The job changed. On the state thread.
+  void Changed(const Job& job);
+
+  grpc::ServerWriteReactor<v1::Job>* NewWatcher(const std::string& name);
+
+ private:
+  friend class JobWatcher;
+
+  StateThread* state_ = nullptr;
+  ReactorTable<JobWatcher> watchers_;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_SERVICES_WATCHERS_H_

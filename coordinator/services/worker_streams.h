@@ -1,0 +1,46 @@
+// The streams of the workers: what they say goes to the state thread and the log store, what the
+// core sends goes out.
+#ifndef IJEPA_COORDINATOR_SERVICES_WORKER_STREAMS_H_
+#define IJEPA_COORDINATOR_SERVICES_WORKER_STREAMS_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "coordinator/log_store.h"
+#include "coordinator/services/reactor_table.h"
+#include "ijepa/v1/worker.pb.h"
+
+namespace ijepa::coordinator {
+
+class StateThread;
+class WorkerStream;
+
+// Thread-safe. Outlives the server that serves it, and the state thread.
+class WorkerStreams {
+ public:
+  explicit WorkerStreams(LogStore& logs) : logs_(logs) {}
+
+  // Streams are refused before this. `state` outlives them.
+  void Attach(StateThread& state) { state_ = &state; }
+
+  // For effects: never block, do nothing for a stream that is gone. A worker that does not take
+  // what is sent to it loses its stream.
+  void Send(uint64_t stream, const v1::CoordinatorMessage& message);
+  void Close(uint64_t stream, const absl::Status& why);
+  void CloseAll(const absl::Status& why);
+
+  grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* NewStream();
+
+ private:
+  friend class WorkerStream;
+
+  LogStore& logs_;
+  StateThread* state_ = nullptr;
+  ReactorTable<WorkerStream> streams_;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_SERVICES_WORKER_STREAMS_H_

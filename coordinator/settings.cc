@@ -1,0 +1,175 @@
+// See settings.h.
+#include "coordinator/settings.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "proto/spec/settings_reader.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr int kExitUsage = 2;
+constexpr char kAbout[] =
+    "Keeps jobs, queue, nodes and the registry of checkpoints of a training service.\n"
+    "Flags go over the file that --config names. SIGTERM and SIGINT end it; jobs go on\n"
+    "without it and are found again by the next coordinator on the same data folder.";
+
+// Everything as text, as flags and file have it.
+struct Texts {
+  std::map<std::string, std::string> values;
+  bool insecure = false;
+};
+
+struct Key {
+  const char* name;
+  const char* help;
+};
+
+constexpr Key kKeys[] = {
+    {"listen", "HOST:PORT of the API (default 127.0.0.1:7440)"},
+    {"worker_listen", "HOST:PORT where workers connect (default 127.0.0.1:7441)"},
+    {"metrics_listen", "HOST:PORT of /metrics, or none (default 127.0.0.1:7442)"},
+    {"data_dir", "folder of the store and the job logs, local disk"},
+    {"checkpoint_root", "folder for checkpoints that every node sees"},
+    {"heartbeat_interval_seconds", "between reports of a worker (default 5)"},
+    {"unreachable_after_seconds", "silence until a node is shown as unreachable (default 20)"},
+    {"lost_after_seconds", "silence until a node's slots are given elsewhere (default 60)"},
+    {"reattach_window_seconds", "how long ranks go on without a coordinator (default 600)"},
+};
+
+std::string FlagOf(absl::string_view key) {
+  std::string flag = absl::StrCat("--", key);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
+absl::StatusOr<Texts> ReadTexts(int argc, char** argv) {
+  CLI::App app(kAbout, "ijepa-coordinator");
+  app.set_version_flag("--version", "ijepa-coordinator " IJEPA_VERSION);
+  std::string config;
+  std::map<std::string, std::string> flags;
+  Texts texts;
+  app.add_option("--config", config, "YAML file of settings");
+  for (const Key& key : kKeys) app.add_option(FlagOf(key.name), flags[key.name], key.help);
+  app.add_flag("--insecure", texts.insecure, "allow addresses beyond loopback, unprotected");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::exit(app.exit(error) == 0 ? 0 : kExitUsage);
+  }
+  if (!config.empty()) {
+    IJEPA_ASSIGN_OR_RETURN(const std::string text, ReadFile(config));
+    std::vector<std::string> names;
+    for (const Key& key : kKeys) names.push_back(key.name);
+    IJEPA_ASSIGN_OR_RETURN(texts.values, spec::ReadSettings(text, config, names));
+    // The file says of metrics_listen that a missing line serves none.
+    texts.values.try_emplace("metrics_listen", "none");
+  }
+  for (const Key& key : kKeys) {
+    if (app.count(FlagOf(key.name)) > 0) texts.values[key.name] = flags[key.name];
+  }
+  return texts;
+}
+
+absl::Status TakeSeconds(const Texts& texts, const char* key, absl::Duration& field) {
+  const auto found = texts.values.find(key);
+  if (found == texts.values.end()) return absl::OkStatus();
+  double seconds = 0;
+  if (!absl::SimpleAtod(found->second, &seconds) || !(seconds > 0) || seconds > 1e6) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(key, " is ", found->second, "; must be a number in (0, 1e6]"));
+  }
+  field = absl::Seconds(seconds);
+  return absl::OkStatus();
+}
+
+absl::Status CheckAddress(const char* name, const std::string& value, bool insecure) {
+  const size_t colon = value.rfind(':');
+  int port = -1;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(value.substr(colon + 1), &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat(name, " is \"", value, "\"; must be HOST:PORT"));
+  }
+  const std::string host = value.substr(0, colon);
+  const bool loopback = absl::StartsWith(host, "127.") || host == "localhost" || host == "[::1]";
+  if (!loopback && !insecure) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " is ", value, ", beyond loopback, and nothing protects it yet; ",
+                     "pass --insecure if only trusted machines reach it"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFolder(const char* name, std::string& folder) {
+  if (folder.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, " is not set; name a folder with ", FlagOf(name), " DIR"));
+  }
+  std::error_code error;
+  folder = std::filesystem::absolute(folder, error).lexically_normal().string();
+  return absl::OkStatus();
+}
+
+absl::Status Check(Settings& settings) {
+  IJEPA_RETURN_IF_ERROR(CheckAddress("listen", settings.listen, settings.insecure));
+  IJEPA_RETURN_IF_ERROR(CheckAddress("worker_listen", settings.worker_listen, settings.insecure));
+  if (settings.metrics_listen != "none") {
+    IJEPA_RETURN_IF_ERROR(
+        CheckAddress("metrics_listen", settings.metrics_listen, settings.insecure));
+  }
+  IJEPA_RETURN_IF_ERROR(CheckFolder("data_dir", settings.data_dir));
+  IJEPA_RETURN_IF_ERROR(CheckFolder("checkpoint_root", settings.core.checkpoint_root));
+  const CoreOptions& core = settings.core;
+  if (core.unreachable_after <= core.heartbeat_interval) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unreachable_after_seconds is ", absl::ToDoubleSeconds(core.unreachable_after),
+                     "; must be more than heartbeat_interval_seconds, ",
+                     absl::ToDoubleSeconds(core.heartbeat_interval)));
+  }
+  if (core.lost_after <= core.unreachable_after) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("lost_after_seconds is ", absl::ToDoubleSeconds(core.lost_after),
+                     "; must be more than unreachable_after_seconds, ",
+                     absl::ToDoubleSeconds(core.unreachable_after)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
+  IJEPA_ASSIGN_OR_RETURN(const Texts texts, ReadTexts(argc, argv));
+  Settings settings;
+  settings.insecure = texts.insecure;
+  const std::map<std::string, std::string*> fields = {
+      {"listen", &settings.listen},
+      {"worker_listen", &settings.worker_listen},
+      {"metrics_listen", &settings.metrics_listen},
+      {"data_dir", &settings.data_dir},
+      {"checkpoint_root", &settings.core.checkpoint_root}};
+  for (const auto& [key, field] : fields) {
+    const auto found = texts.values.find(key);
+    if (found != texts.values.end()) *field = found->second;
+  }
+  CoreOptions& core = settings.core;
+  IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "heartbeat_interval_seconds", core.heartbeat_interval));
+  IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "unreachable_after_seconds", core.unreachable_after));
+  IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "lost_after_seconds", core.lost_after));
+  IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "reattach_window_seconds", core.reattach_window));
+  IJEPA_RETURN_IF_ERROR(Check(settings));
+  return settings;
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,33 @@
+// Settings of the coordinator: flags over a YAML file over defaults.
+#ifndef IJEPA_COORDINATOR_SETTINGS_H_
+#define IJEPA_COORDINATOR_SETTINGS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "coordinator/core/options.h"
+
+namespace ijepa::coordinator {
+
+struct Settings {
+  // HOST:PORT; port 0 takes a free one, which addresses.json tells.
+  std::string listen = "127.0.0.1:7440";
+  std::string worker_listen = "127.0.0.1:7441";
+  // "none" serves none.
+  std::string metrics_listen = "127.0.0.1:7442";
+  // Required. On a local disk; survives the coordinator.
+  std::string data_dir;
+  // Allows addresses beyond loopback, though nothing is encrypted and nobody is asked who they are.
+  bool insecure = false;
+  // Times, limits, and checkpoint_root, which is required.
+  CoreOptions core;
+};
+
+// Reads the command line and the file that --config names, and checks the result. InvalidArgument
+// names the setting, its value and the rule. Ends the program for --help, --version (0) and flags
+// that it does not know (2).
+absl::StatusOr<Settings> ReadSettings(int argc, char** argv);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_SETTINGS_H_

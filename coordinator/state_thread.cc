@@ -1,0 +1,311 @@
+// See state_thread.h.
+#include "coordinator/state_thread.h"
+
+#include <algorithm>
+#include <set>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "coordinator/core/keys.h"
+#include "coordinator/core/records.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+// Items applied between two commits: bounds the wait of the first of them.
+constexpr size_t kMaxBatch = 512;
+// While the store fails, one try to write per second.
+constexpr absl::Duration kHealInterval = absl::Seconds(1);
+
+absl::Status ReadOnlyError(const absl::Status& why) {
+  return absl::UnavailableError(
+      absl::StrCat("the store cannot be written (", why.message(),
+                   "); nothing was changed, reads still work, try again later"));
+}
+
+// Keeps the last write of each key, in order of those.
+std::vector<Write> LastWrites(std::vector<Write> writes) {
+  std::set<std::string> seen;
+  std::vector<Write> last;
+  for (auto it = writes.rbegin(); it != writes.rend(); ++it) {
+    if (seen.insert(it->key).second) last.push_back(std::move(*it));
+  }
+  std::reverse(last.begin(), last.end());
+  return last;
+}
+
+uint64_t StreamOf(const Command& command) {
+  return std::visit(
+      [](const auto& body) -> uint64_t {
+        using Body = std::decay_t<decltype(body)>;
+        if constexpr (std::is_same_v<Body, WorkerHello> || std::is_same_v<Body, WorkerReport> ||
+                      std::is_same_v<Body, FromRankOn>) {
+          return body.stream;
+        } else {
+          return 0;
+        }
+      },
+      command);
+}
+
+uint64_t TokenOf(const Command& command) {
+  if (const auto* create = std::get_if<CreateJob>(&command)) return create->token;
+  if (const auto* cancel = std::get_if<CancelJob>(&command)) return cancel->token;
+  return 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StateThread>> StateThread::Start(Options options, Store& store,
+                                                                Clock& clock, Outlet& outlet) {
+  auto thread = absl::WrapUnique(new StateThread(std::move(options), store, clock, outlet));
+  IJEPA_RETURN_IF_ERROR(thread->Load());
+  thread->thread_ = std::thread([raw = thread.get()] { raw->Run(); });
+  return thread;
+}
+
+StateThread::StateThread(Options options, Store& store, Clock& clock, Outlet& outlet)
+    : options_(std::move(options)), store_(store), clock_(clock), outlet_(outlet) {}
+
+StateThread::~StateThread() { Stop(); }
+
+Now StateThread::ReadClock() { return {clock_.Now(), clock_.Monotonic()}; }
+
+absl::Status StateThread::Load() {
+  IJEPA_ASSIGN_OR_RETURN(std::vector<KeyValue> metas, store_.Range(kMetaKey));
+  std::optional<std::string> old;
+  if (!metas.empty()) {
+    old = metas.front().value;
+    IJEPA_ASSIGN_OR_RETURN(epoch_, DecodeEpoch(*old));
+  }
+  meta_ = EncodeMeta(++epoch_);
+  IJEPA_RETURN_IF_ERROR(store_.Commit({{{kMetaKey, old}}, {{kMetaKey, meta_}}}));
+  IJEPA_RETURN_IF_ERROR(Reload());
+  IJEPA_RETURN_IF_ERROR(CommitWrites(core_->Begin(ReadClock(), true).writes));
+  next_tick_ = clock_.Monotonic() + options_.tick;
+  return absl::OkStatus();
+}
+
+absl::Status StateThread::CommitWrites(std::vector<Write> writes) {
+  if (writes.empty()) return absl::OkStatus();
+  const absl::Duration start = clock_.Monotonic();
+  absl::Status status = store_.Commit({{{kMetaKey, meta_}}, LastWrites(std::move(writes))});
+  if (options_.on_commit) options_.on_commit(clock_.Monotonic() - start, status.ok());
+  return status;
+}
+
+bool StateThread::Admit() {
+  std::lock_guard lock(mutex_);
+  if (waiting_calls_ >= options_.max_waiting_calls) return false;
+  ++waiting_calls_;
+  return true;
+}
+
+absl::Status StateThread::TooMany() const {
+  return absl::ResourceExhaustedError(
+      absl::StrCat(options_.max_waiting_calls,
+                   " calls wait for this coordinator, the limit; try again in a second"));
+}
+
+void StateThread::Call(CreateJob command, ReplyCallback reply) {
+  command.token = next_token_.fetch_add(1);
+  if (!Admit()) return reply(TooMany());
+  Enqueue({std::move(command), std::move(reply), nullptr, true});
+}
+
+void StateThread::Call(CancelJob command, ReplyCallback reply) {
+  command.token = next_token_.fetch_add(1);
+  if (!Admit()) return reply(TooMany());
+  Enqueue({std::move(command), std::move(reply), nullptr, true});
+}
+
+void StateThread::Post(Command command, std::function<void()> done) {
+  Enqueue({std::move(command), nullptr, std::move(done), false});
+}
+
+void StateThread::Read(ReadCallback read) { Enqueue({std::move(read), nullptr, nullptr, false}); }
+
+absl::Status StateThread::TryRead(ReadCallback read) {
+  if (!Admit()) return TooMany();
+  Enqueue({std::move(read), nullptr, nullptr, true});
+  return absl::OkStatus();
+}
+
+void StateThread::Enqueue(Item item) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!stop_) {
+      mailbox_.push_back(std::move(item));
+      depth_.store(mailbox_.size(), std::memory_order_relaxed);
+      wake_.notify_one();
+      return;
+    }
+  }
+  Refuse(item, absl::UnavailableError("the coordinator is stopping"));
+}
+
+void StateThread::Refuse(Item& item, const absl::Status& why) {
+  if (item.reply) item.reply(why);
+  if (item.done) item.done();
+  if (auto* read = std::get_if<ReadCallback>(&item.body)) (*read)(nullptr);
+}
+
+void StateThread::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    wake_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void StateThread::Run() {
+  bool tick_due = false;
+  while (true) {
+    std::deque<Item> items = Take(tick_due);
+    if (items.empty() && !tick_due) break;
+    Turn(std::move(items), tick_due);
+  }
+}
+
+// Waits for items or the next tick. Nothing of both: the thread was stopped, and what waited is
+// refused.
+std::deque<StateThread::Item> StateThread::Take(bool& tick_due) {
+  std::deque<Item> items;
+  std::unique_lock lock(mutex_);
+  const absl::Duration wait = std::max(absl::ZeroDuration(), next_tick_ - clock_.Monotonic());
+  wake_.wait_for(lock, absl::ToChronoMilliseconds(wait),
+                 [this] { return stop_ || !mailbox_.empty(); });
+  if (stop_) {
+    items.swap(mailbox_);
+    lock.unlock();
+    for (Item& item : items) Refuse(item, absl::UnavailableError("the coordinator is stopping"));
+    tick_due = false;
+    return {};
+  }
+  while (!mailbox_.empty() && items.size() < kMaxBatch) {
+    waiting_calls_ -= mailbox_.front().counted ? 1 : 0;
+    items.push_back(std::move(mailbox_.front()));
+    mailbox_.pop_front();
+  }
+  depth_.store(mailbox_.size(), std::memory_order_relaxed);
+  tick_due = clock_.Monotonic() >= next_tick_ || items.empty();
+  return items;
+}
+
+void StateThread::Turn(std::deque<Item> items, bool tick_due) {
+  if (tick_due) next_tick_ = clock_.Monotonic() + options_.tick;
+  if (!broken_.ok()) TryToHeal();
+  if (!broken_.ok()) {
+    RefuseWhileReadOnly(items);
+    return;
+  }
+  std::vector<Outcome> outcomes = ApplyAll(items, tick_due);
+  std::vector<Write> writes;
+  for (Outcome& outcome : outcomes) {
+    std::move(outcome.writes.begin(), outcome.writes.end(), std::back_inserter(writes));
+  }
+  if (absl::Status status = CommitWrites(std::move(writes)); !status.ok()) {
+    Discard(items, status);
+    return;
+  }
+  Release(items, std::move(outcomes));
+}
+
+std::vector<Outcome> StateThread::ApplyAll(std::deque<Item>& items, bool tick_due) {
+  std::vector<Outcome> outcomes;
+  const Now now = ReadClock();
+  for (const Item& item : items) {
+    if (const auto* command = std::get_if<Command>(&item.body)) {
+      outcomes.push_back(core_->Apply(*command, now));
+    }
+  }
+  if (tick_due) outcomes.push_back(core_->Apply(Tick{}, now));
+  if (core_->state().schedule_needed) outcomes.push_back(core_->Apply(RunScheduler{}, now));
+  return outcomes;
+}
+
+void StateThread::LetOut(const Effect& effect) {
+  if (const auto* send = std::get_if<SendToWorker>(&effect)) {
+    outlet_.Send(send->stream, send->message);
+  } else if (const auto* close = std::get_if<CloseStream>(&effect)) {
+    outlet_.Close(close->stream, close->why);
+  } else if (const auto* changed = std::get_if<JobChanged>(&effect)) {
+    if (const Job* job = FindJob(core_->state(), changed->id)) outlet_.Changed(*job);
+  }
+}
+
+void StateThread::Release(std::deque<Item>& items, std::vector<Outcome> outcomes) {
+  std::unordered_map<uint64_t, absl::StatusOr<v1::Job>> replies;
+  for (Outcome& outcome : outcomes) {
+    for (const Effect& effect : outcome.effects) LetOut(effect);
+    for (Reply& reply : outcome.replies) replies.emplace(reply.token, std::move(reply.job));
+  }
+  for (Item& item : items) {
+    if (auto* read = std::get_if<ReadCallback>(&item.body)) {
+      (*read)(&core_->state());
+      continue;
+    }
+    if (item.reply) {
+      const auto reply = replies.find(TokenOf(std::get<Command>(item.body)));
+      item.reply(reply == replies.end()
+                     ? absl::StatusOr<v1::Job>(absl::InternalError("a command without a reply"))
+                     : std::move(reply->second));
+    }
+    if (item.done) item.done();
+  }
+}
+
+void StateThread::Discard(std::deque<Item>& items, const absl::Status& why) {
+  LogError("the store failed, serving reads only: ", why.message());
+  broken_ = why;
+  next_heal_ = clock_.Monotonic() + kHealInterval;
+  outlet_.CloseAll(absl::UnavailableError("the store failed; connect again"));
+  if (absl::Status loaded = Reload(); !loaded.ok()) {
+    LogError("the store cannot be read: ", loaded.message());
+  }
+  RefuseWhileReadOnly(items);
+}
+
+// Speculative state goes; what is on disk is read, without writing.
+absl::Status StateThread::Reload() {
+  last_revision_ = std::max(last_revision_, core_ == nullptr ? 0 : core_->state().last_revision);
+  core_.reset();
+  IJEPA_ASSIGN_OR_RETURN(std::vector<KeyValue> pairs, store_.Range(""));
+  IJEPA_ASSIGN_OR_RETURN(
+      core_, Core::Restore(options_.core, {epoch_, last_revision_}, pairs, ReadClock()));
+  return absl::OkStatus();
+}
+
+void StateThread::TryToHeal() {
+  if (clock_.Monotonic() < next_heal_) return;
+  next_heal_ = clock_.Monotonic() + kHealInterval;
+  absl::Status status = CommitWrites({{kMetaKey, meta_}});
+  // A batch that was reported as failed may yet be there: read again before anything is built on
+  // it.
+  if (status.ok()) status = Reload();
+  if (status.ok()) status = CommitWrites(core_->Begin(ReadClock(), false).writes);
+  if (!status.ok()) return;
+  broken_ = absl::OkStatus();
+  LogInfo("the store can be written again");
+}
+
+void StateThread::RefuseWhileReadOnly(std::deque<Item>& items) {
+  const State* state = core_ == nullptr ? nullptr : &core_->state();
+  for (Item& item : items) {
+    if (auto* read = std::get_if<ReadCallback>(&item.body)) {
+      (*read)(state);
+      continue;
+    }
+    const uint64_t stream = StreamOf(std::get<Command>(item.body));
+    if (stream != 0) outlet_.Close(stream, ReadOnlyError(broken_));
+    Refuse(item, ReadOnlyError(broken_));
+  }
+}
+
+}  // namespace ijepa::coordinator
