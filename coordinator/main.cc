@@ -1,4 +1,5 @@
 // ijepa-coordinator: owns jobs, queue, nodes and the registry of checkpoints.
+#include <grpc/support/log.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,11 +24,17 @@ int Fail(const absl::Status& status) {
   return kExitFailed;
 }
 
+// gRPC's own lines are for its developers; what matters to us comes as a status.
+void LogOfGrpc(gpr_log_func_args* args) {
+  Log(LogLevel::kDebug, absl::StrCat("grpc: ", args->message));
+}
+
 int Main(int argc, char** argv) {
   mallopt(M_ARENA_MAX, kMallocArenas);
   const absl::StatusOr<Settings> settings = ReadSettings(argc, argv);
   if (!settings.ok()) return Fail(settings.status());
   InitLog("coordinator");
+  gpr_set_log_function(LogOfGrpc);
   // Before any thread, so that all of them leave these signals to sigwait.
   sigset_t signals;
   sigemptyset(&signals);

@@ -76,10 +76,8 @@ void Turn::Move(Job& job, v1::JobState to, v1::Reason reason) {
   } else {
     state.queued.erase(job.id);
   }
-  if (IsTerminal(to)) {
-    *status.mutable_end_time() = ToProto(now.wall);
-    TouchCurve(job);
-  }
+  if (IsTerminal(to)) *status.mutable_end_time() = ToProto(now.wall);
+  if (status.curve_size() > 0) TouchCurve(job);
   state.schedule_needed = true;
   Touch(job);
 }

@@ -33,7 +33,7 @@ class Turn {
   void Touch(const Job& job);
   // The job's newest attempt is written, too.
   void TouchAttempt(const Job& job);
-  // Curve, too: with checkpoints and at the end, never with each step.
+  // Curve, too: with checkpoints and moves, never with each step.
   void TouchCurve(const Job& job);
   // The desired state of the node is worked out again.
   void TouchNode(const std::string& node);

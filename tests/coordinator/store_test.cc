@@ -1,0 +1,145 @@
+// One suite for both engines, and what only the file can show: a crash, a second process, a newer
+// schema.
+#include "coordinator/store/store.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "coordinator/store/memory_store.h"
+#include "coordinator/store/sqlite_store.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    char pattern[] = "/tmp/ijepa-store-XXXXXX";
+    path_ = mkdtemp(pattern);
+  }
+  ~TemporaryFolder() { static_cast<void>(RemoveTree(path_)); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+class StoreTest : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    if (GetParam()) {
+      store = *SqliteStore::Open(folder.path());
+    } else {
+      store = std::make_unique<MemoryStore>();
+    }
+  }
+
+  std::string All() {
+    std::string text;
+    const auto pairs = store->Range("");
+    for (const KeyValue& pair : *pairs) absl::StrAppend(&text, pair.key, "=", pair.value, ";");
+    return text;
+  }
+
+  TemporaryFolder folder;
+  std::unique_ptr<Store> store;
+};
+
+TEST_P(StoreTest, PutsDeletesAndReadsByPrefixInOrder) {
+  ASSERT_TRUE(store->Commit({{}, {{"b/2", "two"}, {"b/1", "one"}, {"a", "x"}, {"c", ""}}}).ok());
+  const auto pairs = store->Range("b/");
+  ASSERT_TRUE(pairs.ok());
+  ASSERT_EQ(pairs->size(), 2);
+  EXPECT_EQ(pairs->at(0).key, "b/1");
+  EXPECT_EQ(pairs->at(1).value, "two");
+  ASSERT_TRUE(store->Commit({{}, {{"b/1", std::nullopt}, {"nothing", std::nullopt}}}).ok());
+  EXPECT_EQ(All(), "a=x;b/2=two;c=;");
+}
+
+TEST_P(StoreTest, LaterWritesOfABatchWin) {
+  ASSERT_TRUE(store->Commit({{}, {{"k", "1"}, {"k", std::nullopt}, {"k", "2"}}}).ok());
+  EXPECT_EQ(All(), "k=2;");
+}
+
+TEST_P(StoreTest, ABatchWhoseConditionFailsChangesNothing) {
+  ASSERT_TRUE(store->Commit({{{"k", std::nullopt}}, {{"k", "1"}}}).ok());
+  EXPECT_EQ(store->Commit({{{"k", "0"}}, {{"k", "2"}, {"l", "2"}}}).code(),
+            absl::StatusCode::kAborted);
+  EXPECT_EQ(store->Commit({{{"k", std::nullopt}}, {{"l", "2"}}}).code(),
+            absl::StatusCode::kAborted);
+  EXPECT_EQ(store->Commit({{{"absent", ""}}, {{"l", "2"}}}).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(All(), "k=1;");
+  EXPECT_TRUE(store->Commit({{{"k", "1"}}, {{"k", "2"}}}).ok());
+  EXPECT_EQ(All(), "k=2;");
+}
+
+TEST_P(StoreTest, KeepsBytesAsTheyAre) {
+  const std::string bytes("\0\xff\n%_'", 6);
+  ASSERT_TRUE(store->Commit({{}, {{bytes, bytes}}}).ok());
+  const auto pairs = store->Range(bytes.substr(0, 2));
+  ASSERT_EQ(pairs->size(), 1);
+  EXPECT_EQ(pairs->at(0).key, bytes);
+  EXPECT_EQ(pairs->at(0).value, bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, StoreTest, ::testing::Values(false, true),
+                         [](const auto& info) { return info.param ? "Sqlite" : "Memory"; });
+
+TEST(SqliteStoreTest, WhatWasCommittedSurvivesAKilledProcess) {
+  TemporaryFolder folder;
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    auto store = SqliteStore::Open(folder.path());
+    for (int i = 0; i < 10; ++i) {
+      if (!(*store)->Commit({{}, {{absl::StrCat("k", i), "v"}}}).ok()) _exit(1);
+    }
+    if (write(ready[1], "x", 1) != 1) _exit(1);
+    pause();
+    _exit(0);
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  const absl::Status busy = SqliteStore::Open(folder.path()).status();
+  EXPECT_EQ(busy.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(busy.message(), absl::StrCat("pid ", child))) << busy;
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  auto store = SqliteStore::Open(folder.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->Range("k")->size(), 10);
+  close(ready[0]);
+  close(ready[1]);
+}
+
+TEST(SqliteStoreTest, RefusesANewerSchema) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(SqliteStore::Open(folder.path()).ok());
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open((folder.path() + "/coordinator.db").c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, "PRAGMA user_version=99", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(db);
+  const absl::Status status = SqliteStore::Open(folder.path()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(status.message(), "schema 99")) << status;
+}
+
+TEST(SqliteStoreTest, SaysThatAFileIsNoDatabase) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(WriteFileAtomically(folder.path() + "/coordinator.db", std::string(4096, 'x')).ok());
+  EXPECT_EQ(SqliteStore::Open(folder.path()).status().code(), absl::StatusCode::kDataLoss);
+}
+
+}  // namespace
+}  // namespace ijepa::coordinator
