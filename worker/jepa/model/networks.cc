@@ -15,6 +15,8 @@ namespace jepa {
 namespace {
 
 constexpr double kTargetNormEps = 1e-5;
+// Rows of the union are padded to a multiple of this: oneDNN compiles a product for each row count.
+constexpr size_t kUnionMultiple = 128;
 
 at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device) {
   return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
@@ -76,6 +78,7 @@ void UniteTargets(const MaskBatch& masks, int64_t patches, StepRows* rows) {
       }
     }
   }
+  while (united.size() % kUnionMultiple != 0) united.push_back(united.front());
   rows->target_union = ToDevice(united, rows->context_rows.device());
   rows->target_rows = ToDevice(loss_rows, rows->context_rows.device());
 }

@@ -21,8 +21,10 @@ struct StepRows {
   at::Tensor context_rows;       // [nenc * B * K_c]: b * N + patch, rows (e, b, k).
   at::Tensor context_positions;  // The same without b * N.
   at::Tensor target_positions;   // [npred * B * K_p], rows (p, b, k).
-  at::Tensor target_union;       // Rows b * N + patch that are in any target block, ascending.
-  at::Tensor target_rows;        // [npred * nenc * B * K_p] into target_union, rows (p, e, b, k).
+  // Rows b * N + patch that are in any target block, ascending; then the first one again as
+  // padding.
+  at::Tensor target_union;
+  at::Tensor target_rows;  // [npred * nenc * B * K_p] into target_union, rows (p, e, b, k).
 };
 
 // `images` images of `patches` patches each. The lists of `masks` must have the sizes it says and

@@ -22,16 +22,12 @@ BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name) {
           .fc2 = BindLinear(lookup, name + ".mlp.fc2")};
 }
 
-at::Tensor Linear(const LinearWeights& weights, const at::Tensor& x_RD) {
-  return at::linear(x_RD, weights.weight, weights.bias);
-}
-
 at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD) {
   return at::layer_norm(x_RD, {x_RD.size(-1)}, weights.weight, weights.bias, kNormEps);
 }
 
 at::Tensor MlpResidual(const BlockWeights& block, const at::Tensor& x_RD) {
-  const at::Tensor hidden = at::gelu(Linear(block.fc1, LayerNorm(block.norm2, x_RD)));
+  const at::Tensor hidden = LinearGelu(block.fc1, LayerNorm(block.norm2, x_RD));
   return x_RD + Linear(block.fc2, hidden);
 }
 
@@ -51,8 +47,8 @@ at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& inp
   const Sequences shape{.count = input.sequences,
                         .tokens = input.patches.size(0) / input.sequences,
                         .heads = encoder.num_heads};
-  at::Tensor x =
-      at::linear(input.patches, encoder.patch_embed.weight.flatten(1), encoder.patch_embed.bias);
+  const LinearWeights patch_embed{encoder.patch_embed.weight.flatten(1), encoder.patch_embed.bias};
+  at::Tensor x = Linear(patch_embed, input.patches);
   if (input.positions.defined()) {
     x = x + encoder.pos_embed.index_select(0, input.positions);
   } else {

@@ -13,15 +13,11 @@
 #include <vector>
 
 #include "worker/jepa/model/attention.h"
+#include "worker/jepa/model/linear.h"
 
 namespace jepa {
 
 inline constexpr double kNormEps = 1e-6;
-
-struct LinearWeights {
-  at::Tensor weight;  // [out, in]
-  at::Tensor bias;    // [out]
-};
 
 struct NormWeights {
   at::Tensor weight;
@@ -52,7 +48,6 @@ LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name)
 NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name);
 BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name);
 
-at::Tensor Linear(const LinearWeights& weights, const at::Tensor& x_RD);
 at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD);
 
 // x + fc2(gelu(fc1(norm2(x)))), exact (erf) GELU.
