@@ -79,13 +79,30 @@ class Lap {
   double last_;
 };
 
-void RunStep(const BenchConfig& config, const std::vector<uint8_t>& pixels, const MaskBatch& masks,
-             Networks* networks, Optimizer* optimizer, Samples* samples) {
-  Lap lap(samples);
+struct BenchState {
+  explicit BenchState(const BenchConfig& config)
+      : networks(config.model, at::kCPU, Precision::kFp32),
+        optimizer(&networks.storage(), 0.9, 0.95) {
+    networks.Initialise(InitMode::kClean, 1);
+    const int side = config.model.grid_width * config.model.patch_size;
+    pixels.resize(static_cast<size_t>(config.batch) * 3 * side * side);
+    Philox random(1, Purpose::kCrop, 0, 0);
+    for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(random.Below(256));
+  }
+
+  std::vector<uint8_t> pixels;
+  Networks networks;
+  Optimizer optimizer;
+  Samples samples;
+};
+
+void RunStep(const BenchConfig& config, const MaskBatch& masks, BenchState* state) {
+  Networks* networks = &state->networks;
+  Lap lap(&state->samples);
   const StepRows rows =
       MakeStepRows(masks, config.batch, networks->grid_patches(), networks->device());
   const at::Tensor patches =
-      PatchesOfPixels(config.model, pixels.data(), config.batch, networks->device());
+      PatchesOfPixels(config.model, state->pixels.data(), config.batch, networks->device());
   lap.End("1 input");
   const at::Tensor targets = networks->Targets(patches, rows);
   lap.End("2 target");
@@ -98,7 +115,7 @@ void RunStep(const BenchConfig& config, const std::vector<uint8_t>& pixels, cons
   lap.End("5 backward");
   FlatStorage& storage = networks->storage();
   storage.grad.norm().item<double>();
-  optimizer->Step({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99});
+  state->optimizer.Step({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99});
   storage.grad.zero_();
   lap.End("6 optimizer");
 }
@@ -131,30 +148,23 @@ void Report(const BenchConfig& config, const Samples& samples, double wall, bool
 }
 
 void RunBench(const BenchConfig& config, int steps, bool json) {
-  Networks networks(config.model, at::kCPU, Precision::kFp32);
-  networks.Initialise(InitMode::kClean, 1);
-  Optimizer optimizer(&networks.storage(), 0.9, 0.95);
-  const int side = config.model.grid_width * config.model.patch_size;
-  std::vector<uint8_t> pixels(static_cast<size_t>(config.batch) * 3 * side * side);
-  Philox random(1, Purpose::kCrop, 0, 0);
-  for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(random.Below(256));
+  BenchState state(config);
   const auto sampler = NewMaskSampler(
       config.mask, {config.model.grid_height, config.model.grid_width}, /*seed=*/1, /*shard=*/0);
-  Samples samples;
   std::vector<double> wall;
   const int warm_up = steps / 10 + 1;
   for (int step = 0; step < warm_up + steps; ++step) {
-    if (step == warm_up) samples.clear();
+    if (step == warm_up) state.samples.clear();
     const auto masks = sampler->Sample(step, config.batch);
     if (!masks.ok()) {
       std::fprintf(stderr, "step_bench: %s\n", masks.status().ToString().c_str());
       std::exit(1);
     }
     const double start = WallMs();
-    RunStep(config, pixels, *masks, &networks, &optimizer, &samples);
+    RunStep(config, *masks, &state);
     if (step >= warm_up) wall.push_back(WallMs() - start);
   }
-  Report(config, samples, Typical(wall), json);
+  Report(config, state.samples, Typical(wall), json);
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
-// AdamW and EMA in one pass; see adamw_ema.h. Memory-bound: 32 bytes read and 20 written per parameter.
-// One thread handles four neighbouring floats (16-byte transactions), grid-stride over the range.
-#include "worker/jepa/kernels/adamw_ema.h"
-
+// AdamW and EMA in one pass; see adamw_ema.h. Memory-bound: 32 bytes read and 20 written per
+// parameter. One thread handles four neighbouring floats (16-byte transactions), grid-stride over
+// the range.
 #include <cuda_runtime.h>
+
+#include "worker/jepa/kernels/adamw_ema.h"
 
 namespace jepa {
 namespace {
@@ -25,7 +26,8 @@ __device__ __forceinline__ void Step(const AdamwEmaScalars& s, float grad, Eleme
   e.param -= step_size * e.exp_avg / denominator;
 }
 
-__device__ __forceinline__ void StepAt(const AdamwEmaRange& r, const AdamwEmaScalars& s, int64_t i) {
+__device__ __forceinline__ void StepAt(const AdamwEmaRange& r, const AdamwEmaScalars& s,
+                                       int64_t i) {
   Element e{r.params[i], r.exp_avg[i], r.exp_avg_sq[i]};
   Step(s, r.grad[i], e);
   r.params[i] = e.param;
@@ -34,7 +36,8 @@ __device__ __forceinline__ void StepAt(const AdamwEmaRange& r, const AdamwEmaSca
   if (r.ema != nullptr) r.ema[i] += s.ema_weight * (e.param - r.ema[i]);
 }
 
-__device__ __forceinline__ void StepFour(const AdamwEmaRange& r, const AdamwEmaScalars& s, int64_t i) {
+__device__ __forceinline__ void StepFour(const AdamwEmaRange& r, const AdamwEmaScalars& s,
+                                         int64_t i) {
   float4 param = reinterpret_cast<float4*>(r.params)[i];
   float4 exp_avg = reinterpret_cast<float4*>(r.exp_avg)[i];
   float4 exp_avg_sq = reinterpret_cast<float4*>(r.exp_avg_sq)[i];
@@ -62,7 +65,8 @@ __device__ __forceinline__ void StepFour(const AdamwEmaRange& r, const AdamwEmaS
   reinterpret_cast<float4*>(r.ema)[i] = ema;
 }
 
-__global__ void __launch_bounds__(kThreads) AdamwEmaKernel(AdamwEmaRange range, AdamwEmaScalars scalars) {
+__global__ void __launch_bounds__(kThreads)
+    AdamwEmaKernel(AdamwEmaRange range, AdamwEmaScalars scalars) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const int64_t fours = range.count / 4;
@@ -72,7 +76,8 @@ __global__ void __launch_bounds__(kThreads) AdamwEmaKernel(AdamwEmaRange range, 
 
 }  // namespace
 
-const char* LaunchAdamwEma(const AdamwEmaRange& range, const AdamwEmaScalars& scalars, void* stream) {
+const char* LaunchAdamwEma(const AdamwEmaRange& range, const AdamwEmaScalars& scalars,
+                           void* stream) {
   if (range.count == 0) return nullptr;
   const int64_t wanted = (range.count / 4 + kThreads - 1) / kThreads;
   const int64_t blocks = wanted < 1 ? 1 : (wanted < kMaxBlocks ? wanted : kMaxBlocks);

@@ -2,6 +2,7 @@
 #include "worker/jepa/model/networks.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 
@@ -151,14 +152,16 @@ PredictorWeights Networks::BindPredictor() const {
 
 void Networks::Initialise(InitMode mode, uint64_t seed) {
   const c10::NoGradGuard no_grad;
-  std::vector<float> values;
-  int index = 0;
-  for (const FlatParameter& parameter : storage_.parameters()) {
-    values.resize(parameter.info.count());
-    DrawInitial(parameter.info, mode, seed, index++, values.data());
-    storage_.View(storage_.params, parameter)
-        .copy_(at::from_blob(values.data(), parameter.info.shape, at::kFloat));
-  }
+  const std::vector<FlatParameter>& parameters = storage_.parameters();
+  const at::Tensor host = device_.is_cpu() ? storage_.params : storage_.params.cpu();
+  float* data = host.data_ptr<float>();
+  // Every tensor has a stream of its own, so the split over threads does not matter.
+  at::parallel_for(0, static_cast<int64_t>(parameters.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      DrawInitial(parameters[i].info, mode, seed, static_cast<int>(i), data + parameters[i].offset);
+    }
+  });
+  if (!device_.is_cpu()) storage_.params.copy_(host);
   storage_.CopyEncoderToTarget();
 }
 
