@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kMaxReaders = 1024;
 // Looks at the job this often while nothing comes.
-constexpr absl::Duration kPoll = absl::Milliseconds(500);
+constexpr absl::Duration kPoll = absl::Milliseconds(250);
 // After a job has ended, its last lines may still be on their way; silence for this many polls is
 // their end.
 constexpr int kQuietPolls = 4;
@@ -94,7 +94,7 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
     if (!page.ok()) return End(page.status());
     cursor_ = std::move(page->cursor);
     if (page->lines.lines_size() > 0) {
-      quiet_polls_ = 0;
+      if (!query_.complete) quiet_polls_ = 0;
       return WritePage(std::move(page->lines));
     }
     if (!follow_ || (terminal_ && quiet_polls_ > kQuietPolls)) return End(absl::OkStatus());

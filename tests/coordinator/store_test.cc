@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sqlite3.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,22 +16,10 @@
 #include "common/file.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sqlite_store.h"
+#include "temporary_folder.h"
 
 namespace ijepa::coordinator {
 namespace {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    char pattern[] = "/tmp/ijepa-store-XXXXXX";
-    path_ = mkdtemp(pattern);
-  }
-  ~TemporaryFolder() { static_cast<void>(RemoveTree(path_)); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 class StoreTest : public ::testing::TestWithParam<bool> {
  protected:
