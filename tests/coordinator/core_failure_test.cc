@@ -89,6 +89,17 @@ TEST_F(CoreFailureTest, RanksThatWereKilledByTheRecoveryAreNotTheCause) {
   EXPECT_EQ(core.job(id).proto.status().attempts(0).failure().failure_class(), "COLLECTIVE");
 }
 
+TEST_F(CoreFailureTest, AnAbsentRankIsGoneOnlyWhenItsWorkerKnowsThatItIsNotWanted) {
+  core.Exit("node-a", id, 0, KilledBy(9, core.now().wall));
+  // Node b had not started its rank when it wrote this report, and may yet.
+  core.ForgetRanks("node-b");
+  core.Report("node-a");
+  core.Report("node-b");
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RECOVERING);
+  core.Obey("node-b");
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_STARTING);
+}
+
 TEST_F(CoreFailureTest, AUserErrorIsNotRetried) {
   core.Exit("node-a", id, 0, FailedWith("INVALID_ARGUMENT", "data.path is empty", core.now().wall));
   core.Report("node-a");
@@ -110,6 +121,17 @@ TEST_F(CoreFailureTest, AStaleGenerationCannotCommit) {
   EXPECT_FALSE(answers[0].commit().committed());
   EXPECT_EQ(answers[0].sequence(), 1);
   EXPECT_TRUE(Superseded(answers));
+  EXPECT_EQ(core.job(id).proto.status().latest_checkpoint().step(), 10);
+}
+
+TEST_F(CoreFailureTest, ANodeCannotSpeakForARankOfAnother) {
+  FromRankOn command;
+  command.stream = core.state().nodes.at("node-b").stream;
+  command.message.set_job_uid(core.job(id).proto.uid());
+  command.message.set_generation(1);
+  command.message.set_rank(0);
+  *command.message.mutable_message() = CheckpointMessage(20);
+  core.Do(command);
   EXPECT_EQ(core.job(id).proto.status().latest_checkpoint().step(), 10);
 }
 

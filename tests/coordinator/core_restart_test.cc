@@ -176,6 +176,20 @@ TEST(CoreRestartTest, NodesGetAFreshLeaseAndAreLostWhenTheyStayAway) {
   EXPECT_EQ(core.state_of(id), v1::JOB_STATE_QUEUED);
 }
 
+TEST(CoreRestartTest, RanksThatWereToBeKilledAreNotWantedAgain) {
+  CoreHarness core;
+  core.Connect("node-a", 1);
+  const std::string id = core.Submit("job", 1);
+  core.Obey("node-a", v1::RANK_PHASE_STARTING);
+  ASSERT_TRUE(core.Cancel(id).ok());
+  core.Restart();
+  core.Connect("node-a", 1);
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_CANCELLING);
+  EXPECT_EQ(core.desired("node-a").gangs_size(), 0);
+  core.Obey("node-a");
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_CANCELLED);
+}
+
 TEST(CoreRestartTest, RevisionsRiseOverEpochs) {
   CoreHarness core;
   core.Connect("node-a", 1);
