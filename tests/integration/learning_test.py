@@ -13,7 +13,8 @@ class LearningTest(unittest.TestCase):
     def test_a_short_run_on_photographs_keeps_a_finite_falling_loss_and_is_probed(self):
         with Cluster(slots=2) as cluster:
             job = cluster.submit(ROOT / "configs/jobs/cifar10_tiny.yaml", "--data", TRAIN, "--eval", HELD_OUT, "--set",
-                                 "optimization.epochs=0.6", "--set", "optimization.warmup=0.06")
+                                 "optimization.epochs=1", "--set", "optimization.warmup=0.1", "--set",
+                                 "eval.intermediate=0")
             ended = cluster.wait_for_end(job, 240)
             self.assertEqual(ended["status"]["state"], "JOB_STATE_SUCCEEDED")
             losses = [point["loss"] for point in ended["status"]["curve"]]
