@@ -32,7 +32,8 @@ supervise() {
   rm -f "$local_dir/$name.pid"
 }
 
-alive() { [ -s "$local_dir/$1.pid" ] && kill -0 "$(cat "$local_dir/$1.pid")" 2>/dev/null; }
+pid_of() { cat "$local_dir/$1.pid" 2>/dev/null; }
+alive() { local pid; pid=$(pid_of "$1") && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
 
 build() {
   deploy/install-deps.sh
@@ -75,7 +76,7 @@ stop() {
   : > "$local_dir/stop"
   local name pid_file pid
   for name in worker coordinator; do
-    if alive $name; then kill "$(cat "$local_dir/$name.pid")" 2>/dev/null || true; fi
+    if alive $name; then kill "$(pid_of $name)" 2>/dev/null || true; fi
   done
   for pid_file in "$local_dir"/worker/ranks/*/pid; do
     [ -e "$pid_file" ] || continue
@@ -84,15 +85,16 @@ stop() {
   done
   local tries=0
   while { alive coordinator || alive worker; } && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.1; done
-  alive coordinator && kill -KILL "$(cat "$local_dir/coordinator.pid")" 2>/dev/null
-  alive worker && kill -KILL "$(cat "$local_dir/worker.pid")" 2>/dev/null
+  for name in worker coordinator; do
+    if alive $name; then kill -KILL "$(pid_of $name)" 2>/dev/null || true; fi
+  done
   say "stopped"
 }
 
 status() {
   local name
   for name in coordinator worker; do
-    if alive $name; then echo "$name: running, pid $(cat "$local_dir/$name.pid")"; else echo "$name: not running"; fi
+    if alive $name; then echo "$name: running, pid $(pid_of $name)"; else echo "$name: not running"; fi
   done
   if alive coordinator; then "$bin/ijepactl" nodes && "$bin/ijepactl" list; fi
 }

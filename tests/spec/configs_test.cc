@@ -95,7 +95,7 @@ TEST(ConfigsTest, TheFirstPublishedRunTakes187500Steps) {
 TEST(ConfigsTest, SmallJobsRunAsManyImagesAsTheirFilesSay) {
   EXPECT_EQ(Summarise(Load("configs/jobs/cifar10_tiny.yaml", 0), 20000)->total_steps, 4680);
   EXPECT_EQ(Summarise(Load("configs/jobs/cifar10_small.yaml", 0), 20000)->total_steps, 6240);
-  EXPECT_EQ(Summarise(Load("configs/jobs/demo.yaml", 0), 8000)->total_steps, 1250);
+  EXPECT_EQ(Summarise(Load("configs/jobs/demo.yaml", 0), 8000)->total_steps, 1875);
 }
 
 TEST(ConfigsTest, DaemonFilesHoldTheDocumentedKeys) {
