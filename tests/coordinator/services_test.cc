@@ -356,6 +356,39 @@ TEST_F(ServicesTest, ServesHealth) {
   EXPECT_EQ(std::string(slice.begin(), slice.end()), std::string("\x08\x01", 2));
 }
 
+TEST_F(ServicesTest, ServesReflection) {
+  grpc::GenericStub stub(channel);
+  grpc::ClientContext context;
+  SetDeadline(context);
+  grpc::CompletionQueue queue;
+  const auto wait = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  auto call = stub.PrepareCall(
+      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  call->StartCall(nullptr);
+  ASSERT_TRUE(wait());
+  // ServerReflectionRequest{list_services: ""}.
+  const grpc::Slice list(std::string("\x3a\x00", 2));
+  call->Write(grpc::ByteBuffer(&list, 1), nullptr);
+  ASSERT_TRUE(wait());
+  grpc::ByteBuffer response;
+  call->Read(&response, nullptr);
+  ASSERT_TRUE(wait());
+  grpc::Slice slice;
+  ASSERT_TRUE(response.DumpToSingleSlice(&slice).ok());
+  const std::string services(slice.begin(), slice.end());
+  for (const char* name : {"ijepa.v1.JobService", "ijepa.v1.LogService", "grpc.health.v1.Health"}) {
+    EXPECT_TRUE(StrContains(services, name)) << name;
+  }
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  wait();
+}
+
 TEST_F(ServicesTest, TellsItsAddressesAndEpoch) {
   metrics_listen = "127.0.0.1:0";
   StartServer();
