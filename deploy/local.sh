@@ -9,6 +9,7 @@
 # IJEPA_SLOTS (default auto): ranks that this machine takes at a time. IJEPA_LOCAL (default .local): where state is kept.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+self=$root/deploy/local.sh
 cd "$root"
 local_dir=${IJEPA_LOCAL:-$root/.local}
 port=${IJEPA_PORT:-7440}
@@ -33,7 +34,7 @@ supervise() {
 }
 
 pid_of() { cat "$local_dir/$1.pid" 2>/dev/null; }
-alive() { local pid; pid=$(pid_of "$1") && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
+alive() { local pid; pid=$(pid_of "$1") && [ -n "$pid" ] && grep -qs "ijepa-$1" "/proc/$pid/cmdline"; }
 
 build() {
   deploy/install-deps.sh
@@ -55,35 +56,48 @@ start() {
   rm -f "$local_dir/stop"
   : > "$local_dir/coordinator.log"
   : > "$local_dir/worker.log"
-  setsid -f "$0" supervise coordinator "$bin/ijepa-coordinator" --listen "127.0.0.1:$port" \
+  setsid -f "$self" supervise coordinator "$bin/ijepa-coordinator" --listen "127.0.0.1:$port" \
     --worker-listen "127.0.0.1:$((port + 1))" --metrics-listen "127.0.0.1:$((port + 2))" \
     --data-dir "$local_dir/coordinator" --checkpoint-root "$local_dir/checkpoints" < /dev/null > /dev/null 2>&1
-  setsid -f "$0" supervise worker "$bin/ijepa-worker" --coordinator "127.0.0.1:$((port + 1))" --node local \
+  setsid -f "$self" supervise worker "$bin/ijepa-worker" --coordinator "127.0.0.1:$((port + 1))" --node local \
     --slots "${IJEPA_SLOTS:-auto}" --metrics-listen "127.0.0.1:$((port + 3))" \
     --state-dir "$local_dir/worker" < /dev/null > /dev/null 2>&1
   local tries=0
   until "$bin/ijepactl" nodes -o json 2>/dev/null | grep -q NODE_STATE_READY; do
     tries=$((tries + 1))
-    [ $tries -lt 150 ] || { tail -5 "$local_dir/coordinator.log" "$local_dir/worker.log" >&2; die "the cluster did not come up"; }
+    [ $tries -lt 150 ] || { tail -n 5 "$local_dir/coordinator.log" "$local_dir/worker.log" >&2; stop; die "the cluster did not come up"; }
     sleep 0.2
   done
   say "coordinator on $IJEPA_COORDINATOR, metrics on http://127.0.0.1:$((port + 2))/metrics and $((port + 3))"
 }
 
-# Stops supervisors, daemons and, last, the ranks that a stopped worker leaves running.
-stop() {
-  mkdir -p "$local_dir"
-  : > "$local_dir/stop"
-  local name pid_file pid
-  for name in worker coordinator; do
-    if alive $name; then kill "$(pid_of $name)" 2>/dev/null || true; fi
-  done
+# Process ids of the ranks that live.
+rank_pids() {
+  local pid_file pid
   for pid_file in "$local_dir"/worker/ranks/*/pid; do
     [ -e "$pid_file" ] || continue
     read -r pid _ < "$pid_file" || true
-    if grep -qs ijepa-rank "/proc/$pid/cmdline"; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
+    if grep -qs ijepa-rank "/proc/$pid/cmdline" && ! grep -qs '^State:.*Z' "/proc/$pid/status"; then echo "$pid"; fi
   done
-  local tries=0
+}
+
+# Asks the ranks to save and stop, so that jobs go on from there, then stops supervisors and daemons.
+stop() {
+  mkdir -p "$local_dir"
+  local name pid asked tries=0
+  asked=$(rank_pids)
+  for pid in $asked; do
+    kill -TERM "$pid" 2>/dev/null || true
+  done
+  for pid in $asked; do
+    while rank_pids | grep -qx "$pid" && alive coordinator && [ $tries -lt 300 ]; do tries=$((tries + 1)); sleep 0.1; done
+  done
+  : > "$local_dir/stop"
+  for name in worker coordinator; do
+    if alive $name; then kill "$(pid_of $name)" 2>/dev/null || true; fi
+  done
+  for pid in $(rank_pids); do kill -KILL -- "-$pid" 2>/dev/null || true; done
+  tries=0
   while { alive coordinator || alive worker; } && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.1; done
   for name in worker coordinator; do
     if alive $name; then kill -KILL "$(pid_of $name)" 2>/dev/null || true; fi
@@ -109,7 +123,10 @@ demo() {
   "$bin/ijepactl" data scenes "$scenes/held-out" --count 2000 --size 64 --seed 2
   wait $! || die "rendering failed"
   say "submitting configs/jobs/demo.yaml after $((SECONDS - began)) s"
-  job=$("$bin/ijepactl" submit configs/jobs/demo.yaml --data "$scenes/train" --eval "$scenes/held-out")
+  local ranks=2
+  "$bin/ijepactl" nodes -o json | grep -q '"slots": *1,' && ranks=1
+  job=$("$bin/ijepactl" submit configs/jobs/demo.yaml --ranks $ranks --set shards=2 \
+    --data "$scenes/train" --eval "$scenes/held-out")
   "$bin/ijepactl" watch "$job"
   "$bin/ijepactl" describe "$job"
   say "done after $((SECONDS - began)) s; stop the cluster with: deploy/local.sh down"
@@ -121,5 +138,5 @@ case "${1:-}" in
   down) stop ;;
   status) status ;;
   supervise) shift; supervise "$@" ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$self" >&2; exit 2 ;;
 esac

@@ -80,8 +80,12 @@ v1::CommitResult CommitCheckpoint(Turn& turn, Job& job, v1::Checkpoint checkpoin
 }
 
 void RollBackTo(Turn& turn, Job& job, int64_t step) {
+  // Those of the attempt itself came after it resumed, however late the note is.
+  const auto passed_over = [&](const v1::Checkpoint& checkpoint) {
+    return checkpoint.step() > step && checkpoint.generation() < job.gang->generation;
+  };
   size_t first = job.checkpoints.size();
-  while (first > 0 && job.checkpoints[first - 1].step() > step) --first;
+  while (first > 0 && passed_over(job.checkpoints[first - 1])) --first;
   if (first == job.checkpoints.size()) return;
   turn.AddEvent(job, EventCode::kRolledBack,
                 absl::StrCat("from step ", CommittedStep(job), " to step ", step,

@@ -137,17 +137,18 @@ void TakeProbe(const Context& at, v1::ProbeReport probe) {
 
 void TakeNote(const Context& at, const v1::RankNote& note) {
   const int64_t sequence = at.message.message().sequence();
+  const EventCode code = NoteCode(note.code());
   if (sequence == 0 || sequence > at.rank().last_note) {
     at.rank().last_note = std::max(at.rank().last_note, sequence);
-    const EventCode code = NoteCode(note.code());
     std::string text = note.message().substr(0, kMaxNoteBytes);
     if (code == EventCode::kNote) text = absl::StrCat(note.code().substr(0, 64), ": ", text);
     at.turn.AddEvent(at.job, code, absl::StrCat("rank ", at.message.rank(), ": ", text));
-    if (code == EventCode::kResumed && at.message.rank() == 0) {
-      RollBackTo(at.turn, at.job, note.step());
-      at.job.attempt()->set_first_step(note.step());
-      at.turn.TouchAttempt(at.job);
-    }
+  }
+  // Even when a later note overtook it: its effect is the same however often it is taken.
+  if (code == EventCode::kResumed && at.message.rank() == 0) {
+    RollBackTo(at.turn, at.job, note.step());
+    at.job.attempt()->set_first_step(note.step());
+    at.turn.TouchAttempt(at.job);
   }
   Acknowledge(at);
 }

@@ -129,6 +129,26 @@ TEST_F(CoreRankTest, ProbesAreKeptByStepInOrder) {
   EXPECT_EQ(core.desired("node-a").gangs(0).launch().last_probe_step(), 100);
 }
 
+TEST_F(CoreRankTest, AResumeThatIsHeardLateDropsNothingThatTheAttemptHasCommittedSince) {
+  ASSERT_TRUE(core.Commit(id, 10, "/c/10").committed());
+  core.Exit("node-a", id, 0, KilledBy(9, core.now().wall));
+  core.Report("node-a");
+  core.Obey("node-a");
+  core.RunTo(id, 20);
+  ASSERT_TRUE(core.Commit(id, 20, "/c/20").committed());
+  v1::FromRank note;
+  note.set_sequence(9);  // One that overtook the resume.
+  note.mutable_note()->set_code("BAD_IMAGE");
+  core.FromRank(id, 0, note);
+  note.set_sequence(5);
+  note.mutable_note()->set_code("RESUMED");
+  note.mutable_note()->set_step(10);
+  core.FromRank(id, 0, note);
+  EXPECT_FALSE(core.HasEvent(id, "ROLLED_BACK"));
+  EXPECT_EQ(core.job(id).proto.status().latest_checkpoint().step(), 20);
+  EXPECT_EQ(core.job(id).proto.status().attempts().rbegin()->first_step(), 10);
+}
+
 TEST_F(CoreRankTest, ResumingFromAnOlderCheckpointIsARecordedRollback) {
   ASSERT_TRUE(core.Commit(id, 10, "/c/10").committed());
   ASSERT_TRUE(core.Commit(id, 20, "/c/20").committed());

@@ -48,7 +48,7 @@ def breach(path, line, text):
 
 
 def tracked_files():
-    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True,
+    out = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True,
                          capture_output=True, text=True).stdout
     return [Path(name) for name in out.splitlines() if (ROOT / name).is_file()]
 

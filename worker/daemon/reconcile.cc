@@ -80,7 +80,7 @@ Actions Reconcile(const v1::DesiredState& desired, const std::vector<ActualRank>
                                     [&](int64_t other) { return other != key.generation; });
     if (fenced || key.generation < newest_generation[key.job_uid]) continue;
     while (used_slots.contains(slot)) ++slot;
-    if (slot >= slots) break;
+    if (slot >= slots) continue;
     used_slots.insert(slot);
     actions.start.push_back({key, slot});
   }
