@@ -178,7 +178,9 @@ at::Tensor PlainPredictor(const PredictorWeights& predictor, const at::Tensor& c
   const int64_t count = static_cast<int64_t>(masks.target.size() * masks.context.size()) * images;
   at::Tensor x = at::cat(sequences);
   for (const BlockWeights& block : predictor.blocks) {
-    x = RunBlock(block, {.count = count, .tokens = kept + hidden, .heads = predictor.num_heads}, x);
+    const Stream stream = RunBlock(
+        block, {.count = count, .tokens = kept + hidden, .heads = predictor.num_heads}, {x, {}});
+    x = stream.residual.add(stream.branch);
   }
   x = x.view({count, kept + hidden, -1}).narrow(1, kept, hidden).reshape({count * hidden, -1});
   return Linear(predictor.proj, LayerNorm(predictor.norm, x));

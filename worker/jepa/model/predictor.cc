@@ -26,8 +26,13 @@ at::Tensor MaskedTail(const PredictorShape& shape, const at::Tensor& joined) {
       .reshape({shape.sequences() * shape.target_patches, joined.size(1)});
 }
 
-at::Tensor NormQkv(const BlockWeights& block, const at::Tensor& x) {
-  return Linear(block.qkv, LayerNorm(block.norm1, x));
+// QKV of the first block. A context token's is computed once for its npred copies, a mask token's
+// once per position of the grid.
+at::Tensor FirstQkv(const BlockWeights& block, const PredictorInput& input,
+                    const at::Tensor& context, const at::Tensor& mask_tokens) {
+  const at::Tensor context_qkv = Linear(block.qkv, LayerNorm(block.norm1, context));
+  const at::Tensor mask_qkv = Linear(block.qkv, LayerNorm(block.norm1, mask_tokens));
+  return Join(input.shape, context_qkv, TakeRows(mask_qkv, input.target_positions));
 }
 
 }  // namespace
@@ -37,21 +42,26 @@ at::Tensor PredictorForward(const PredictorWeights& predictor, const PredictorIn
   const Sequences sequences{
       .count = shape.sequences(), .tokens = shape.tokens(), .heads = predictor.num_heads};
   const at::Tensor context = Linear(predictor.embed, input.context) +
-                             predictor.pos_embed.index_select(0, input.context_positions);
+                             TakeRows(predictor.pos_embed, input.context_positions);
   const at::Tensor mask_tokens = predictor.mask_token.view({-1}) + predictor.pos_embed;  // [N, P]
-  at::Tensor x = Join(shape, context, mask_tokens.index_select(0, input.target_positions));
+  Stream stream{Join(shape, context, TakeRows(mask_tokens, input.target_positions)), {}};
   for (size_t i = 0; i < predictor.blocks.size(); ++i) {
     const BlockWeights& block = predictor.blocks[i];
-    const at::Tensor qkv =
-        i == 0 ? Join(shape, NormQkv(block, context),
-                      NormQkv(block, mask_tokens).index_select(0, input.target_positions))
-               : NormQkv(block, x);
+    at::Tensor x = stream.residual;
+    at::Tensor qkv;
+    if (i == 0) {
+      qkv = FirstQkv(block, input, context, mask_tokens);
+    } else {
+      const NormedRows normed = AddNorm(block.norm1, stream);
+      x = normed.sum;
+      qkv = Linear(block.qkv, normed.normed);
+    }
     const bool last = i + 1 == predictor.blocks.size();
     if (last) x = MaskedTail(shape, x);
     const at::Tensor attended = Attend(qkv, sequences, last ? shape.context_patches : 0);
-    x = MlpResidual(block, x + Linear(block.proj, attended));
+    stream = RunMlp(block, {x, Linear(block.proj, attended)});
   }
-  return Linear(predictor.proj, LayerNorm(predictor.norm, x));
+  return Linear(predictor.proj, AddNorm(predictor.norm, stream).normed);
 }
 
 }  // namespace jepa

@@ -22,25 +22,22 @@ BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name) {
           .fc2 = BindLinear(lookup, name + ".mlp.fc2")};
 }
 
-at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD) {
-  return at::layer_norm(x_RD, {x_RD.size(-1)}, weights.weight, weights.bias, kNormEps);
+Stream RunMlp(const BlockWeights& block, const Stream& stream) {
+  const NormedRows x = AddNorm(block.norm2, stream);
+  return {x.sum, Linear(block.fc2, LinearGelu(block.fc1, x.normed))};
 }
 
-at::Tensor MlpResidual(const BlockWeights& block, const at::Tensor& x_RD) {
-  const at::Tensor hidden = LinearGelu(block.fc1, LayerNorm(block.norm2, x_RD));
-  return x_RD + Linear(block.fc2, hidden);
+Stream RunBlock(const BlockWeights& block, const Sequences& shape, const Stream& stream) {
+  const NormedRows x = AddNorm(block.norm1, stream);
+  const at::Tensor attended = Attend(Linear(block.qkv, x.normed), shape);
+  return RunMlp(block, {x.sum, Linear(block.proj, attended)});
 }
 
-at::Tensor RunBlock(const BlockWeights& block, const Sequences& shape, const at::Tensor& x_RD) {
-  const at::Tensor attended = Attend(Linear(block.qkv, LayerNorm(block.norm1, x_RD)), shape);
-  return MlpResidual(block, x_RD + Linear(block.proj, attended));
-}
-
-at::Tensor RunBlockForRows(const BlockWeights& block, const Sequences& shape,
-                           const at::Tensor& x_RD, const at::Tensor& rows) {
-  const at::Tensor attended = Attend(Linear(block.qkv, LayerNorm(block.norm1, x_RD)), shape);
-  const at::Tensor kept = x_RD.index_select(0, rows);
-  return MlpResidual(block, kept + Linear(block.proj, attended.index_select(0, rows)));
+Stream RunBlockForRows(const BlockWeights& block, const Sequences& shape, const Stream& stream,
+                       const at::Tensor& rows) {
+  const NormedRows x = AddNorm(block.norm1, stream);
+  const at::Tensor attended = Attend(Linear(block.qkv, x.normed), shape);
+  return RunMlp(block, {TakeRows(x.sum, rows), Linear(block.proj, TakeRows(attended, rows))});
 }
 
 at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& input) {
@@ -50,16 +47,18 @@ at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& inp
   const LinearWeights patch_embed{encoder.patch_embed.weight.flatten(1), encoder.patch_embed.bias};
   at::Tensor x = Linear(patch_embed, input.patches);
   if (input.positions.defined()) {
-    x = x + encoder.pos_embed.index_select(0, input.positions);
+    x = x + TakeRows(encoder.pos_embed, input.positions);
   } else {
     x = (x.view({shape.count, shape.tokens, -1}) + encoder.pos_embed).view(x.sizes());
   }
+  Stream stream{x, {}};
   for (size_t i = 0; i < encoder.blocks.size(); ++i) {
     const bool last = i + 1 == encoder.blocks.size();
-    x = last && input.rows.defined() ? RunBlockForRows(encoder.blocks[i], shape, x, input.rows)
-                                     : RunBlock(encoder.blocks[i], shape, x);
+    stream = last && input.rows.defined()
+                 ? RunBlockForRows(encoder.blocks[i], shape, stream, input.rows)
+                 : RunBlock(encoder.blocks[i], shape, stream);
   }
-  return LayerNorm(encoder.norm, x);
+  return AddNorm(encoder.norm, stream).normed;
 }
 
 }  // namespace jepa

@@ -13,16 +13,10 @@
 #include <vector>
 
 #include "worker/jepa/model/attention.h"
+#include "worker/jepa/model/fused_ops.h"
 #include "worker/jepa/model/linear.h"
 
 namespace jepa {
-
-inline constexpr double kNormEps = 1e-6;
-
-struct NormWeights {
-  at::Tensor weight;
-  at::Tensor bias;
-};
 
 struct BlockWeights {
   NormWeights norm1;
@@ -48,16 +42,14 @@ LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name)
 NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name);
 BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name);
 
-at::Tensor LayerNorm(const NormWeights& weights, const at::Tensor& x_RD);
-
-// x + fc2(gelu(fc1(norm2(x)))), exact (erf) GELU.
-at::Tensor MlpResidual(const BlockWeights& block, const at::Tensor& x_RD);
+// The MLP of a block: fc2(gelu(fc1(norm2(x)))), exact (erf) GELU, on the stream's value.
+Stream RunMlp(const BlockWeights& block, const Stream& stream);
 // One whole block.
-at::Tensor RunBlock(const BlockWeights& block, const Sequences& shape, const at::Tensor& x_RD);
+Stream RunBlock(const BlockWeights& block, const Sequences& shape, const Stream& stream);
 // A block of which only `rows` of the output are needed: attention sees all rows, projection and
-// MLP only those. Equals RunBlock(...).index_select(0, rows) up to rounding (performance.md 1).
-at::Tensor RunBlockForRows(const BlockWeights& block, const Sequences& shape,
-                           const at::Tensor& x_RD, const at::Tensor& rows);
+// MLP only those. Equals RunBlock and then a choice of rows, up to rounding (performance.md 1).
+Stream RunBlockForRows(const BlockWeights& block, const Sequences& shape, const Stream& stream,
+                       const at::Tensor& rows);
 
 // Patches [R, channels * patch * patch] of S sequences and the grid position of each row, through
 // all blocks and the final LayerNorm: [R, D]. With `rows` defined only those rows of the result.
