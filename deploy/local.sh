@@ -19,22 +19,27 @@ export IJEPA_COORDINATOR=127.0.0.1:$port
 say() { printf '%s\n' "local: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-# Runs a program again whenever it ends, one second later, until .local/stop exists. The pid file names the program itself.
+# Runs a program again whenever it ends, one second later, until .local/stop exists. The pid file names the program itself;
+# the lock is held for as long as there is a supervisor, also between two runs of the program.
 supervise() {
   local name=$1 child
   shift
+  exec 9> "$local_dir/$name.lock"
+  flock -n 9 || exit 0
   while [ ! -e "$local_dir/stop" ]; do
-    "$@" >> "$local_dir/$name.log" 2>&1 &
+    "$@" >> "$local_dir/$name.log" 2>&1 9>&- &
     child=$!
     echo $child > "$local_dir/$name.pid"
     wait $child || true
-    [ -e "$local_dir/stop" ] || { echo "local: $name ended, starting it again" >> "$local_dir/$name.log"; sleep 1; }
+    [ -e "$local_dir/stop" ] || { echo "local: $name ended, starting it again" >> "$local_dir/$name.log"; sleep 1 9>&-; }
   done
   rm -f "$local_dir/$name.pid"
 }
 
 pid_of() { cat "$local_dir/$1.pid" 2>/dev/null; }
 alive() { local pid; pid=$(pid_of "$1") && [ -n "$pid" ] && grep -qs "ijepa-$1" "/proc/$pid/cmdline"; }
+
+supervised() { [ -e "$local_dir/$1.lock" ] && ! flock -n "$local_dir/$1.lock" true; }
 
 build() {
   deploy/install-deps.sh
@@ -46,8 +51,7 @@ build() {
 
 port_is_free() { ! (exec 3<> "/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-start() {
-  if alive coordinator && alive worker; then say "already running"; return; fi
+launch() {
   local offset
   for offset in 0 1 2 3; do
     port_is_free $((port + offset)) || die "port $((port + offset)) is taken; choose another first port with IJEPA_PORT"
@@ -62,6 +66,16 @@ start() {
   setsid -f "$self" supervise worker "$bin/ijepa-worker" --coordinator "127.0.0.1:$((port + 1))" --node local \
     --slots "${IJEPA_SLOTS:-auto}" --metrics-listen "127.0.0.1:$((port + 3))" \
     --state-dir "$local_dir/worker" < /dev/null > /dev/null 2>&1
+}
+
+start() {
+  if supervised coordinator && supervised worker && [ ! -e "$local_dir/stop" ]; then
+    say "already running"
+  elif supervised coordinator || supervised worker; then
+    die "half of a cluster runs in $local_dir; run deploy/local.sh down first"
+  else
+    launch
+  fi
   local tries=0
   until "$bin/ijepactl" nodes -o json 2>/dev/null | grep -q NODE_STATE_READY; do
     tries=$((tries + 1))
@@ -98,7 +112,7 @@ stop() {
   done
   for pid in $(rank_pids); do kill -KILL -- "-$pid" 2>/dev/null || true; done
   tries=0
-  while { alive coordinator || alive worker; } && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.1; done
+  while { alive coordinator || alive worker || supervised coordinator || supervised worker; } && [ $tries -lt 100 ]; do tries=$((tries + 1)); sleep 0.1; done
   for name in worker coordinator; do
     if alive $name; then kill -KILL "$(pid_of $name)" 2>/dev/null || true; fi
   done

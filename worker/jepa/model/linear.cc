@@ -23,7 +23,7 @@ using OneDnnHandle = c10::TypedOperatorHandle<OneDnnLinear>;
 
 std::optional<OneDnnHandle> FindOneDnn() {
 #if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx512f")) return std::nullopt;
+  if (!__builtin_cpu_supports("avx2")) return std::nullopt;
   const auto handle = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
   if (handle.has_value()) return handle->typed<OneDnnLinear>();
 #endif

@@ -11,9 +11,9 @@ struct LinearWeights {
   at::Tensor bias;    // [out]
 };
 
-// x * weight^T + bias, [R, in] -> [R, out]. Differentiable. fp32 on a CPU with AVX-512 goes to
-// oneDNN, which is twice as fast there as the BLAS of LibTorch on processors other than Intel's;
-// all else to at::linear.
+// x * weight^T + bias, [R, in] -> [R, out]. Differentiable. fp32 on a CPU with AVX2 goes to oneDNN,
+// which on processors other than Intel's is faster than the BLAS of LibTorch: twice with AVX-512, a
+// seventh with AVX2 alone. All else goes to at::linear.
 at::Tensor Linear(const LinearWeights& weights, const at::Tensor& x_RD);
 
 // GELU (exact, erf) of Linear. Differentiable.
