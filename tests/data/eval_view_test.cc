@@ -22,7 +22,7 @@ TEST(EvalViewTest, GivesTheDeterministicViewsInOrder) {
   std::vector<uint8_t> expected(12 * 12 * 3 * 3);
   for (int i = 0; i < 3; ++i) {
     const Image image = *Decode(files[i == 1 ? 0 : 1]);
-    WritePlanes(ResizeAndCentreCrop(image, 12), false, expected.data() + i * 432);
+    WritePlanes(ResizeAndCentreCrop(image, 12), expected.data() + i * 432);
   }
   EXPECT_EQ(*views, expected);
 }

@@ -184,11 +184,12 @@ class SlowSource final : public ImageSource {
   explicit SlowSource(std::string file) : file_(std::move(file)) {}
   int64_t size() const override { return 1000; }
   std::string name(int64_t index) const override { return "slow" + std::to_string(index); }
-  absl::StatusOr<std::string> Read(int64_t) const override {
+  absl::Status ReadInto(int64_t, std::string& bytes) const override {
     ++reads;
     std::unique_lock<std::mutex> lock(mutex_);
     open_.wait(lock, [this] { return !blocked_; });
-    return file_;
+    bytes = file_;
+    return absl::OkStatus();
   }
   void Block(bool blocked) {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -5,7 +5,10 @@
 #include <cmath>
 
 #include "tests/data/test_data.h"
+#include "worker/jepa/data/augment.h"
 #include "worker/jepa/data/decode.h"
+#include "worker/jepa/data/resize_kernels.h"
+#include "worker/jepa/data/view_resizer.h"
 #include "worker/jepa/plan/random.h"
 
 namespace jepa {
@@ -103,6 +106,57 @@ TEST(ResizeTest, EqualsTheDefinitionForAnySizes) {
     ASSERT_EQ(view.width, width);
     ASSERT_EQ(view.pixels, SlowResize(Cut(image, crop), height, width).pixels)
         << crop.height << "x" << crop.width << " to " << height << "x" << width;
+  }
+}
+
+// Rows of random bytes through both kernels of every pass.
+TEST(ResizeTest, KernelsOfThisMachineEqualThePlainOnes) {
+  Philox random(3, Purpose::kProbe, 0, 0);
+  ViewResizer plain(PlainResizeKernels());
+  ViewResizer best;
+  for (int round = 0; round < 400; ++round) {
+    const auto side = [&](uint32_t most) { return static_cast<int>(1 + random.Below(most)); };
+    const Image image = Noise(side(90), side(90), random);
+    ViewGeometry view =
+        CropGeometry({0, 0, image.height, image.width}, side(100), side(round % 2 == 0 ? 9 : 100));
+    view.mirror = round % 3 == 0;
+    const int channels = round % 5 == 0 ? 1 : 3;
+    std::vector<uint8_t> expected(static_cast<size_t>(view.height) * view.width * channels);
+    std::vector<uint8_t> planes(expected.size());
+    plain.Begin(view, channels, expected.data());
+    const Crop part = best.Begin(view, channels, planes.data());
+    std::vector<uint8_t> row(static_cast<size_t>(image.width) * channels + kRowPadding, 0xff);
+    for (int y = part.top; y < part.top + part.height; ++y) {
+      std::copy_n(image.pixels.begin() + (y * image.width + part.left) * channels,
+                  part.width * channels, row.begin());
+      plain.Row(row.data());
+      best.Row(row.data());
+    }
+    ASSERT_EQ(planes, expected) << image.height << "x" << image.width << " to " << view.height
+                                << "x" << view.width << ", channels " << channels;
+  }
+}
+
+TEST(ResizeTest, MirrorsTheView) {
+  const Image image = testing::TestImage(37, 53, 4);
+  ViewGeometry view = CropGeometry({2, 3, 30, 41}, 20, 21);
+  const Image plain = CropAndResize(image, view.crop, 20, 21);
+  view.mirror = true;
+  std::vector<uint8_t> planes(20 * 21 * 3);
+  ViewResizer resizer;
+  const Crop part = resizer.Begin(view, 3, planes.data());
+  std::vector<uint8_t> row(53 * 3 + kRowPadding);
+  for (int y = part.top; y < part.top + part.height; ++y) {
+    std::copy_n(image.pixels.begin() + (y * 53 + part.left) * 3, part.width * 3, row.begin());
+    resizer.Row(row.data());
+  }
+  const Image mirrored = Interleaved(planes.data(), {20, 21});
+  for (int y = 0; y < 20; ++y) {
+    for (int x = 0; x < 21; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        ASSERT_EQ(mirrored.pixels[(y * 21 + x) * 3 + c], plain.pixels[(y * 21 + 20 - x) * 3 + c]);
+      }
+    }
   }
 }
 

@@ -5,11 +5,15 @@
 #include <png.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+// libjpeg needs FILE declared first.
+#include <jpeglib.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -54,6 +58,49 @@ std::string TestJpeg(int height, int width, uint64_t seed) {
   const auto bytes = EncodeJpeg(TestImage(height, width, seed), 90);
   EXPECT_TRUE(bytes.ok()) << bytes.status();
   return *bytes;
+}
+
+std::string JpegKind::Text() const {
+  return absl::StrCat(across, "x", down, progressive ? " progressive" : "", " restart ",
+                      restart_rows, " channels ", channels);
+}
+
+std::string TestJpegOf(const Image& image, const JpegKind& kind) {
+  jpeg_error_mgr error;
+  jpeg_compress_struct info;
+  info.err = jpeg_std_error(&error);
+  jpeg_create_compress(&info);
+  unsigned char* buffer = nullptr;
+  unsigned long size = 0;  // NOLINT: the type of libjpeg's interface.
+  jpeg_mem_dest(&info, &buffer, &size);
+  info.image_width = static_cast<JDIMENSION>(image.width);
+  info.image_height = static_cast<JDIMENSION>(image.height);
+  info.input_components = kind.channels;
+  constexpr J_COLOR_SPACE kSpaces[] = {JCS_UNKNOWN, JCS_GRAYSCALE, JCS_UNKNOWN, JCS_RGB, JCS_CMYK};
+  info.in_color_space = kSpaces[kind.channels];
+  jpeg_set_defaults(&info);
+  jpeg_set_quality(&info, 92, TRUE);
+  if (kind.channels == 3) {
+    info.comp_info[0].h_samp_factor = kind.across;
+    info.comp_info[0].v_samp_factor = kind.down;
+  }
+  info.restart_in_rows = kind.restart_rows;
+  if (kind.progressive) jpeg_simple_progression(&info);
+  jpeg_start_compress(&info, TRUE);
+  std::vector<uint8_t> row(static_cast<size_t>(image.width) * kind.channels, 200);
+  while (info.next_scanline < info.image_height) {
+    const uint8_t* in = image.pixels.data() + size_t{info.next_scanline} * image.width * 3;
+    for (int x = 0; x < image.width; ++x) {
+      std::copy_n(in + x * 3, std::min(kind.channels, 3), row.begin() + x * kind.channels);
+    }
+    JSAMPROW target = row.data();
+    jpeg_write_scanlines(&info, &target, 1);
+  }
+  jpeg_finish_compress(&info);
+  jpeg_destroy_compress(&info);
+  std::string bytes(reinterpret_cast<const char*>(buffer), size);
+  std::free(buffer);
+  return bytes;
 }
 
 std::string TestPng(PngParts parts) {

@@ -33,6 +33,16 @@ class TempFolder {
 // Pixels that depend on `seed`, smooth enough for JPEG.
 Image TestImage(int height, int width, uint64_t seed);
 std::string TestJpeg(int height, int width, uint64_t seed);
+// How a JPEG is written. Chroma is halved (or quartered) across and down.
+struct JpegKind {
+  int across = 2;
+  int down = 2;
+  bool progressive = false;
+  int restart_rows = 0;
+  int channels = 3;  // 1: grey; 4: the channels and an inverted black.
+  std::string Text() const;
+};
+std::string TestJpegOf(const Image& image, const JpegKind& kind);
 // Of any colour type and depth that libpng writes; `rows` as libpng wants them.
 struct PngParts {
   int height = 1;
@@ -67,7 +77,10 @@ class MemorySource final : public ImageSource {
   explicit MemorySource(std::vector<std::string> files) : files_(std::move(files)) {}
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   std::string name(int64_t index) const override { return "image" + std::to_string(index); }
-  absl::StatusOr<std::string> Read(int64_t index) const override { return files_[index]; }
+  absl::Status ReadInto(int64_t index, std::string& bytes) const override {
+    bytes = files_[index];
+    return absl::OkStatus();
+  }
 
  private:
   std::vector<std::string> files_;

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "common/status_macros.h"
 #include "worker/jepa/data/color.h"
-#include "worker/jepa/data/decode.h"
 #include "worker/jepa/data/random_crop.h"
 
 namespace jepa {
@@ -52,26 +52,9 @@ void Jitter(double strength, Philox& random, Image& image) {
   }
 }
 
-void Mirror(Image& image) {
-  for (int y = 0; y < image.height; ++y) {
-    uint8_t* left = image.pixels.data() + static_cast<size_t>(y) * image.width * 3;
-    uint8_t* right = left + static_cast<size_t>(image.width - 1) * 3;
-    for (; left < right; left += 3, right -= 3) std::swap_ranges(left, left + 3, right);
-  }
-}
+bool NeedsColours(const DataConfig& data) { return data.color_distortion || data.gaussian_blur; }
 
-}  // namespace
-
-void WriteTrainingView(const Image& image, const DataConfig& data, Philox& random,
-                       uint8_t* planes) {
-  const Crop crop = DrawCrop(image.height, image.width, data.crop_scale, random);
-  Image view = CropAndResize(image, crop, data.crop_size, data.crop_size);
-  const bool mirror = data.horizontal_flip && random.Uniform() < kFlipShare;
-  if (!data.color_distortion && !data.gaussian_blur) {
-    WritePlanes(view, mirror, planes);
-    return;
-  }
-  if (mirror) Mirror(view);
+void Distort(const DataConfig& data, Philox& random, Image& view) {
   if (data.color_distortion) {
     if (random.Uniform() < kJitterShare) Jitter(data.color_jitter_strength, random, view);
     if (random.Uniform() < kGreyShare) ToGrey(view);
@@ -79,20 +62,40 @@ void WriteTrainingView(const Image& image, const DataConfig& data, Philox& rando
   if (data.gaussian_blur && random.Uniform() < kBlurShare) {
     GaussianBlur(static_cast<float>(random.Uniform(kBlurRadius.low, kBlurRadius.high)), view);
   }
-  WritePlanes(view, false, planes);
 }
 
-void WritePlanes(const Image& image, bool mirror, uint8_t* planes) {
+}  // namespace
+
+absl::Status WriteTrainingView(absl::string_view bytes, const DataConfig& data, Philox& random,
+                               ViewTools& tools, uint8_t* planes) {
+  IJEPA_ASSIGN_OR_RETURN(const Size image, tools.reader.Open(bytes));
+  const Size size{data.crop_size, data.crop_size};
+  const Crop crop = DrawCrop(image.height, image.width, data.crop_scale, random);
+  ViewGeometry view = CropGeometry(crop, size.height, size.width);
+  view.mirror = data.horizontal_flip && random.Uniform() < kFlipShare;
+  IJEPA_RETURN_IF_ERROR(tools.reader.Read(tools.resizer.Begin(view, 3, planes), tools.resizer));
+  if (!NeedsColours(data)) return absl::OkStatus();
+  Image pixels = Interleaved(planes, size);
+  Distort(data, random, pixels);
+  WritePlanes(pixels, planes);
+  return absl::OkStatus();
+}
+
+Image Interleaved(const uint8_t* planes, const Size& size) {
+  const size_t plane = static_cast<size_t>(size.height) * size.width;
+  Image image{size.height, size.width, std::vector<uint8_t>(3 * plane)};
+  uint8_t* out = image.pixels.data();
+  for (size_t i = 0; i < plane; ++i, out += 3) {
+    for (size_t c = 0; c < 3; ++c) out[c] = planes[c * plane + i];
+  }
+  return image;
+}
+
+void WritePlanes(const Image& image, uint8_t* planes) {
   const size_t plane = static_cast<size_t>(image.height) * image.width;
   const uint8_t* in = image.pixels.data();
-  for (int y = 0; y < image.height; ++y) {
-    uint8_t* out = planes + static_cast<size_t>(y) * image.width;
-    for (int x = 0; x < image.width; ++x, in += 3) {
-      const int target = mirror ? image.width - 1 - x : x;
-      out[target] = in[0];
-      out[plane + target] = in[1];
-      out[2 * plane + target] = in[2];
-    }
+  for (size_t i = 0; i < plane; ++i, in += 3) {
+    for (size_t c = 0; c < 3; ++c) planes[c * plane + i] = in[c];
   }
 }
 

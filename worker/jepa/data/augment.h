@@ -3,20 +3,35 @@
 #define IJEPA_WORKER_JEPA_DATA_AUGMENT_H_
 
 #include <cstdint>
+#include <string>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "worker/jepa/config.h"
+#include "worker/jepa/data/decode.h"
 #include "worker/jepa/data/image.h"
+#include "worker/jepa/data/view_resizer.h"
 #include "worker/jepa/plan/random.h"
 
 namespace jepa {
 
-// Random resized crop, then as data says: flip (half of the images); colour jitter (four fifths, in
-// random order) and grey (a fifth); blur (half, radius 0.1 to 2). Writes crop_size x crop_size
-// pixels as planar RGB to `planes`, [3, crop_size, crop_size]. ijepa-spec 4.
-void WriteTrainingView(const Image& image, const DataConfig& data, Philox& random, uint8_t* planes);
+// What one thread needs to make views, kept from view to view.
+struct ViewTools {
+  ImageReader reader;
+  ViewResizer resizer;
+  std::string bytes;  // Of a file.
+};
 
-// Interleaved RGB to planar; `mirror` swaps left and right.
-void WritePlanes(const Image& image, bool mirror, uint8_t* planes);
+// The training view of the image file `bytes`: random resized crop, then as data says: flip (half
+// of the images); colour jitter (four fifths, in random order) and grey (a fifth); blur (half,
+// radius 0.1 to 2). Writes crop_size x crop_size pixels as planar RGB to `planes`, [3, crop_size,
+// crop_size]. Errors as ImageReader's; `planes` may be written in part then. ijepa-spec 4.
+absl::Status WriteTrainingView(absl::string_view bytes, const DataConfig& data, Philox& random,
+                               ViewTools& tools, uint8_t* planes);
+
+// Planar RGB to an image, and back.
+Image Interleaved(const uint8_t* planes, const Size& size);
+void WritePlanes(const Image& image, uint8_t* planes);
 
 }  // namespace jepa
 

@@ -1,13 +1,16 @@
-// The two file formats behind Decode, and the JPEG writer of the scene generator.
+// The file formats behind ImageReader, and the JPEG writer of the scene generator.
 #ifndef IJEPA_WORKER_JEPA_DATA_CODEC_H_
 #define IJEPA_WORKER_JEPA_DATA_CODEC_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "worker/jepa/data/decode.h"
 #include "worker/jepa/data/image.h"
 
 namespace jepa {
@@ -21,9 +24,26 @@ absl::Status CheckImageSize(int64_t height, int64_t width);
 bool LooksLikeJpeg(absl::string_view bytes);
 bool LooksLikePng(absl::string_view bytes);
 
-// Errors as Decode (decode.h). JPEG through libjpeg with the accurate integer DCT and smooth chroma
-// upsampling; four-colour files are taken as inverted, as Adobe writes them and Pillow reads them.
-absl::StatusOr<Image> DecodeJpeg(absl::string_view bytes);
+// JPEG through libjpeg with the accurate integer DCT and smooth chroma upsampling; four-colour
+// files are taken as inverted, as Adobe writes them and Pillow reads them. Keeps libjpeg's state
+// from file to file.
+class JpegReader {
+ public:
+  JpegReader();
+  ~JpegReader();
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+
+  // As ImageReader's.
+  absl::StatusOr<Size> Open(absl::string_view bytes);
+  absl::Status Read(const Crop& part, RowSink& sink);
+
+ private:
+  struct State;
+  const std::unique_ptr<State> state_;
+};
+
+// Errors as Decode (decode.h).
 absl::StatusOr<Image> DecodePng(absl::string_view bytes);
 
 // Baseline JPEG, chroma halved both ways. quality in [1, 100].

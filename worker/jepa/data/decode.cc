@@ -1,11 +1,57 @@
-// Choice of the format by the first bytes.
+// Choice of the format by the first bytes; whole images by way of rows.
 #include "worker/jepa/data/decode.h"
+
+#include <cstring>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/jepa/data/augment.h"
 #include "worker/jepa/data/codec.h"
+#include "worker/jepa/data/view_resizer.h"
 
 namespace jepa {
+namespace {
+
+// Keeps the rows as they come.
+class WholeImage final : public RowSink {
+ public:
+  explicit WholeImage(const Size& size)
+      : image_{size.height, size.width,
+               std::vector<uint8_t>(static_cast<size_t>(size.height) * size.width * 3)} {}
+  void Row(const uint8_t* pixels) override {
+    const size_t bytes = static_cast<size_t>(image_.width) * 3;
+    std::memcpy(image_.pixels.data() + bytes * rows_++, pixels, bytes);
+  }
+  Image Take() { return std::move(image_); }
+
+ private:
+  Image image_;
+  size_t rows_ = 0;
+};
+
+// A sink may read beyond a row, so each goes through `line`.
+void GiveRows(const Image& image, const Crop& part, std::vector<uint8_t>& line, RowSink& sink) {
+  const size_t bytes = static_cast<size_t>(part.width) * 3;
+  line.resize(bytes + kRowPadding);
+  for (int y = part.top; y < part.top + part.height; ++y) {
+    const size_t pixel = static_cast<size_t>(y) * image.width + part.left;
+    std::memcpy(line.data(), image.pixels.data() + pixel * 3, bytes);
+    sink.Row(line.data());
+  }
+}
+
+Image ViewOf(const Image& image, const ViewGeometry& view) {
+  ViewResizer resizer;
+  std::vector<uint8_t> planes(static_cast<size_t>(view.height) * view.width * 3);
+  std::vector<uint8_t> line;
+  GiveRows(image, resizer.Begin(view, 3, planes.data()), line, resizer);
+  return Interleaved(planes.data(), {view.height, view.width});
+}
+
+}  // namespace
 
 absl::Status CheckImageSize(int64_t height, int64_t width) {
   if (height < 1 || width <= kMaxPixels / height) return absl::OkStatus();
@@ -14,11 +60,53 @@ absl::Status CheckImageSize(int64_t height, int64_t width) {
                                                    " are read; scale it down"));
 }
 
-absl::StatusOr<Image> Decode(absl::string_view bytes) {
-  if (LooksLikeJpeg(bytes)) return DecodeJpeg(bytes);
-  if (LooksLikePng(bytes)) return DecodePng(bytes);
+struct ImageReader::Parts {
+  JpegReader jpeg;
+  bool streams = false;  // The image that is open is the JPEG reader's; else it is `image`.
+  Image image;
+  std::vector<uint8_t> line;
+};
+
+ImageReader::ImageReader() : parts_(std::make_unique<Parts>()) {}
+ImageReader::~ImageReader() = default;
+ImageReader::ImageReader(ImageReader&&) noexcept = default;
+ImageReader& ImageReader::operator=(ImageReader&&) noexcept = default;
+
+absl::StatusOr<Size> ImageReader::Open(absl::string_view bytes) {
+  parts_->streams = LooksLikeJpeg(bytes);
+  if (parts_->streams) return parts_->jpeg.Open(bytes);
   if (bytes.empty()) return absl::DataLossError("the file is empty");
-  return absl::DataLossError("neither a JPEG nor a PNG by its first bytes");
+  if (!LooksLikePng(bytes)) {
+    return absl::DataLossError("neither a JPEG nor a PNG by its first bytes");
+  }
+  IJEPA_ASSIGN_OR_RETURN(parts_->image, DecodePng(bytes));
+  return Size{parts_->image.height, parts_->image.width};
+}
+
+absl::Status ImageReader::Read(const Crop& part, RowSink& sink) {
+  IJEPA_CHECK(part.top >= 0 && part.left >= 0 && part.height > 0 && part.width > 0);
+  if (parts_->streams) return parts_->jpeg.Read(part, sink);
+  IJEPA_CHECK(part.height <= parts_->image.height - part.top);
+  IJEPA_CHECK(part.width <= parts_->image.width - part.left);
+  GiveRows(parts_->image, part, parts_->line, sink);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Image> Decode(absl::string_view bytes) {
+  ImageReader reader;
+  IJEPA_ASSIGN_OR_RETURN(const Size size, reader.Open(bytes));
+  WholeImage whole(size);
+  IJEPA_RETURN_IF_ERROR(reader.Read({0, 0, size.height, size.width}, whole));
+  return whole.Take();
+}
+
+Image CropAndResize(const Image& image, Crop crop, int out_height, int out_width) {
+  IJEPA_CHECK(crop.height <= image.height - crop.top && crop.width <= image.width - crop.left);
+  return ViewOf(image, CropGeometry(crop, out_height, out_width));
+}
+
+Image ResizeAndCentreCrop(const Image& image, int size) {
+  return ViewOf(image, CentreGeometry({image.height, image.width}, size, size));
 }
 
 }  // namespace jepa

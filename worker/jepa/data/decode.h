@@ -3,17 +3,20 @@
 #ifndef IJEPA_WORKER_JEPA_DATA_DECODE_H_
 #define IJEPA_WORKER_JEPA_DATA_DECODE_H_
 
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/jepa/data/image.h"
 
 namespace jepa {
 
-// Decodes JPEG (any colour space, baseline or progressive) or PNG by its first bytes, whatever the
-// name, to RGB as Pillow's convert("RGB") does; EXIF orientation is ignored, as torchvision's
-// ImageFolder ignores it. Returns DataLoss for what is truncated or not an image, ResourceExhausted
-// above 178,956,970 pixels (Pillow's limit).
-absl::StatusOr<Image> Decode(absl::string_view bytes);
+struct Size {
+  int height = 0;
+  int width = 0;
+};
 
 // A part of an image, in pixels: rows [top, top + height), columns [left, left + width).
 struct Crop {
@@ -23,12 +26,50 @@ struct Crop {
   int width = 0;
 };
 
-// Cuts `crop` out and resizes it to out_height x out_width by Pillow's antialiased bilinear filter
-// in fixed point, bit for bit as Pillow 13 (older ones run the two passes always in one order, and
-// may differ by one grey level). The crop must lie inside the image.
+// Takes rows of interleaved pixels in order.
+class RowSink {
+ public:
+  virtual ~RowSink() = default;
+  // The row is valid during the call; kRowPadding (resize_kernels.h) bytes after its last pixel are
+  // readable.
+  virtual void Row(const uint8_t* pixels) = 0;
+};
+
+// Decodes one image after the other, keeping its memory; one per thread. Not copyable.
+//
+// JPEG (any colour space, baseline or progressive) or PNG by its first bytes, whatever the name, to
+// RGB as Pillow's convert("RGB") does; EXIF orientation is ignored, as torchvision's ImageFolder
+// ignores it.
+class ImageReader {
+ public:
+  ImageReader();
+  ~ImageReader();
+  ImageReader(ImageReader&&) noexcept;
+  ImageReader& operator=(ImageReader&&) noexcept;
+
+  // Begins with the file `bytes`, which must live until its rows are read, and returns the size of
+  // its image. Returns DataLoss for what is not an image, ResourceExhausted above 178,956,970
+  // pixels (Pillow's limit).
+  absl::StatusOr<Size> Open(absl::string_view bytes);
+
+  // Gives the rows of `part` of the image that is open to `sink`, once. The bits are those of the
+  // whole image, but the work is not: of a plain JPEG only what the part needs is decoded. Returns
+  // DataLoss for what is truncated; the sink may have got rows then.
+  absl::Status Read(const Crop& part, RowSink& sink);
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+// The whole image. Errors as ImageReader's.
+absl::StatusOr<Image> Decode(absl::string_view bytes);
+
+// Cuts `crop` out and resizes it to out_height x out_width (view_resizer.h). The crop must lie
+// inside the image.
 Image CropAndResize(const Image& image, Crop crop, int out_height, int out_width);
 
-// The deterministic view for probes: shorter side resized to `size`, then the centre square.
+// The deterministic view for probes, size x size (CentreGeometry).
 Image ResizeAndCentreCrop(const Image& image, int size);
 
 }  // namespace jepa

@@ -1,18 +1,22 @@
 // The deterministic views of a list of images.
 #include "worker/jepa/data/eval_view.h"
 
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "worker/jepa/data/augment.h"
-#include "worker/jepa/data/decode.h"
 
 namespace jepa {
 namespace {
 
-absl::StatusOr<Image> ReadImage(const ImageSource& source, int64_t index) {
-  absl::StatusOr<std::string> bytes = source.Read(index);
-  if (!bytes.ok()) return bytes.status();
-  return Decode(*bytes);
+absl::Status WriteView(const ImageSource& source, int64_t index, const Size& size, ViewTools& tools,
+                       uint8_t* planes) {
+  IJEPA_RETURN_IF_ERROR(source.ReadInto(index, tools.bytes));
+  IJEPA_ASSIGN_OR_RETURN(const Size image, tools.reader.Open(tools.bytes));
+  const ViewGeometry view = CentreGeometry(image, size.height, size.width);
+  return tools.reader.Read(tools.resizer.Begin(view, 3, planes), tools.resizer);
 }
 
 }  // namespace
@@ -25,18 +29,16 @@ absl::StatusOr<std::vector<uint8_t>> LoadEvalView(const ImageSource& source,
   }
   const size_t view_bytes = static_cast<size_t>(crop) * crop * 3;
   std::vector<uint8_t> pixels(view_bytes * indices.size());
+  ViewTools tools;
   for (size_t i = 0; i < indices.size(); ++i) {
     if (indices[i] < 0 || indices[i] >= source.size()) {
       return absl::InvalidArgumentError(
           absl::StrCat("image ", indices[i], " of a source of ", source.size(), " images"));
     }
-    const absl::StatusOr<Image> image = ReadImage(source, indices[i]);
-    if (image.ok()) {
-      WritePlanes(ResizeAndCentreCrop(*image, crop), /*mirror=*/false,
-                  pixels.data() + view_bytes * i);
-    } else if (bad != nullptr) {
-      bad->push_back(indices[i]);
-    }
+    uint8_t* planes = pixels.data() + view_bytes * i;
+    if (WriteView(source, indices[i], {crop, crop}, tools, planes).ok()) continue;
+    std::fill(planes, planes + view_bytes, uint8_t{0});
+    if (bad != nullptr) bad->push_back(indices[i]);
   }
   return pixels;
 }

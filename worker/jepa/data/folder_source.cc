@@ -32,7 +32,7 @@ class FolderSource final : public ImageSource {
   int64_t size() const override { return files_.size(); }
   std::string name(int64_t index) const override { return std::string(files_.name(index)); }
 
-  absl::StatusOr<std::string> Read(int64_t index) const override {
+  absl::Status ReadInto(int64_t index, std::string& bytes) const override {
     const std::string path = absl::StrCat(root_, "/", files_.name(index));
     const ijepa::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!fd.valid()) return ReadFailure(errno, path);
@@ -43,7 +43,7 @@ class FolderSource final : public ImageSource {
       return absl::ResourceExhaustedError(absl::StrCat(
           path, " has ", info.st_size, " bytes; at most ", kMaxImageBytes, " are read"));
     }
-    std::string bytes(static_cast<size_t>(info.st_size), '\0');
+    bytes.resize(static_cast<size_t>(info.st_size));
     size_t done = 0;
     while (done < bytes.size()) {
       const ssize_t got = read(fd.get(), bytes.data() + done, bytes.size() - done);
@@ -53,7 +53,7 @@ class FolderSource final : public ImageSource {
       done += static_cast<size_t>(got);
     }
     bytes.resize(done);
-    return bytes;
+    return absl::OkStatus();
   }
 
  private:

@@ -41,6 +41,12 @@ std::string Join(absl::string_view folder, absl::string_view name) {
 
 }  // namespace
 
+absl::StatusOr<std::string> ImageSource::Read(int64_t index) const {
+  std::string bytes;
+  IJEPA_RETURN_IF_ERROR(ReadInto(index, bytes));
+  return bytes;
+}
+
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path) {
   IJEPA_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(path));
   IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source,

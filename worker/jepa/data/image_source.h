@@ -18,9 +18,10 @@ class ImageSource {
   virtual int64_t size() const = 0;
   // Path within the source, for messages and labels. 0 <= index < size().
   virtual std::string name(int64_t index) const = 0;
-  // The file's bytes. Returns NotFound if it vanished, DataLoss if it cannot be read,
-  // ResourceExhausted past the size limit of 256 MiB.
-  virtual absl::StatusOr<std::string> Read(int64_t index) const = 0;
+  // Replaces `bytes` by the file's, keeping its memory from file to file. Returns NotFound if the
+  // file vanished, DataLoss if it cannot be read, ResourceExhausted past the size limit of 256 MiB.
+  virtual absl::Status ReadInto(int64_t index, std::string& bytes) const = 0;
+  absl::StatusOr<std::string> Read(int64_t index) const;
 };
 
 // Opens `path`: a folder (searched recursively) or a tar file. Files ending in .jpg, .jpeg, .png in

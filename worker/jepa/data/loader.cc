@@ -85,7 +85,7 @@ class RingLoader final : public Loader {
   void StartThreads();
   void ThreadLoop(size_t thread);
   // Makes the next image; the lock is let go meanwhile.
-  void MakeOne(Lock& lock, Busy* busy);
+  void MakeOne(Lock& lock, ViewTools& tools, Busy* busy);
   Claim TakeClaim();
   absl::Status WaitForHead(Lock& lock);
   absl::Status Hanging() const;
@@ -102,6 +102,7 @@ class RingLoader final : public Loader {
   const int64_t total_;  // Batches of the whole run.
 
   // The consumer's own.
+  ViewTools tools_;  // Without threads.
   LoaderStats stats_;
   int64_t seen_ = 0;
   int notes_ = 0;
@@ -164,10 +165,11 @@ void RingLoader::StartThreads() {
 
 void RingLoader::ThreadLoop(size_t thread) {
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
+  ViewTools tools;
   Lock lock(mutex_);
   while (!stopping_) {
     if (MayClaim()) {
-      MakeOne(lock, &busy_[thread]);
+      MakeOne(lock, tools, &busy_[thread]);
     } else {
       space_.wait(lock);
     }
@@ -189,14 +191,14 @@ RingLoader::Claim RingLoader::TakeClaim() {
   return claim;
 }
 
-void RingLoader::MakeOne(Lock& lock, Busy* busy) {
+void RingLoader::MakeOne(Lock& lock, ViewTools& tools, Busy* busy) {
   const Claim claim = TakeClaim();
   const Sample sample = plan_.At(StepOf(claim.batch), ShardOf(claim.batch), claim.image);
   if (busy != nullptr) *busy = {views_.IndexOf(sample), clock_.Monotonic()};
   uint8_t* planes = SlotOf(claim.batch).pixels.data() + view_bytes_ * claim.image;
   lock.unlock();
   std::vector<std::string> bad;
-  absl::Status status = views_.Write(sample, planes, bad);
+  absl::Status status = views_.Write(sample, tools, planes, bad);
   lock.lock();
   if (busy != nullptr) *busy = Busy();
   Slot& slot = SlotOf(claim.batch);
@@ -267,7 +269,7 @@ absl::StatusOr<Batch> RingLoader::Next() {
       return absl::OutOfRangeError(absl::StrCat("step ", options_.last_step, " is the last"));
     }
     if (threads_.empty()) {
-      while (!HeadIsReady()) MakeOne(lock, nullptr);
+      while (!HeadIsReady()) MakeOne(lock, tools_, nullptr);
     } else if (const absl::Status status = WaitForHead(lock); !status.ok()) {
       stats_.wait += clock_.Monotonic() - begin;
       return status;

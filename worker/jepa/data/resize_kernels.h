@@ -1,4 +1,4 @@
-// The two passes of the fixed-point resize, over rows of interleaved RGB bytes.
+// The two passes of the fixed-point resize over rows of bytes: across a row, and down the rows.
 #ifndef IJEPA_WORKER_JEPA_DATA_RESIZE_KERNELS_H_
 #define IJEPA_WORKER_JEPA_DATA_RESIZE_KERNELS_H_
 
@@ -10,32 +10,61 @@ namespace jepa {
 
 inline constexpr int kWeightBits = 32 - 8 - 2;  // Of the fixed-point weights, as in Pillow.
 
-// Which input pixels make each output pixel of one axis, and how much.
+// Bytes that must be readable after the last pixel of a row given to a kernel.
+inline constexpr size_t kRowPadding = 32;
+
+// Which input pixels make each output pixel of one axis, and how much. Weights beyond count are 0.
 struct ResizeTaps {
   int stride = 0;                // Weights kept per output pixel.
   std::vector<int64_t> first;    // First input pixel of each output pixel.
   std::vector<int> count;        // Input pixels of each output pixel.
   std::vector<int32_t> weights;  // [outputs * stride], of 2^kWeightBits.
+  // For kernels that take pixels in fours, as many for every output: where they begin, and the
+  // weights, each four as 4 low and 4 high halves (kLowBits). They end at most 3 pixels beyond the
+  // last input pixel of all.
+  int fours = 0;
+  std::vector<int64_t> first_of_fours;
+  std::vector<int16_t> halves;
 
   int outputs() const { return static_cast<int>(first.size()); }
   const int32_t* weights_of(int output) const {
     return weights.data() + static_cast<size_t>(output) * stride;
   }
+  // Makes the fours. Nothing may come before input pixel 0.
+  void MakeFours();
+  // Swaps the outputs end for end, which mirrors a row. The fours must be made.
+  void Reverse();
 };
 
-// One row: out[x] = rounded sum of in[first[x] + k] * weight[k]. Reads one byte past the last input
-// pixel and writes one past the last output pixel; both must be allocated.
-void ResizeRow(const uint8_t* in, const ResizeTaps& taps, uint8_t* out);
+// A weight is high * 2^kLowBits + low, both of which a signed 16-bit factor holds.
+inline constexpr int kLowBits = 15;
 
-// One output row of `bytes` bytes from `count` input rows that are `stride` bytes apart.
-// `sums` is scratch of `bytes` entries.
-struct RowBlock {
-  const uint8_t* rows;
-  size_t stride;
+// An output row of channels planes, `plane` bytes apart.
+struct PlanarRow {
+  uint8_t* data;
+  size_t plane;
+  int channels;
+};
+
+// Input rows of an output row, in order, and their weights.
+struct RowStack {
+  const uint8_t* const* rows;
+  const int32_t* weights;
   int count;
 };
-void ResizeColumns(const RowBlock& in, const int32_t* weights, size_t bytes, int32_t* sums,
-                   uint8_t* out);
+
+// Both kernels give the same bits whatever they are compiled for: the arithmetic is on integers.
+struct ResizeKernels {
+  // One row of interleaved pixels to planes: out[c][x] = rounded sum of in[first[x] + k][c] *
+  // weight[k]. The fours must be made.
+  void (*across)(const uint8_t* in, const ResizeTaps& taps, const PlanarRow& out);
+  // Bytes [0, bytes) of one output row.
+  void (*down)(const RowStack& in, size_t bytes, uint8_t* out);
+};
+
+const ResizeKernels& PlainResizeKernels();
+// The fastest of this machine.
+const ResizeKernels& BestResizeKernels();
 
 }  // namespace jepa
 

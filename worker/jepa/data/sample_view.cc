@@ -2,8 +2,7 @@
 #include "worker/jepa/data/sample_view.h"
 
 #include "absl/strings/str_cat.h"
-#include "worker/jepa/data/augment.h"
-#include "worker/jepa/data/decode.h"
+#include "common/status_macros.h"
 #include "worker/jepa/data/loader.h"
 #include "worker/jepa/plan/random.h"
 
@@ -19,24 +18,21 @@ int64_t SampleViews::IndexOf(Sample sample) const {
   return SampleAt(seed_, sample.epoch, sample.k % n, n);
 }
 
-absl::Status SampleViews::WriteImage(int64_t index, Sample sample, uint8_t* planes) const {
-  const absl::StatusOr<std::string> bytes = source_.Read(index);
-  if (!bytes.ok()) return bytes.status();
-  const absl::StatusOr<Image> image = Decode(*bytes);
-  if (!image.ok()) return image.status();
+absl::Status SampleViews::WriteImage(int64_t index, Sample sample, ViewTools& tools,
+                                     uint8_t* planes) const {
+  IJEPA_RETURN_IF_ERROR(source_.ReadInto(index, tools.bytes));
   Philox random(seed_, Purpose::kCrop, static_cast<uint64_t>(sample.epoch),
                 static_cast<uint64_t>(sample.k));
-  WriteTrainingView(*image, data_, random, planes);
-  return absl::OkStatus();
+  return WriteTrainingView(tools.bytes, data_, random, tools, planes);
 }
 
-absl::Status SampleViews::Write(Sample sample, uint8_t* planes,
+absl::Status SampleViews::Write(Sample sample, ViewTools& tools, uint8_t* planes,
                                 std::vector<std::string>& bad) const {
   Philox random(seed_, Purpose::kReplace, static_cast<uint64_t>(sample.epoch),
                 static_cast<uint64_t>(sample.k));
   int64_t index = IndexOf(sample);
   for (int draw = 0; draw < kMaxDraws; ++draw) {
-    const absl::Status status = WriteImage(index, sample, planes);
+    const absl::Status status = WriteImage(index, sample, tools, planes);
     if (status.ok()) return status;
     bad.push_back(absl::StrCat(source_.name(index), ": ", status.message(),
                                "; another image takes its place"));

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "worker/jepa/config.h"
+#include "worker/jepa/data/augment.h"
 #include "worker/jepa/data/image_source.h"
 
 namespace jepa {
@@ -43,11 +44,12 @@ class SampleViews {
   // Writes the view of `sample` to `planes`, [3, crop_size, crop_size]. For each image that could
   // not be read or decoded, and was replaced, appends a line to `bad`. Returns DataLoss if no
   // readable image was found in 100 draws.
-  absl::Status Write(Sample sample, uint8_t* planes, std::vector<std::string>& bad) const;
+  absl::Status Write(Sample sample, ViewTools& tools, uint8_t* planes,
+                     std::vector<std::string>& bad) const;
 
  private:
   // Tries one image.
-  absl::Status WriteImage(int64_t index, Sample sample, uint8_t* planes) const;
+  absl::Status WriteImage(int64_t index, Sample sample, ViewTools& tools, uint8_t* planes) const;
 
   const DataConfig data_;
   const uint64_t seed_;

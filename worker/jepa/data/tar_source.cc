@@ -19,12 +19,14 @@
 namespace jepa {
 namespace {
 
-absl::StatusOr<std::string> ReadAt(int fd, FileList::Place place, absl::string_view name) {
+// By pread rather than from a mapping: a tar that becomes shorter must cost an image, not end the
+// process by SIGBUS.
+absl::Status ReadAt(int fd, FileList::Place place, absl::string_view name, std::string& bytes) {
   if (place.bytes > static_cast<uint64_t>(kMaxImageBytes)) {
     return absl::ResourceExhaustedError(
         absl::StrCat(name, " has ", place.bytes, " bytes; at most ", kMaxImageBytes, " are read"));
   }
-  std::string bytes(place.bytes, '\0');
+  bytes.resize(place.bytes);
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t got = pread(fd, bytes.data() + done, bytes.size() - done,
@@ -36,7 +38,7 @@ absl::StatusOr<std::string> ReadAt(int fd, FileList::Place place, absl::string_v
     if (got == 0) return absl::DataLossError(absl::StrCat(name, ": the tar became shorter"));
     done += static_cast<size_t>(got);
   }
-  return bytes;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ijepa::UniqueFd> OpenFile(const std::string& path) {
@@ -51,8 +53,8 @@ class TarSource final : public ImageSource {
 
   int64_t size() const override { return files_.size(); }
   std::string name(int64_t index) const override { return std::string(files_.name(index)); }
-  absl::StatusOr<std::string> Read(int64_t index) const override {
-    return ReadAt(fd_.get(), files_.place(index), files_.name(index));
+  absl::Status ReadInto(int64_t index, std::string& bytes) const override {
+    return ReadAt(fd_.get(), files_.place(index), files_.name(index), bytes);
   }
 
  private:
@@ -86,8 +88,8 @@ absl::StatusOr<LabelsFile> ReadTarLabelsFile(const std::string& path) {
   if (!nearest.has_value()) {
     return absl::NotFoundError(absl::StrCat(path, " has no ", kLabelsName));
   }
-  IJEPA_ASSIGN_OR_RETURN(std::string text,
-                         ReadAt(fd.get(), {nearest->offset, nearest->bytes}, nearest->name));
+  std::string text;
+  IJEPA_RETURN_IF_ERROR(ReadAt(fd.get(), {nearest->offset, nearest->bytes}, nearest->name, text));
   const std::string base = nearest->name.substr(0, nearest->name.size() - sizeof(kLabelsName) + 1);
   return LabelsFile{std::move(text), base};
 }

@@ -1,0 +1,161 @@
+// JPEG to rows, through libjpeg.
+//
+// Of a plain JPEG (one scan, not four-colour) only a window is decoded: rows above it are passed
+// over after entropy decoding, columns beside it lose inverse transform and colours, and what is
+// below is not looked at. Smooth upsampling looks at neighbours, so the window is decoded with a
+// margin of one block on each side; the bits are those of the whole image.
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "worker/jepa/data/codec.h"
+#include "worker/jepa/data/jpeg_error.h"
+#include "worker/jepa/data/resize_kernels.h"
+
+namespace jepa {
+namespace {
+
+// A progressive file may repeat scans without end; no encoder writes more than a few dozen.
+constexpr int kMaxScans = 500;
+// Narrowing costs libjpeg a new set-up of its upsampling, which fewer columns do not pay for.
+constexpr int kColumnsWorthCutting = 32;
+
+void OnProgress(j_common_ptr info) {
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMaxScans) return;
+  auto* error = reinterpret_cast<JpegError*>(info->err);
+  snprintf(error->text, sizeof(error->text), "more than %d scans", kMaxScans);
+  longjmp(error->jump, 1);
+}
+
+// Product of two bytes over 255, rounded.
+inline int ScaleByte(int a, int b) {
+  const int product = a * b + 128;
+  return ((product >> 8) + product) >> 8;
+}
+
+void InvertedCmykToRgb(const uint8_t* cmyk, int width, uint8_t* rgb) {
+  for (int x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
+    const int light = cmyk[3];  // 255 - black.
+    for (int c = 0; c < 3; ++c) {
+      rgb[c] = static_cast<uint8_t>(light - ScaleByte(255 - cmyk[c], light));
+    }
+  }
+}
+
+}  // namespace
+
+struct JpegReader::State {
+  JpegError error{};
+  jpeg_progress_mgr progress{};
+  jpeg_decompress_struct info{};
+  bool created = false;
+  bool ends_whole = false;  // With the marker of the end: nothing is cut off.
+  std::vector<uint8_t> row;
+  std::vector<uint8_t> inks;
+
+  absl::Status Failure() const {
+    return absl::DataLossError(absl::StrCat("the JPEG cannot be decoded: ", error.text));
+  }
+
+  bool Create() {
+    if (setjmp(error.jump) != 0) return false;
+    jpeg_create_decompress(&info);
+    info.progress = &progress;
+    return true;
+  }
+
+  bool ReadHeader(absl::string_view bytes) {
+    if (setjmp(error.jump) != 0) return false;
+    jpeg_abort_decompress(&info);
+    jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    jpeg_read_header(&info, TRUE);
+    // libjpeg widens grey to RGB and turns YCCK into CMYK itself.
+    info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_RGB;
+    info.dct_method = JDCT_ISLOW;
+    info.do_fancy_upsampling = TRUE;
+    return true;
+  }
+
+  // Sets *first to the first column that rows will have.
+  bool Start(const Crop& part, int* first) {
+    if (setjmp(error.jump) != 0) return false;
+    jpeg_start_decompress(&info);
+    if (!MayCut()) return true;
+    const int margin = info.max_h_samp_factor * DCTSIZE;
+    const int left = std::max(part.left - margin, 0);
+    const int right =
+        std::min(part.left + part.width + margin, static_cast<int>(info.output_width));
+    if (static_cast<int>(info.output_width) - (right - left) < kColumnsWorthCutting) return true;
+    auto offset = static_cast<JDIMENSION>(left);
+    auto width = static_cast<JDIMENSION>(right - left);
+    jpeg_crop_scanline(&info, &offset, &width);
+    *first = static_cast<int>(offset);
+    return true;
+  }
+
+  bool MayCut() {
+    return info.out_color_space == JCS_RGB && jpeg_has_multiple_scans(&info) == FALSE;
+  }
+
+  bool ReadRows(const Crop& part, int first, RowSink& sink) {
+    if (setjmp(error.jump) != 0) return false;
+    if (part.top > 0 && MayCut()) jpeg_skip_scanlines(&info, static_cast<JDIMENSION>(part.top));
+    const auto end = static_cast<JDIMENSION>(part.top + part.height);
+    const JDIMENSION last = ends_whole ? end : info.output_height;
+    const uint8_t* wanted = row.data() + static_cast<size_t>(part.left - first) * 3;
+    while (info.output_scanline < last) {
+      uint8_t* target = inks.empty() ? row.data() : inks.data();
+      const bool inside =
+          info.output_scanline >= static_cast<JDIMENSION>(part.top) && info.output_scanline < end;
+      jpeg_read_scanlines(&info, &target, 1);
+      if (!inside) continue;
+      if (!inks.empty()) {
+        InvertedCmykToRgb(inks.data(), static_cast<int>(info.output_width), row.data());
+      }
+      sink.Row(wanted);
+    }
+    return true;
+  }
+};
+
+JpegReader::JpegReader() : state_(std::make_unique<State>()) {
+  InstallHandlers(state_->error);
+  state_->info.err = &state_->error.base;
+  state_->progress.progress_monitor = OnProgress;
+  state_->created = state_->Create();
+}
+
+JpegReader::~JpegReader() {
+  if (state_->created) jpeg_destroy_decompress(&state_->info);
+}
+
+absl::StatusOr<Size> JpegReader::Open(absl::string_view bytes) {
+  if (!state_->created || !state_->ReadHeader(bytes)) return state_->Failure();
+  IJEPA_RETURN_IF_ERROR(CheckImageSize(state_->info.image_height, state_->info.image_width));
+  state_->ends_whole = absl::EndsWith(bytes, "\xff\xd9");
+  return Size{static_cast<int>(state_->info.image_height),
+              static_cast<int>(state_->info.image_width)};
+}
+
+absl::Status JpegReader::Read(const Crop& part, RowSink& sink) {
+  const jpeg_decompress_struct& info = state_->info;
+  IJEPA_CHECK(part.height <= static_cast<int>(info.image_height) - part.top);
+  IJEPA_CHECK(part.width <= static_cast<int>(info.image_width) - part.left);
+  int first = 0;
+  if (!state_->Start(part, &first)) return state_->Failure();
+  state_->row.resize(
+      std::max(state_->row.size(), static_cast<size_t>(info.output_width) * 3 + kRowPadding));
+  const bool four_colours = info.out_color_space == JCS_CMYK;
+  state_->inks.resize(four_colours ? static_cast<size_t>(info.output_width) * 4 : 0);
+  if (!state_->ReadRows(part, first, sink)) return state_->Failure();
+  jpeg_abort_decompress(&state_->info);
+  return absl::OkStatus();
+}
+
+bool LooksLikeJpeg(absl::string_view bytes) { return bytes.substr(0, 3) == "\xff\xd8\xff"; }
+
+}  // namespace jepa
