@@ -22,6 +22,7 @@ find_package(Torch REQUIRED)
 
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${NCCL_ROOT}/include REQUIRED)
 find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${NCCL_ROOT}/lib REQUIRED)
+find_library(CUBLAS_LIBRARY cublas HINTS ${CUDA_TOOLKIT_ROOT_DIR}/lib64 ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
 find_library(GLOO_LIBRARY gloo REQUIRED)
 
 add_library(ijepa_torch INTERFACE)
@@ -29,4 +30,4 @@ target_include_directories(ijepa_torch SYSTEM INTERFACE ${NCCL_INCLUDE_DIR})
 # libstdc++ first: libtorch.so exports an incomplete std::filesystem of its own, and the loader takes the first it finds
 # (remove_all of a folder with folders in it then calls address 0). Gloo before torch.
 target_link_libraries(ijepa_torch INTERFACE "-Wl,--push-state,--no-as-needed,-lstdc++,--pop-state"
-  ${GLOO_LIBRARY} ${TORCH_LIBRARIES} ${NCCL_LIBRARY})
+  ${GLOO_LIBRARY} ${TORCH_LIBRARIES} ${NCCL_LIBRARY} ${CUBLAS_LIBRARY})

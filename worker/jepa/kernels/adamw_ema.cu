@@ -1,9 +1,7 @@
-// AdamW and EMA in one pass; see adamw_ema.h. Memory-bound: 32 bytes read and 20 written per
-// parameter. One thread handles four neighbouring floats (16-byte transactions), grid-stride over
-// the range.
-#include <cuda_runtime.h>
-
-#include "worker/jepa/kernels/adamw_ema.h"
+// AdamW and EMA in one pass; see adamw_ema.h. Memory-bound. One thread handles eight neighbouring
+// floats (16-byte transactions), grid-stride over the range.
+#include "worker/jepa/kernels/adamw_ema_thread.h"
+#include "worker/jepa/kernels/launch.cuh"
 
 namespace jepa {
 namespace {
@@ -11,80 +9,67 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 132 * 16;  // Enough waves for the SMs of an H200.
 
-struct Element {
-  float param;
-  float exp_avg;
-  float exp_avg_sq;
-};
-
-__device__ __forceinline__ void Step(const AdamwEmaScalars& s, float grad, Element& e) {
-  if (s.weight_decay != 0) e.param -= s.lr * s.weight_decay * e.param;
-  e.exp_avg = fmaf(s.beta1, e.exp_avg, fmaf(-s.beta1, grad, grad));
-  e.exp_avg_sq = fmaf(s.beta2, e.exp_avg_sq, fmaf(-s.beta2, grad * grad, grad * grad));
-  const float step_size = s.lr / s.bias_correction1;
-  const float denominator = sqrtf(e.exp_avg_sq) / s.bias_correction2_sqrt + s.eps;
-  e.param -= step_size * e.exp_avg / denominator;
+__global__ void __launch_bounds__(kThreads)
+    AdamwEmaKernel(AdamwEmaRange range, const UpdateState* state) {
+  if (state->apply == 0) return;
+  const AdamwEmaScalars scalars = state->scalars;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t eights = range.count / kColumns;
+  for (int64_t i = first; i < eights; i += stride) AdamwEmaEight(range, scalars, i * kColumns);
+  if (first < range.count % kColumns) AdamwEmaOne(range, scalars, eights * kColumns + first);
 }
 
-__device__ __forceinline__ void StepAt(const AdamwEmaRange& r, const AdamwEmaScalars& s,
-                                       int64_t i) {
-  Element e{r.params[i], r.exp_avg[i], r.exp_avg_sq[i]};
-  Step(s, r.grad[i], e);
-  r.params[i] = e.param;
-  r.exp_avg[i] = e.exp_avg;
-  r.exp_avg_sq[i] = e.exp_avg_sq;
-  if (r.ema != nullptr) r.ema[i] += s.ema_weight * (e.param - r.ema[i]);
-}
-
-__device__ __forceinline__ void StepFour(const AdamwEmaRange& r, const AdamwEmaScalars& s,
-                                         int64_t i) {
-  float4 param = reinterpret_cast<float4*>(r.params)[i];
-  float4 exp_avg = reinterpret_cast<float4*>(r.exp_avg)[i];
-  float4 exp_avg_sq = reinterpret_cast<float4*>(r.exp_avg_sq)[i];
-  const float4 grad = reinterpret_cast<const float4*>(r.grad)[i];
-  float* p = &param.x;
-  float* m = &exp_avg.x;
-  float* v = &exp_avg_sq.x;
-  const float* g = &grad.x;
-#pragma unroll
-  for (int k = 0; k < 4; ++k) {
-    Element e{p[k], m[k], v[k]};
-    Step(s, g[k], e);
-    p[k] = e.param;
-    m[k] = e.exp_avg;
-    v[k] = e.exp_avg_sq;
+// Sums one double per thread in a fixed order; the result is in thread 0.
+__device__ double BlockTotal(double value) {
+  __shared__ double shared[kThreads];
+  shared[threadIdx.x] = value;
+  __syncthreads();
+  for (int half = kThreads / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+    __syncthreads();
   }
-  reinterpret_cast<float4*>(r.params)[i] = param;
-  reinterpret_cast<float4*>(r.exp_avg)[i] = exp_avg;
-  reinterpret_cast<float4*>(r.exp_avg_sq)[i] = exp_avg_sq;
-  if (r.ema == nullptr) return;
-  float4 ema = reinterpret_cast<float4*>(r.ema)[i];
-  float* a = &ema.x;
-#pragma unroll
-  for (int k = 0; k < 4; ++k) a[k] += s.ema_weight * (p[k] - a[k]);
-  reinterpret_cast<float4*>(r.ema)[i] = ema;
+  return shared[0];
 }
 
 __global__ void __launch_bounds__(kThreads)
-    AdamwEmaKernel(AdamwEmaRange range, AdamwEmaScalars scalars) {
+    GradientNormKernel(const float* grad, int64_t count, double* partial) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const int64_t fours = range.count / 4;
-  for (int64_t i = first; i < fours; i += stride) StepFour(range, scalars, i);
-  if (first < range.count % 4) StepAt(range, scalars, fours * 4 + first);
+  const double total = BlockTotal(SquaresThread(grad, count, first, stride));
+  if (threadIdx.x == 0) partial[blockIdx.x] = total;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    PrepareUpdateKernel(UpdateRequest request, const double* partial, UpdateState* state) {
+  double squares = 0;
+  for (int64_t i = threadIdx.x; i < kNormPartials; i += kThreads) squares += partial[i];
+  squares = BlockTotal(squares);
+  if (threadIdx.x == 0) PrepareUpdateThread(request, squares, state);
 }
 
 }  // namespace
 
-const char* LaunchAdamwEma(const AdamwEmaRange& range, const AdamwEmaScalars& scalars,
-                           void* stream) {
+const char* LaunchGradientNorm(const float* grad, int64_t count, double* partial, void* stream) {
+  GradientNormKernel<<<static_cast<unsigned>(kNormPartials), kThreads, 0,
+                       static_cast<cudaStream_t>(stream)>>>(grad, count, partial);
+  return LaunchError();
+}
+
+const char* LaunchPrepareUpdate(const UpdateRequest& request, const double* partial,
+                                UpdateState* state, void* stream) {
+  PrepareUpdateKernel<<<1, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(request, partial,
+                                                                             state);
+  return LaunchError();
+}
+
+const char* LaunchAdamwEma(const AdamwEmaRange& range, const UpdateState* state, void* stream) {
   if (range.count == 0) return nullptr;
-  const int64_t wanted = (range.count / 4 + kThreads - 1) / kThreads;
+  const int64_t wanted = (range.count / kColumns + kThreads - 1) / kThreads;
   const int64_t blocks = wanted < 1 ? 1 : (wanted < kMaxBlocks ? wanted : kMaxBlocks);
   AdamwEmaKernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
-      range, scalars);
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+      range, state);
+  return LaunchError();
 }
 
 }  // namespace jepa

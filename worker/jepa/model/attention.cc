@@ -87,14 +87,54 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
   }
 };
 
+// q, k and v of packed rows as views [S, H, n, d]; the gradients go back into one packed tensor by
+// one copy each, where unbind and permute would copy twice.
+class SplitPacked : public torch::autograd::Function<SplitPacked> {
+ public:
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
+                                                const at::Tensor& qkv, int64_t count,
+                                                int64_t heads) {
+    context->saved_data["heads"] = heads;
+    context->saved_data["count"] = count;
+    context->saved_data["columns"] = qkv.size(1);
+    return Split(qkv, count, heads);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    const int64_t heads = context->saved_data["heads"].toInt();
+    const int64_t count = context->saved_data["count"].toInt();
+    const at::Tensor packed = at::empty(
+        {count * grads[0].size(2), context->saved_data["columns"].toInt()}, grads[0].options());
+    std::vector<at::Tensor> parts = Split(packed, count, heads);
+    for (int i = 0; i < 3; ++i) parts[i].copy_(grads[i]);
+    return {packed, at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  static std::vector<at::Tensor> Split(const at::Tensor& qkv, int64_t count, int64_t heads) {
+    return qkv.view({count, qkv.size(0) / count, 3, heads, qkv.size(1) / 3 / heads})
+        .permute({2, 0, 3, 1, 4})
+        .unbind(0);
+  }
+};
+
 }  // namespace
+
+void SetCudaAttentionOrder() {
+  using Backend = at::SDPBackend;
+  std::vector<int64_t> order;
+  for (Backend backend : {Backend::cudnn_attention, Backend::flash_attention,
+                          Backend::efficient_attention, Backend::math, Backend::overrideable}) {
+    order.push_back(static_cast<int64_t>(backend));
+  }
+  at::globalContext().setSDPPriorityOrder(order);
+}
 
 at::Tensor AttendBySdpa(const at::Tensor& qkv_R3D, const Sequences& shape, int64_t first_query) {
   const int64_t width = qkv_R3D.size(1) / 3;
   const std::vector<at::Tensor> qkv_SHnd =
-      qkv_R3D.view({shape.count, shape.tokens, 3, shape.heads, width / shape.heads})
-          .permute({2, 0, 3, 1, 4})
-          .unbind(0);
+      SplitPacked::apply(qkv_R3D, shape.count, static_cast<int64_t>(shape.heads));
   const int64_t queries = shape.tokens - first_query;
   const at::Tensor out_SHnd = at::scaled_dot_product_attention(
       qkv_SHnd[0].narrow(2, first_query, queries), qkv_SHnd[1], qkv_SHnd[2]);

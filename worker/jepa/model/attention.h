@@ -20,6 +20,12 @@ struct Sequences {
 // sequence are attended to but ask nothing. Differentiable.
 at::Tensor Attend(const at::Tensor& qkv_R3D, const Sequences& shape, int64_t first_query = 0);
 
+// Sets the order in which LibTorch tries its attention kernels on CUDA, for the whole process:
+// cuDNN, flash, memory-efficient, math. LibTorch's own order has cuDNN last, though it is the only
+// fast one on Hopper (performance.md 3, row 1). All take head dimensions that are multiples of 8:
+// 80 and 88 of ViT-H and ViT-g, 24 of their predictor.
+void SetCudaAttentionOrder();
+
 // The same by LibTorch's scaled_dot_product_attention: any device, any type.
 at::Tensor AttendBySdpa(const at::Tensor& qkv_R3D, const Sequences& shape, int64_t first_query);
 

@@ -9,7 +9,7 @@
 
 namespace jepa {
 
-FlatStorage::FlatStorage(const ModelConfig& model, at::Device device) {
+FlatStorage::FlatStorage(const ModelConfig& model, at::Device device, bool keep_bf16) {
   Place(model);
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
   params = at::zeros({count_}, options);
@@ -17,6 +17,10 @@ FlatStorage::FlatStorage(const ModelConfig& model, at::Device device) {
   exp_avg = at::zeros({count_}, options);
   exp_avg_sq = at::zeros({count_}, options);
   target = at::zeros({target_count_}, options);
+  if (keep_bf16) {
+    params_bf16 = at::zeros({count_}, options.dtype(at::kBFloat16));
+    target_bf16 = at::zeros({target_count_}, options.dtype(at::kBFloat16));
+  }
   MakeViews();
 }
 
@@ -56,11 +60,16 @@ void FlatStorage::MakeViews() {
   for (FlatParameter& parameter : parameters_) {
     parameter.value = View(params, parameter).detach();
     parameter.value.set_requires_grad(true);
-    parameter.value.mutable_grad() = View(grad, parameter);
-    if (parameter.encoder) {
-      parameter.target = target.narrow(0, parameter.target_offset, parameter.info.count())
-                             .view(parameter.info.shape);
-    }
+    parameter.grad = View(grad, parameter);
+    parameter.value.mutable_grad() = parameter.grad;
+    if (params_bf16.defined()) parameter.value_bf16 = View(params_bf16, parameter);
+    if (!parameter.encoder) continue;
+    const auto of_target = [&](const at::Tensor& flat) {
+      return flat.narrow(0, parameter.target_offset, parameter.info.count())
+          .view(parameter.info.shape);
+    };
+    parameter.target = of_target(target);
+    if (target_bf16.defined()) parameter.target_bf16 = of_target(target_bf16);
   }
 }
 
@@ -80,6 +89,14 @@ void FlatStorage::CopyEncoderToTarget() {
   target.narrow(0, 0, first).copy_(params.narrow(0, encoder_decay_.begin, first));
   target.narrow(0, first, encoder_no_decay_.size())
       .copy_(params.narrow(0, encoder_no_decay_.begin, encoder_no_decay_.size()));
+  RefreshBf16();
+}
+
+void FlatStorage::RefreshBf16() {
+  if (!params_bf16.defined()) return;
+  const c10::NoGradGuard no_grad;
+  params_bf16.copy_(params);
+  target_bf16.copy_(target);
 }
 
 }  // namespace jepa

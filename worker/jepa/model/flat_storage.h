@@ -36,7 +36,11 @@ struct FlatParameter {
   int64_t offset = 0;         // In params, grad, exp_avg, exp_avg_sq.
   int64_t target_offset = 0;  // In target; only for the encoder.
   at::Tensor value;           // Leaf that requires a gradient; its gradient is the view of grad.
+  at::Tensor grad;            // View of grad.
   at::Tensor target;          // Only for the encoder.
+  // The same in bf16, where such copies are kept.
+  at::Tensor value_bf16;
+  at::Tensor target_bf16;
 };
 
 // Owned and used by the training thread.
@@ -44,8 +48,10 @@ class FlatStorage {
  public:
   static constexpr int64_t kAlignment = 32;  // 128 bytes: a cache line pair, a CUDA transaction.
 
-  // Allocates zeros on `device`. Throws c10::Error if there is no memory.
-  FlatStorage(const ModelConfig& model, at::Device device);
+  // Allocates zeros on `device`. Throws c10::Error if there is no memory. `keep_bf16`: with bf16
+  // copies of params and target, which Optimizer keeps true and which linear layers read, so that
+  // weights are not cast anew in every step.
+  FlatStorage(const ModelConfig& model, at::Device device, bool keep_bf16 = false);
 
   // In the order of the published state dicts, encoder first.
   const std::vector<FlatParameter>& parameters() const { return parameters_; }
@@ -66,8 +72,12 @@ class FlatStorage {
   at::Tensor exp_avg;
   at::Tensor exp_avg_sq;
   at::Tensor target;
+  at::Tensor params_bf16;  // Undefined unless kept, as is target_bf16.
+  at::Tensor target_bf16;
 
-  // Copies the encoder over the target.
+  // Makes the bf16 copies true after params or target were written by hand.
+  void RefreshBf16();
+  // Copies the encoder over the target; refreshes the bf16 copies.
   void CopyEncoderToTarget();
 
  private:

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/jepa/model/attention.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
@@ -132,6 +133,8 @@ class TorchLearner : public Learner {
  private:
   absl::Status CheckBatch(const Batch& batch, const MaskBatch& masks) const;
   std::vector<StateTensor> State() const;
+  // Rows of the patch embedding of `images` images, on the device.
+  at::Tensor Patches(const uint8_t* pixels, int64_t images) const;
   int64_t ImageBytes() const { return int64_t{3} * crop_size_ * crop_size_; }
 
   int crop_size_;
@@ -154,14 +157,22 @@ absl::Status TorchLearner::CheckBatch(const Batch& batch, const MaskBatch& masks
   return CheckBlocks(masks.target, int64_t{batch.images} * masks.target_patches, patches, "target");
 }
 
+at::Tensor TorchLearner::Patches(const uint8_t* pixels, int64_t images) const {
+  const ModelConfig& model = networks_.model();
+  const at::Device device = networks_.device();
+  if (device.is_cpu()) return PatchesOfPixels(model, pixels, images, device);
+  return UnfoldedPixels(model, PixelsToDevice(model, pixels, images, device),
+                        networks_.patch_type());
+}
+
 absl::StatusOr<double> TorchLearner::AccumulateShard(const Batch& batch, const MaskBatch& masks,
                                                      double scale) {
   IJEPA_RETURN_IF_ERROR(CheckBatch(batch, masks));
   return Guarded("forward and backward", [&]() -> absl::StatusOr<double> {
     const at::Device device = networks_.device();
-    const StepRows rows = MakeStepRows(masks, batch.images, networks_.grid_patches(), device);
-    const at::Tensor patches =
-        PatchesOfPixels(networks_.model(), batch.pixels.data(), batch.images, device);
+    const StepRows rows =
+        MakeStepRows(masks, batch.images, networks_.grid_patches(), device, networks_.kernels());
+    const at::Tensor patches = Patches(batch.pixels.data(), batch.images);
     const at::Tensor loss = networks_.Loss(patches, rows);
     loss.backward(at::full({}, scale, loss.options()));
     return loss.item<double>();
@@ -190,12 +201,15 @@ absl::StatusOr<std::vector<float>> TorchLearner::Scalars() {
 absl::StatusOr<double> TorchLearner::Update(const UpdateRates& rates) {
   return Guarded("optimizer step", [&]() -> absl::StatusOr<double> {
     const FlatStorage& storage = networks_.storage();
-    const double norm = storage.grad.narrow(0, 0, storage.count()).norm().item<double>();
+    const bool cuda = storage.grad.is_cuda();
+    if (cuda) optimizer_.Step(rates);  // Skips itself on the device if the norm is not finite.
+    const double norm = cuda ? optimizer_.ReadNorm()
+                             : storage.grad.narrow(0, 0, storage.count()).norm().item<double>();
     if (!std::isfinite(norm)) {
       return absl::OutOfRangeError(
           absl::StrCat("the norm of the gradient is ", norm, "; it must be finite"));
     }
-    optimizer_.Step(rates);
+    if (!cuda) optimizer_.Step(rates);
     storage.grad.zero_();
     return norm;
   });
@@ -215,8 +229,7 @@ absl::StatusOr<Features> TorchLearner::PooledFeatures(const std::vector<uint8_t>
     features.values.resize(int64_t{images} * width);
     for (int64_t first = 0; first < images; first += kFeatureBatch) {
       const int64_t count = std::min<int64_t>(kFeatureBatch, images - first);
-      const at::Tensor patches = PatchesOfPixels(
-          networks_.model(), pixels.data() + first * ImageBytes(), count, networks_.device());
+      const at::Tensor patches = Patches(pixels.data() + first * ImageBytes(), count);
       const at::Tensor map = networks_.TargetMap(patches);
       const at::Tensor pooled = map.to(at::kFloat).view({count, -1, width}).mean(1).cpu();
       std::memcpy(features.values.data() + first * width, pooled.data_ptr<float>(),
@@ -285,6 +298,7 @@ absl::Status TorchLearner::Restore(const CheckpointReader& checkpoint) {
       if (!state[i].constant) state[i].value.copy_(staged[i]);
     }
     optimizer_.set_step(step);
+    networks_.storage().RefreshBf16();
     networks_.storage().grad.zero_();
     return absl::OkStatus();
   });
@@ -306,6 +320,7 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const TrainConfig& conf
     IJEPA_ASSIGN_OR_RETURN(const at::Device device, FindDevice(config));
     at::set_num_threads(config.cpu_threads);
     if (device.is_cpu()) KeepFreedMemory();
+    if (device.is_cuda()) SetCudaAttentionOrder();
     return std::make_unique<TorchLearner>(config, device);
   });
 }

@@ -9,6 +9,9 @@
 
 #include <optional>
 
+#include "worker/jepa/kernels/element.h"
+#include "worker/jepa/model/fused_ops.h"
+
 namespace jepa {
 namespace {
 
@@ -74,12 +77,19 @@ bool UsesOneDnn(const LinearWeights& weights, const at::Tensor& x) {
 }  // namespace
 
 at::Tensor Linear(const LinearWeights& weights, const at::Tensor& x_RD) {
+  if (weights.weight_bf16.defined() || weights.weight_grad.defined()) {
+    return DirectLinear(weights, x_RD);
+  }
   if (!UsesOneDnn(weights, x_RD)) return at::linear(x_RD, weights.weight, weights.bias);
   if (!c10::GradMode::is_enabled()) return Product(x_RD, weights.weight, weights.bias);
   return LinearFunction::apply(x_RD, weights.weight, weights.bias);
 }
 
 at::Tensor LinearGelu(const LinearWeights& weights, const at::Tensor& x_RD) {
+  if (weights.fused_gelu && weights.weight.size(0) % kColumns == 0) {
+    return FusedBiasGelu(DirectLinear(weights, x_RD, /*with_bias=*/false), weights.bias,
+                         weights.bias_grad);
+  }
   if (UsesOneDnn(weights, x_RD) && !c10::GradMode::is_enabled()) {
     return Product(x_RD, weights.weight, weights.bias, /*gelu=*/true);
   }

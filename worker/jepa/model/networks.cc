@@ -6,9 +6,11 @@
 #include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "common/check.h"
+#include "worker/jepa/kernels/rows.h"
 #include "worker/jepa/model/initial_law.h"
 #include "worker/jepa/plan/arithmetic.h"
 
@@ -17,12 +19,25 @@ namespace {
 
 constexpr double kTargetNormEps = 1e-5;
 // Rows of the union are padded to a multiple of this: oneDNN compiles a product for each row count.
-constexpr size_t kUnionMultiple = 128;
+// On CUDA it is coarser, so that few shapes need a captured graph.
+size_t UnionMultiple(int64_t rows, at::Device device) {
+  constexpr int64_t kMultiple = 128;
+  if (device.is_cpu()) return kMultiple;
+  return static_cast<size_t>(std::max<int64_t>(1, rows / 32 / kMultiple) * kMultiple);
+}
 
-at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device) {
-  return at::from_blob(const_cast<int64_t*>(values.data()), {static_cast<int64_t>(values.size())},
-                       at::kLong)
-      .to(device, at::kLong, /*non_blocking=*/false, /*copy=*/true);
+// Copies a list to the device, in the integer type that the kernels want; waits for nothing.
+at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device, at::ScalarType type) {
+  const auto count = static_cast<int64_t>(values.size());
+  const at::Tensor host =
+      at::empty({count}, at::TensorOptions().dtype(type).pinned_memory(device.is_cuda()));
+  if (type == at::kInt) {
+    std::transform(values.begin(), values.end(), host.data_ptr<int32_t>(),
+                   [](int64_t value) { return static_cast<int32_t>(value); });
+  } else {
+    std::copy(values.begin(), values.end(), host.data_ptr<int64_t>());
+  }
+  return host.to(device, /*non_blocking=*/true);
 }
 
 // bf16 arithmetic of matrix products while it lives; master weights stay fp32. ijepa-spec 3.
@@ -79,14 +94,29 @@ void UniteTargets(const MaskBatch& masks, int64_t patches, StepRows* rows) {
       }
     }
   }
-  while (united.size() % kUnionMultiple != 0) united.push_back(united.front());
-  rows->target_union = ToDevice(united, rows->context_rows.device());
-  rows->target_rows = ToDevice(loss_rows, rows->context_rows.device());
+  const at::Tensor& like = rows->context_rows;
+  const size_t multiple = UnionMultiple(shape.images * patches, like.device());
+  while (united.size() % multiple != 0) united.push_back(united.front());
+  rows->target_union = ToDevice(united, like.device(), like.scalar_type());
+  rows->target_rows = ToDevice(loss_rows, like.device(), like.scalar_type());
+}
+
+// `rows` of `in_rows`, with the inverse.
+RowChoice InvertedChoice(const std::vector<int64_t>& rows, int64_t in_rows, at::Device device) {
+  const InverseRows inverse = InvertRows(std::vector<int32_t>(rows.begin(), rows.end()), in_rows);
+  const auto list = [&](const std::vector<int32_t>& values) {
+    return ToDevice(std::vector<int64_t>(values.begin(), values.end()), device, at::kInt);
+  };
+  RowChoice choice(ToDevice(rows, device, at::kInt));
+  choice.starts = list(inverse.starts);
+  choice.order = list(inverse.order);
+  return choice;
 }
 
 }  // namespace
 
-StepRows MakeStepRows(const MaskBatch& masks, int64_t images, int64_t patches, at::Device device) {
+StepRows MakeStepRows(const MaskBatch& masks, int64_t images, int64_t patches, at::Device device,
+                      const KernelChoice& kernels) {
   StepRows rows;
   rows.shape = {.images = images,
                 .context_blocks = static_cast<int64_t>(masks.context.size()),
@@ -103,51 +133,69 @@ StepRows MakeStepRows(const MaskBatch& masks, int64_t images, int64_t patches, a
   for (const std::vector<int64_t>& block : masks.target) {
     target_positions.insert(target_positions.end(), block.begin(), block.end());
   }
-  rows.context_rows = ToDevice(context_rows, device);
-  rows.context_positions = ToDevice(context_positions, device);
-  rows.target_positions = ToDevice(target_positions, device);
+  const at::ScalarType type = kernels.take_rows ? at::kInt : at::kLong;
+  rows.context_rows = ToDevice(context_rows, device, type);
+  rows.context_positions = ToDevice(context_positions, device, type);
+  rows.target_positions = kernels.take_rows ? InvertedChoice(target_positions, patches, device)
+                                            : RowChoice(ToDevice(target_positions, device, type));
   UniteTargets(masks, patches, &rows);
   return rows;
 }
 
 Networks::Networks(const ModelConfig& model, at::Device device, Precision precision)
-    : model_(model), device_(device), precision_(precision), storage_(model, device) {
+    : Networks(model, device, precision, device.is_cuda() ? KernelChoice::All() : KernelChoice()) {}
+
+Networks::Networks(const ModelConfig& model, at::Device device, Precision precision,
+                   const KernelChoice& kernels)
+    : model_(model),
+      device_(device),
+      autocast_(kernels.direct ? Precision::kFp32 : precision),
+      kernels_(kernels),
+      storage_(model, device, /*keep_bf16=*/kernels.direct && precision == Precision::kBf16) {
   encoder_ = BindEncoder(false);
   target_ = BindEncoder(true);
   predictor_ = BindPredictor();
 }
 
 EncoderWeights Networks::BindEncoder(bool target) const {
-  const ParameterLookup lookup = [&](const std::string& name) {
+  const auto find = [&](const std::string& name) -> BoundParameter {
     const FlatParameter& parameter = storage_.Find("encoder/" + name);
-    return target ? parameter.target : parameter.value;
+    if (target) return {parameter.target, {}, parameter.target_bf16};
+    return {parameter.value, kernels_.direct ? parameter.grad : at::Tensor(), parameter.value_bf16};
   };
+  const ParameterLookup lookup{find, kernels_};
   EncoderWeights encoder;
   encoder.patch_embed = BindLinear(lookup, "patch_embed.proj");
   encoder.pos_embed = MakePositions(model_, model_.embed_dim, device_);
   for (int i = 0; i < model_.depth; ++i) {
     encoder.blocks.push_back(BindBlock(lookup, "blocks." + std::to_string(i)));
   }
-  encoder.norm = BindNorm(lookup, "norm");
+  encoder.norm = BindNorm(lookup, "norm", /*bf16_out=*/false);
   encoder.num_heads = model_.num_heads;
   return encoder;
 }
 
 PredictorWeights Networks::BindPredictor() const {
-  const ParameterLookup lookup = [&](const std::string& name) {
-    return storage_.Find("predictor/" + name).value;
+  const auto find = [&](const std::string& name) -> BoundParameter {
+    const FlatParameter& parameter = storage_.Find("predictor/" + name);
+    return {parameter.value, kernels_.direct ? parameter.grad : at::Tensor(), parameter.value_bf16};
   };
+  const ParameterLookup lookup{find, kernels_};
   PredictorWeights predictor;
-  predictor.mask_token = lookup("mask_token");
+  predictor.mask_token = find("mask_token").value;
   predictor.pos_embed = MakePositions(model_, model_.pred_embed_dim, device_);
   predictor.embed = BindLinear(lookup, "predictor_embed");
   for (int i = 0; i < model_.pred_depth; ++i) {
     predictor.blocks.push_back(BindBlock(lookup, "predictor_blocks." + std::to_string(i)));
   }
-  predictor.norm = BindNorm(lookup, "predictor_norm");
+  predictor.norm = BindNorm(lookup, "predictor_norm", /*bf16_out=*/true);
   predictor.proj = BindLinear(lookup, "predictor_proj");
   predictor.num_heads = model_.num_heads;
   return predictor;
+}
+
+at::ScalarType Networks::patch_type() const {
+  return storage_.params_bf16.defined() ? at::kBFloat16 : at::kFloat;
 }
 
 void Networks::Initialise(InitMode mode, uint64_t seed) {
@@ -167,22 +215,22 @@ void Networks::Initialise(InitMode mode, uint64_t seed) {
 
 at::Tensor Networks::Targets(const at::Tensor& patches, const StepRows& rows) const {
   const c10::NoGradGuard no_grad;
-  const AutocastScope autocast(precision_, device_);
+  const AutocastScope autocast(autocast_, device_);
   const at::Tensor features = EncoderForward(
       target_, {.patches = patches, .sequences = rows.shape.images, .rows = rows.target_union});
-  return at::layer_norm(features, {features.size(1)}, {}, {}, kTargetNormEps)
-      .index_select(0, rows.target_rows);
+  return TakeRows(at::layer_norm(features, {features.size(1)}, {}, {}, kTargetNormEps),
+                  rows.target_rows);
 }
 
 at::Tensor Networks::Context(const at::Tensor& patches, const StepRows& rows) const {
-  const AutocastScope autocast(precision_, device_);
-  return EncoderForward(encoder_, {.patches = patches.index_select(0, rows.context_rows),
+  const AutocastScope autocast(autocast_, device_);
+  return EncoderForward(encoder_, {.patches = TakeRows(patches, rows.context_rows),
                                    .positions = rows.context_positions,
                                    .sequences = rows.shape.context_blocks * rows.shape.images});
 }
 
 at::Tensor Networks::Predict(const at::Tensor& context, const StepRows& rows) const {
-  const AutocastScope autocast(precision_, device_);
+  const AutocastScope autocast(autocast_, device_);
   return PredictorForward(predictor_, {.shape = rows.shape,
                                        .context = context,
                                        .context_positions = rows.context_positions,
@@ -201,7 +249,7 @@ at::Tensor Networks::LossOf(const at::Tensor& predictions, const at::Tensor& tar
 
 at::Tensor Networks::WholeImages(const EncoderWeights& encoder, const at::Tensor& patches) const {
   const c10::NoGradGuard no_grad;
-  const AutocastScope autocast(precision_, device_);
+  const AutocastScope autocast(autocast_, device_);
   return EncoderForward(encoder,
                         {.patches = patches, .sequences = patches.size(0) / grid_patches()});
 }

@@ -20,7 +20,7 @@ struct StepRows {
   PredictorShape shape;
   at::Tensor context_rows;       // [nenc * B * K_c]: b * N + patch, rows (e, b, k).
   at::Tensor context_positions;  // The same without b * N.
-  at::Tensor target_positions;   // [npred * B * K_p], rows (p, b, k).
+  RowChoice target_positions;    // [npred * B * K_p] positions of the grid, rows (p, b, k).
   // Rows b * N + patch that are in any target block, ascending; then the first one again as
   // padding.
   at::Tensor target_union;
@@ -28,12 +28,19 @@ struct StepRows {
 };
 
 // `images` images of `patches` patches each. The lists of `masks` must have the sizes it says and
-// patch numbers below `patches`.
-StepRows MakeStepRows(const MaskBatch& masks, int64_t images, int64_t patches, at::Device device);
+// patch numbers below `patches`. With `kernels.take_rows` lists are int32 and choices that need a
+// gradient carry their inverse; else lists are int64. Copies to CUDA do not wait.
+StepRows MakeStepRows(const MaskBatch& masks, int64_t images, int64_t patches, at::Device device,
+                      const KernelChoice& kernels = {});
 
 // Owned and used by the training thread. Throws c10::Error.
 class Networks {
  public:
+  // kBf16 with `kernels.direct`: explicit types and kept bf16 copies of the weights; without:
+  // LibTorch's autocast. Both follow ijepa-spec 3.
+  Networks(const ModelConfig& model, at::Device device, Precision precision,
+           const KernelChoice& kernels);
+  // With all kernels on CUDA and none on a CPU.
   Networks(const ModelConfig& model, at::Device device, Precision precision);
 
   // Draws the initial weights; the target becomes a copy of the encoder.
@@ -57,6 +64,9 @@ class Networks {
 
   const ModelConfig& model() const { return model_; }
   at::Device device() const { return device_; }
+  const KernelChoice& kernels() const { return kernels_; }
+  // What PatchesOfPixels should make: the type that the patch embedding multiplies in.
+  at::ScalarType patch_type() const;
   int64_t grid_patches() const {
     return static_cast<int64_t>(model_.grid_height) * model_.grid_width;
   }
@@ -72,7 +82,8 @@ class Networks {
 
   ModelConfig model_;
   at::Device device_;
-  Precision precision_;
+  Precision autocast_;  // kBf16: by LibTorch's autocast.
+  KernelChoice kernels_;
   FlatStorage storage_;
   EncoderWeights encoder_;
   EncoderWeights target_;

@@ -3,11 +3,10 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <c10/cuda/CUDAStream.h>
 
-#include <cmath>
+#include <cstring>
 
-#include "worker/jepa/kernels/adamw_ema.h"
+#include "worker/jepa/model/kernel_call.h"
 
 namespace jepa {
 namespace {
@@ -21,14 +20,40 @@ at::Tensor Slice(const at::Tensor& flat, FlatRange range) {
 Optimizer::Optimizer(FlatStorage* storage, double beta1, double beta2)
     : storage_(storage), beta1_(beta1), beta2_(beta2) {}
 
+UpdateState Optimizer::ReadState() const {
+  UpdateState state;
+  const at::Tensor host = state_.cpu();
+  std::memcpy(&state, host.data_ptr(), sizeof(state));
+  return state;
+}
+
+double Optimizer::ReadNorm() const { return ReadState().norm; }
+
+int64_t Optimizer::step() const { return state_.defined() ? ReadState().step : step_; }
+
+void Optimizer::set_step(int64_t step) {
+  step_ = step;
+  if (!storage_->params.is_cuda()) return;
+  const at::TensorOptions options = storage_->params.options();
+  if (!state_.defined()) {
+    state_ = at::empty({static_cast<int64_t>(sizeof(UpdateState))}, options.dtype(at::kByte));
+    partial_ = at::empty({kNormPartials}, options.dtype(at::kDouble));
+  }
+  const UpdateState state{.step = step};
+  const at::Tensor host = at::empty({state_.size(0)}, at::kByte);
+  std::memcpy(host.data_ptr(), &state, sizeof(state));
+  state_.copy_(host);
+}
+
 void Optimizer::Step(const UpdateRates& rates) {
   const c10::NoGradGuard no_grad;
-  ++step_;
   if (storage_->params.is_cuda()) {
     StepCuda(rates);
-  } else {
-    StepCpu(rates);
+    return;
   }
+  ++step_;
+  StepCpu(rates);
+  storage_->RefreshBf16();
 }
 
 void Optimizer::StepCpu(const UpdateRates& rates) {
@@ -51,35 +76,41 @@ void Optimizer::StepCpu(const UpdateRates& rates) {
 }
 
 void Optimizer::StepCuda(const UpdateRates& rates) {
-  AdamwEmaScalars scalars{
-      .lr = static_cast<float>(rates.lr),
-      .beta1 = static_cast<float>(beta1_),
-      .beta2 = static_cast<float>(beta2_),
-      .eps = static_cast<float>(kAdamEps),
-      .bias_correction1 = static_cast<float>(1 - std::pow(beta1_, step_)),
-      .bias_correction2_sqrt = static_cast<float>(std::sqrt(1 - std::pow(beta2_, step_))),
-      .ema_weight = static_cast<float>(1.0 - rates.ema_momentum)};
-  void* stream = c10::cuda::getCurrentCUDAStream(storage_->params.device().index()).stream();
-  const auto update = [&](FlatRange range, float* ema) {
-    const char* error =
-        LaunchAdamwEma({.params = storage_->params.data_ptr<float>() + range.begin,
-                        .grad = storage_->grad.data_ptr<float>() + range.begin,
-                        .exp_avg = storage_->exp_avg.data_ptr<float>() + range.begin,
-                        .exp_avg_sq = storage_->exp_avg_sq.data_ptr<float>() + range.begin,
-                        .ema = ema,
-                        .count = range.size()},
-                       scalars, stream);
-    TORCH_CHECK(error == nullptr, "launch of the AdamW kernel failed: ", error);
+  if (!state_.defined()) set_step(step_);
+  const FlatStorage& storage = *storage_;
+  void* stream = StreamOf(storage.params);
+  double* partial = partial_.data_ptr<double>();
+  const UpdateRequest request{.lr = rates.lr,
+                              .beta1 = beta1_,
+                              .beta2 = beta2_,
+                              .weight_decay = rates.weight_decay,
+                              .eps = kAdamEps,
+                              .ema_weight = 1.0 - rates.ema_momentum};
+  CheckLaunch(LaunchGradientNorm(storage.grad.data_ptr<float>(), storage.count(), partial, stream),
+              "gradient_norm");
+  CheckLaunch(LaunchPrepareUpdate(request, partial, device_state(), stream), "prepare_update");
+  const FlatRange decay = storage.encoder_decay();
+  const FlatRange no_decay = storage.encoder_no_decay();
+  constexpr int64_t kNoTarget = -1;
+  const auto update = [&](FlatRange range, bool decays, int64_t target) {
+    AdamwEmaRange args{.params = storage.params.data_ptr<float>() + range.begin,
+                       .grad = storage.grad.data_ptr<float>() + range.begin,
+                       .exp_avg = storage.exp_avg.data_ptr<float>() + range.begin,
+                       .exp_avg_sq = storage.exp_avg_sq.data_ptr<float>() + range.begin,
+                       .count = range.size(),
+                       .decays = decays};
+    const bool bf16 = storage.params_bf16.defined();
+    if (bf16) args.params_bf16 = static_cast<Bf16*>(storage.params_bf16.data_ptr()) + range.begin;
+    if (target != kNoTarget) {
+      args.ema = storage.target.data_ptr<float>() + target;
+      if (bf16) args.ema_bf16 = static_cast<Bf16*>(storage.target_bf16.data_ptr()) + target;
+    }
+    CheckLaunch(LaunchAdamwEma(args, device_state(), stream), "adamw_ema");
   };
-  const FlatRange decay = storage_->encoder_decay();
-  const FlatRange no_decay = storage_->encoder_no_decay();
-  float* target = storage_->target.data_ptr<float>();
-  scalars.weight_decay = static_cast<float>(rates.weight_decay);
-  update({storage_->decay().begin, decay.begin}, nullptr);
-  update(decay, target);
-  scalars.weight_decay = 0;
-  update({storage_->no_decay().begin, no_decay.begin}, nullptr);
-  update(no_decay, target + decay.size());
+  update({storage.decay().begin, decay.begin}, true, kNoTarget);
+  update(decay, true, 0);
+  update({storage.no_decay().begin, no_decay.begin}, false, kNoTarget);
+  update(no_decay, false, decay.size());
 }
 
 }  // namespace jepa

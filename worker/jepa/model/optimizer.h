@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "worker/jepa/kernels/adamw_ema.h"
 #include "worker/jepa/model/flat_storage.h"
 #include "worker/jepa/model/learner.h"
 
@@ -20,21 +21,30 @@ class Optimizer {
   Optimizer(FlatStorage* storage, double beta1, double beta2);
 
   // One step: decoupled weight decay on the decayed range, none on the rest; then
-  // target = momentum * target + (1 - momentum) * encoder. Reads grad, does not clear it. On CPU
-  // PyTorch's fused AdamW over two long ranges, on CUDA one kernel of jepa_kernels per range.
+  // target = momentum * target + (1 - momentum) * encoder; then their bf16 copies, where kept.
+  // Reads grad, does not clear it. On CPU PyTorch's fused AdamW over two long ranges; the caller
+  // has made sure that the gradient is finite. On CUDA kernels/adamw_ema.h, which leave all as it
+  // is where the gradient is not finite; waits for nothing.
   void Step(const UpdateRates& rates);
 
-  int64_t step() const { return step_; }  // Steps done.
-  void set_step(int64_t step) { step_ = step; }
+  // L2 norm of the gradient of the last Step. CUDA only; waits for the device.
+  double ReadNorm() const;
+  // Steps done, those skipped on the device not counted. On CUDA waits for the device.
+  int64_t step() const;
+  void set_step(int64_t step);
 
  private:
   void StepCpu(const UpdateRates& rates);
   void StepCuda(const UpdateRates& rates);
+  UpdateState ReadState() const;
+  UpdateState* device_state() const { return static_cast<UpdateState*>(state_.data_ptr()); }
 
   FlatStorage* storage_;
   double beta1_;
   double beta2_;
-  int64_t step_ = 0;
+  int64_t step_ = 0;    // CPU.
+  at::Tensor state_;    // CUDA: an UpdateState.
+  at::Tensor partial_;  // CUDA: kNormPartials doubles.
 };
 
 }  // namespace jepa

@@ -3,10 +3,14 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "common/check.h"
 #include "worker/jepa/data/image.h"
+#include "worker/jepa/kernels/unfold_pixels.h"
+#include "worker/jepa/model/kernel_call.h"
 
 namespace jepa {
 namespace {
@@ -71,13 +75,40 @@ at::Tensor PatchesOfPixels(const ModelConfig& model, const uint8_t* pixels, int6
     }
     return out;
   }
+  return UnfoldedPixels(model, PixelsToDevice(model, pixels, images, device), at::kFloat);
+}
+
+at::Tensor PixelsToDevice(const ModelConfig& model, const uint8_t* pixels, int64_t images,
+                          at::Device device) {
+  const int64_t height = static_cast<int64_t>(model.grid_height) * model.patch_size;
+  const int64_t width = static_cast<int64_t>(model.grid_width) * model.patch_size;
   const at::Tensor host =
-      at::from_blob(const_cast<uint8_t*>(pixels), {images, 3, height, width}, at::kByte);
-  const auto constants = [&](const float(&values)[3]) {
-    return at::tensor(at::ArrayRef<float>(values)).view({1, 3, 1, 1}).to(device);
-  };
-  const at::Tensor scaled = host.to(device).to(at::kFloat).div_(255.0);
-  return Unfold(model, scaled.sub_(constants(kImageMean)).div_(constants(kImageStd)));
+      at::empty({images, 3, height, width},
+                at::TensorOptions().dtype(at::kByte).pinned_memory(device.is_cuda()));
+  std::memcpy(host.data_ptr<uint8_t>(), pixels, static_cast<size_t>(host.numel()));
+  return host.to(device, /*non_blocking=*/true);
+}
+
+at::Tensor UnfoldedPixels(const ModelConfig& model, const at::Tensor& pixels, at::ScalarType type) {
+  const int64_t exact = int64_t{3} * model.patch_size * model.patch_size;
+  const int64_t rows = pixels.size(0) * model.grid_height * model.grid_width;
+  UnfoldPixels args{.pixels = pixels.const_data_ptr<uint8_t>(),
+                    .images = pixels.size(0),
+                    .grid_height = model.grid_height,
+                    .grid_width = model.grid_width,
+                    .patch = model.patch_size,
+                    .columns = PatchColumns(model.patch_size)};
+  std::copy(std::begin(kImageMean), std::end(kImageMean), args.mean);
+  std::copy(std::begin(kImageStd), std::end(kImageStd), args.std);
+  const at::Tensor out = at::empty({rows, args.columns}, pixels.options().dtype(type));
+  args.out = out.data_ptr();
+  args.type = TypeOf(out);
+  if (pixels.is_cuda()) {
+    CheckLaunch(LaunchUnfoldPixels(args, StreamOf(pixels)), "unfold_pixels");
+  } else {
+    UnfoldPixelsOnHost(args);
+  }
+  return type == at::kFloat && exact != args.columns ? out.narrow(1, 0, exact).contiguous() : out;
 }
 
 }  // namespace jepa

@@ -15,9 +15,17 @@ namespace jepa {
 at::Tensor PatchesOfImages(const ModelConfig& model, const at::Tensor& images);
 
 // pixels: uint8 [B, 3, H, W] on the host; normalised by (x / 255 - mean) / std of data/image.h, the
-// same bits on CPU and CUDA. The result is on `device`.
+// same bits on CPU and CUDA. The result is fp32 on `device`.
 at::Tensor PatchesOfPixels(const ModelConfig& model, const uint8_t* pixels, int64_t images,
                            at::Device device);
+
+// The same from uint8 pixels that are on the device already, in fp32 or bf16; bf16 rows are padded
+// with zeros to PatchColumns (kernels/unfold_pixels.h). On a CPU by the kernel's twin.
+at::Tensor UnfoldedPixels(const ModelConfig& model, const at::Tensor& pixels, at::ScalarType type);
+
+// Pixels on the way to the device through pinned memory: waits for nothing.
+at::Tensor PixelsToDevice(const ModelConfig& model, const uint8_t* pixels, int64_t images,
+                          at::Device device);
 
 }  // namespace jepa
 

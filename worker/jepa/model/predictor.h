@@ -45,7 +45,7 @@ struct PredictorInput {
   PredictorShape shape;
   at::Tensor context;
   at::Tensor context_positions;
-  at::Tensor target_positions;
+  RowChoice target_positions;
 };
 at::Tensor PredictorForward(const PredictorWeights& predictor, const PredictorInput& input);
 

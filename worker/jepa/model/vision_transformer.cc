@@ -6,20 +6,44 @@
 namespace jepa {
 
 LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name) {
-  return {lookup(name + ".weight"), lookup(name + ".bias")};
+  const BoundParameter weight = lookup.find(name + ".weight");
+  const BoundParameter bias = lookup.find(name + ".bias");
+  return {.weight = weight.value,
+          .bias = bias.value,
+          .weight_bf16 = weight.bf16,
+          .bias_bf16 = bias.bf16,
+          .weight_grad = weight.grad,
+          .bias_grad = bias.grad,
+          .fused_gelu = lookup.kernels.bias_gelu};
 }
 
-NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name) {
-  return {lookup(name + ".weight"), lookup(name + ".bias")};
+NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name, bool bf16_out) {
+  const BoundParameter weight = lookup.find(name + ".weight");
+  const BoundParameter bias = lookup.find(name + ".bias");
+  return {.weight = weight.value,
+          .bias = bias.value,
+          .weight_grad = weight.grad,
+          .bias_grad = bias.grad,
+          .fused = lookup.kernels.add_norm,
+          .bf16_out = bf16_out && weight.bf16.defined()};
 }
 
 BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name) {
-  return {.norm1 = BindNorm(lookup, name + ".norm1"),
+  return {.norm1 = BindNorm(lookup, name + ".norm1", /*bf16_out=*/true),
           .qkv = BindLinear(lookup, name + ".attn.qkv"),
           .proj = BindLinear(lookup, name + ".attn.proj"),
-          .norm2 = BindNorm(lookup, name + ".norm2"),
+          .norm2 = BindNorm(lookup, name + ".norm2", /*bf16_out=*/true),
           .fc1 = BindLinear(lookup, name + ".mlp.fc1"),
           .fc2 = BindLinear(lookup, name + ".mlp.fc2")};
+}
+
+// A convolution whose stride is its kernel, as a linear layer of patches.
+static LinearWeights AsLinear(LinearWeights convolution) {
+  for (at::Tensor* tensor :
+       {&convolution.weight, &convolution.weight_bf16, &convolution.weight_grad}) {
+    if (tensor->defined()) *tensor = tensor->flatten(1);
+  }
+  return convolution;
 }
 
 Stream RunMlp(const BlockWeights& block, const Stream& stream) {
@@ -44,8 +68,7 @@ at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& inp
   const Sequences shape{.count = input.sequences,
                         .tokens = input.patches.size(0) / input.sequences,
                         .heads = encoder.num_heads};
-  const LinearWeights patch_embed{encoder.patch_embed.weight.flatten(1), encoder.patch_embed.bias};
-  at::Tensor x = Linear(patch_embed, input.patches);
+  at::Tensor x = Linear(AsLinear(encoder.patch_embed), input.patches);
   if (input.positions.defined()) {
     x = x + TakeRows(encoder.pos_embed, input.positions);
   } else {

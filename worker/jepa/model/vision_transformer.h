@@ -35,11 +35,33 @@ struct EncoderWeights {
   int num_heads = 0;
 };
 
+// Which of our kernels the networks take instead of LibTorch's operators. All off: plain operators,
+// and autocast for bf16.
+struct KernelChoice {
+  bool add_norm = false;   // Residual addition with LayerNorm.
+  bool direct = false;     // DirectLinear: explicit types, kept bf16 weights, own weight gradients.
+  bool bias_gelu = false;  // Needs `direct`.
+  bool take_rows = false;  // Choices of rows carry their inverse.
+
+  static KernelChoice All() { return {true, true, true, true}; }
+};
+
+// A parameter as the networks see it. grad and bf16 are defined where `direct` wants them.
+struct BoundParameter {
+  at::Tensor value;
+  at::Tensor grad;
+  at::Tensor bf16;
+};
+
 // Finds a parameter by its published name.
-using ParameterLookup = std::function<at::Tensor(const std::string& name)>;
+struct ParameterLookup {
+  std::function<BoundParameter(const std::string& name)> find;
+  KernelChoice kernels;
+};
 
 LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name);
-NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name);
+// `bf16_out`: normed rows go into a linear layer, so bf16 ones do where that multiplies in bf16.
+NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name, bool bf16_out);
 BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name);
 
 // The MLP of a block: fc2(gelu(fc1(norm2(x)))), exact (erf) GELU, on the stream's value.
