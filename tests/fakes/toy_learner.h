@@ -110,12 +110,15 @@ class ToyLearner : public Learner {
     return tensors;
   }
 
-  absl::Status Restore(const CheckpointReader& checkpoint) override {
-    if (checkpoint.meta().step == faults_.unusable_step) return absl::DataLossError("bad tensor");
+  absl::Status Restore(const TensorReader& saved) override {
+    const auto* checkpoint = dynamic_cast<const CheckpointReader*>(&saved);
+    if (checkpoint != nullptr && checkpoint->meta().step == faults_.unusable_step) {
+      return absl::DataLossError("bad tensor");
+    }
     const std::vector<int64_t> shape = {static_cast<int64_t>(width_)};
     std::vector<float> weights(width_), target(width_), moments(width_);
     const auto read = [&](const char* name, std::vector<float>& out) {
-      return checkpoint.Read(name, TensorType::kFloat32, shape, out.data());
+      return saved.Read(name, TensorType::kFloat32, shape, out.data());
     };
     IJEPA_RETURN_IF_ERROR(read("encoder/w", weights));
     IJEPA_RETURN_IF_ERROR(read("target_encoder/w", target));

@@ -48,7 +48,7 @@ absl::StatusOr<Manifest> PlanLayout(const CheckpointMeta& meta,
     entry.type = tensor.type;
     entry.shape = tensor.shape;
     IJEPA_ASSIGN_OR_RETURN(entry.bytes, TensorBytes(tensor.type, tensor.shape));
-    if (tensor.data == nullptr && entry.bytes > 0) {
+    if (tensor.data == nullptr && tensor.fill == nullptr && entry.bytes > 0) {
       return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " has no data"));
     }
     if (manifest.parts.empty() || manifest.parts.back().bytes >= part_bytes) {
@@ -82,6 +82,15 @@ absl::Status CheckSpace(const std::string& folder, int64_t bytes) {
       Gigabytes(static_cast<int64_t>(free)), " free; make room or choose another folder"));
 }
 
+absl::Status AppendTensor(const TensorToSave& tensor, int64_t bytes, PartWriter& writer) {
+  if (tensor.data != nullptr || bytes == 0) {
+    return writer.Append(tensor.data, static_cast<size_t>(bytes));
+  }
+  std::vector<char> data(static_cast<size_t>(bytes));
+  IJEPA_RETURN_IF_ERROR(tensor.fill(data.data()));
+  return writer.Append(data.data(), data.size());
+}
+
 absl::Status WriteParts(const std::string& path, const std::vector<TensorToSave>& tensors,
                         Manifest& manifest) {
   size_t next = 0;
@@ -94,7 +103,7 @@ absl::Status WriteParts(const std::string& path, const std::vector<TensorToSave>
     for (; next < tensors.size() && manifest.tensors[next].part == number; ++next) {
       const TensorEntry& entry = manifest.tensors[next];
       IJEPA_RETURN_IF_ERROR(writer.PadTo(entry.offset));
-      IJEPA_RETURN_IF_ERROR(writer.Append(tensors[next].data, static_cast<size_t>(entry.bytes)));
+      IJEPA_RETURN_IF_ERROR(AppendTensor(tensors[next], entry.bytes, writer));
     }
     IJEPA_ASSIGN_OR_RETURN(manifest.parts[i].crc32c, writer.Finish());
     writers.push_back(std::move(writer));

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,12 +25,14 @@ namespace jepa {
 
 enum class TensorType { kFloat32, kInt64, kUint8 };
 
-// A tensor to be written; `data` is borrowed for the call.
+// A tensor to be written; `data` is borrowed for the call. Without data, `fill` puts the bytes into
+// memory of that size when they are needed, one tensor at a time.
 struct TensorToSave {
   std::string name;  // "encoder/blocks.0.attn.qkv.weight", "adam/exp_avg/...", unique.
   TensorType type = TensorType::kFloat32;
   std::vector<int64_t> shape;
   const void* data = nullptr;
+  std::function<absl::Status(void*)> fill = nullptr;
 };
 
 // What a manifest says besides its tensors.
@@ -73,8 +76,18 @@ struct TensorEntry {
   int64_t bytes = 0;
 };
 
+// Where a state is restored from.
+class TensorReader {
+ public:
+  virtual ~TensorReader() = default;
+  // Copies a tensor into `out`. Returns NotFound, or InvalidArgument if type or shape differ from
+  // what is expected.
+  virtual absl::Status Read(const std::string& name, TensorType type,
+                            const std::vector<int64_t>& shape, void* out) const = 0;
+};
+
 // An opened, verified checkpoint. Movable.
-class CheckpointReader {
+class CheckpointReader : public TensorReader {
  public:
   // Reads the manifest and verifies size and CRC32C of every part. Returns NotFound if there is no
   // manifest, DataLoss naming the part that is short, altered or missing, FailedPrecondition for a
@@ -83,10 +96,8 @@ class CheckpointReader {
 
   const CheckpointMeta& meta() const { return meta_; }
   const std::vector<TensorEntry>& tensors() const { return tensors_; }
-  // Copies a tensor into `out`. Returns NotFound, or InvalidArgument if type or shape differ from
-  // what is expected.
   absl::Status Read(const std::string& name, TensorType type, const std::vector<int64_t>& shape,
-                    void* out) const;
+                    void* out) const override;
 
  private:
   std::string path_;

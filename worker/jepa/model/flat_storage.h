@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "worker/jepa/config.h"
-#include "worker/jepa/model/parameter_table.h"
+#include "worker/jepa/plan/parameter_table.h"
 
 namespace jepa {
 

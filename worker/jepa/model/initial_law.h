@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "worker/jepa/config.h"
-#include "worker/jepa/model/parameter_table.h"
+#include "worker/jepa/plan/parameter_table.h"
 
 namespace jepa {
 

@@ -19,6 +19,7 @@
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
+#include "worker/jepa/plan/model_line.h"
 
 namespace jepa {
 namespace {
@@ -103,11 +104,10 @@ absl::Status CheckBlocks(const std::vector<std::vector<int64_t>>& blocks, int64_
   return absl::OkStatus();
 }
 
-// A named part of the state: a view into a flat buffer, or a constant table.
+// A named part of the state: a view into a flat buffer, or a position table.
 struct StateTensor {
   std::string name;
   at::Tensor value;
-  bool constant = false;
 };
 
 class TorchLearner : public Learner {
@@ -127,7 +127,7 @@ class TorchLearner : public Learner {
   absl::StatusOr<double> Update(const UpdateRates& rates) override;
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override;
   absl::StatusOr<std::vector<TensorToSave>> Snapshot() override;
-  absl::Status Restore(const CheckpointReader& checkpoint) override;
+  absl::Status Restore(const TensorReader& saved) override;
   std::string ModelLine() const override;
 
  private:
@@ -244,11 +244,11 @@ std::vector<StateTensor> TorchLearner::State() const {
   std::vector<StateTensor> state;
   const int64_t patches = networks_.grid_patches();
   const auto table = [&](const std::string& name, const at::Tensor& value) {
-    state.push_back({name, value.view({1, patches, value.size(1)}), true});
+    state.push_back({name, value.view({1, patches, value.size(1)})});
   };
   table("encoder/pos_embed", networks_.encoder().pos_embed);
   table("predictor/predictor_pos_embed", networks_.predictor().pos_embed);
-  table("target_encoder/pos_embed", networks_.encoder().pos_embed);
+  table("target_encoder/pos_embed", networks_.target().pos_embed);
   for (const FlatParameter& parameter : storage.parameters()) {
     const std::string name =
         absl::StrCat(parameter.encoder ? "encoder/" : "predictor/", parameter.info.name);
@@ -278,11 +278,11 @@ absl::StatusOr<std::vector<TensorToSave>> TorchLearner::Snapshot() {
   });
 }
 
-absl::Status TorchLearner::Restore(const CheckpointReader& checkpoint) {
+absl::Status TorchLearner::Restore(const TensorReader& saved) {
   return Guarded("restore", [&]() -> absl::Status {
     const c10::NoGradGuard no_grad;
     int64_t step = 0;
-    IJEPA_RETURN_IF_ERROR(checkpoint.Read(kStepName, TensorType::kInt64, {1}, &step));
+    IJEPA_RETURN_IF_ERROR(saved.Read(kStepName, TensorType::kInt64, {1}, &step));
     if (step < 0) {
       return absl::DataLossError(absl::StrCat(kStepName, " is ", step, "; must be 0 or more"));
     }
@@ -290,12 +290,11 @@ absl::Status TorchLearner::Restore(const CheckpointReader& checkpoint) {
     std::vector<at::Tensor> staged;
     for (const StateTensor& part : state) {
       staged.push_back(at::empty(part.value.sizes(), at::kFloat));
-      IJEPA_RETURN_IF_ERROR(checkpoint.Read(part.name, TensorType::kFloat32,
-                                            part.value.sizes().vec(),
-                                            staged.back().data_ptr<float>()));
+      IJEPA_RETURN_IF_ERROR(saved.Read(part.name, TensorType::kFloat32, part.value.sizes().vec(),
+                                       staged.back().data_ptr<float>()));
     }
     for (size_t i = 0; i < state.size(); ++i) {
-      if (!state[i].constant) state[i].value.copy_(staged[i]);
+      state[i].value.copy_(staged[i]);
     }
     optimizer_.set_step(step);
     networks_.storage().RefreshBf16();
@@ -304,13 +303,7 @@ absl::Status TorchLearner::Restore(const CheckpointReader& checkpoint) {
   });
 }
 
-std::string TorchLearner::ModelLine() const {
-  const ModelConfig& m = networks_.model();
-  return absl::StrCat("grid ", m.grid_height, "x", m.grid_width, " patch ", m.patch_size, "x",
-                      m.patch_size, "x", m.channels, " encoder ", m.embed_dim, "x", m.depth,
-                      " heads ", m.num_heads, " mlp ", m.mlp_hidden, " predictor ",
-                      m.pred_embed_dim, "x", m.pred_depth, " mlp ", m.pred_mlp_hidden);
-}
+std::string TorchLearner::ModelLine() const { return jepa::ModelLine(networks_.model()); }
 
 }  // namespace
 

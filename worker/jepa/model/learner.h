@@ -73,8 +73,9 @@ class Learner {
   // "exp_avg/encoder/NAME", ..., "optimizer/step", with the published names. Valid until the next
   // call that changes the state.
   virtual absl::StatusOr<std::vector<TensorToSave>> Snapshot() = 0;
-  // Replaces all state; checks every tensor first, so a failure changes nothing.
-  virtual absl::Status Restore(const CheckpointReader& checkpoint) = 0;
+  // Replaces all state, position tables included; checks every tensor first, so a failure changes
+  // nothing.
+  virtual absl::Status Restore(const TensorReader& state) = 0;
   // One line that two interchangeable checkpoints share: the sizes of both networks.
   virtual std::string ModelLine() const = 0;
 };

@@ -73,6 +73,7 @@ class Networks {
   FlatStorage& storage() { return storage_; }
   const FlatStorage& storage() const { return storage_; }
   const EncoderWeights& encoder() const { return encoder_; }
+  const EncoderWeights& target() const { return target_; }
   const PredictorWeights& predictor() const { return predictor_; }
 
  private:

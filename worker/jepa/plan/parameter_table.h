@@ -1,7 +1,7 @@
-// Names, shapes and kinds of all parameters of both networks, with the published names. No
-// LibTorch. ijepa-spec 1.4 and 6; golden set b_init (param_manifest.json).
-#ifndef IJEPA_WORKER_JEPA_MODEL_PARAMETER_TABLE_H_
-#define IJEPA_WORKER_JEPA_MODEL_PARAMETER_TABLE_H_
+// Names, shapes and kinds of all parameters of both networks, with the published names.
+// ijepa-spec 1.4 and 6; golden set b_init (param_manifest.json).
+#ifndef IJEPA_WORKER_JEPA_PLAN_PARAMETER_TABLE_H_
+#define IJEPA_WORKER_JEPA_PLAN_PARAMETER_TABLE_H_
 
 #include <cstdint>
 #include <string>
@@ -30,4 +30,4 @@ std::vector<ParameterInfo> PredictorParameterTable(const ModelConfig& model);
 
 }  // namespace jepa
 
-#endif  // IJEPA_WORKER_JEPA_MODEL_PARAMETER_TABLE_H_
+#endif  // IJEPA_WORKER_JEPA_PLAN_PARAMETER_TABLE_H_

@@ -1,5 +1,5 @@
 // Parameter tables; see parameter_table.h.
-#include "worker/jepa/model/parameter_table.h"
+#include "worker/jepa/plan/parameter_table.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
