@@ -72,8 +72,9 @@ ExitCode RunCommandLine(int argc, const char* const* argv, Context& context) {
   AddGlobals(app, context);
 
   ExitCode exit = ExitCode::kOk;
-  for (auto add : {AddSubmit, AddList, AddDescribe, AddWatch, AddLogs, AddCancel, AddCheckpoints,
-                   AddNodes, AddData, AddInspect, AddVersion, AddCompletion}) {
+  for (auto add :
+       {AddSubmit, AddList, AddDescribe, AddWatch, AddLogs, AddCancel, AddCheckpoints, AddImport,
+        AddExport, AddNodes, AddData, AddInspect, AddVersion, AddCompletion}) {
     add(app, context, exit);
   }
   try {

@@ -50,6 +50,13 @@ ExitCode Context::Fail(ExitCode code, const Problem& problem) {
   return code;
 }
 
+ExitCode Context::FailFile(const absl::Status& status) {
+  ExitCode code = ExitCode::kFailed;
+  if (absl::IsNotFound(status)) code = ExitCode::kNotFound;
+  if (absl::IsAlreadyExists(status)) code = ExitCode::kConflict;
+  return Fail(code, {std::string(status.message()), "", ""});
+}
+
 ExitCode Context::FailCall(const absl::Status& status, absl::string_view subject) {
   ExitCode code = ExitCodeFor(status);
   std::string what(status.message());

@@ -47,6 +47,9 @@ class Context {
 
   // Explains an error on stderr and answers `code`.
   ExitCode Fail(ExitCode code, const Problem& problem);
+  // Explains an error about files on this machine: NotFound answers kNotFound, AlreadyExists
+  // kConflict, the rest kFailed.
+  ExitCode FailFile(const absl::Status& status);
   // Explains an error of the coordinator, with the next step that its code suggests. `subject` is
   // what was asked for, such as a job's name; it may be empty.
   ExitCode FailCall(const absl::Status& status, absl::string_view subject);

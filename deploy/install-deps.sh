@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what deploy/dependencies.txt lists: Debian packages (as root or by sudo) and wheels. Wheels go into
-# ${IJEPA_DEPS_CACHE:-~/.cache/ijepa}/wheels-KEY, shared by all clones; KEY changes with the pinned versions. Writes
-# build/deps.cmake, which tells CMake where they are. Does nothing that is done already.
+# ${IJEPA_DEPS_CACHE:-~/.cache/ijepa}/wheels-KEY, shared by all clones; KEY changes with the pinned versions; those that
+# only tests use (kind check) into checks-KEY, without which these tests skip. Writes build/deps.cmake, which tells CMake
+# where they are. Does nothing that is done already.
 # usage: deploy/install-deps.sh [--no-torch]   (--no-torch: what the preset `control` needs)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -47,6 +48,25 @@ make_cuda_prefix() {
   ln -s lib64 "$prefix/lib"
 }
 
+# Sets `checks`. A registry that does not answer costs these tests, not the build.
+install_checks() {
+  local list=() kind name version
+  while read -r kind name version; do
+    [ "$kind" = check ] && list+=("$name==$version")
+  done < "$pins"
+  checks=$1/checks-$(printf '%s\n' "${list[@]}" | sha256sum | cut -c1-12)
+  [ ! -d "$checks" ] || return 0
+  say "fetching wheels of tests into $checks (0.3 GB, once)"
+  rm -rf "$checks.part"
+  mkdir -p "$checks.part/site"
+  if python3 -m pip install -q --disable-pip-version-check --no-warn-script-location --root-user-action=ignore --no-deps \
+    --target "$checks.part/site" "${list[@]}" >&2; then
+    mv "$checks.part" "$checks"
+  else
+    say "could not fetch them; python_roundtrip_test will skip"
+  fi
+}
+
 install_wheels() {
   local cache key wheels list=() kind name version
   while read -r kind name version; do
@@ -71,9 +91,11 @@ install_wheels() {
     make_cuda_prefix "$wheels/site" "$wheels/cuda.part"
     mv "$wheels/cuda.part" "$wheels/cuda"
   fi
+  install_checks "$cache"
   mkdir -p "$root/build"
   cat > "$root/build/deps.cmake.new" <<END
 set(IJEPA_WHEELS "$wheels")
+set(IJEPA_CHECKS "$checks/site")
 END
   cmp -s "$root/build/deps.cmake.new" "$root/build/deps.cmake" 2>/dev/null ||
     mv "$root/build/deps.cmake.new" "$root/build/deps.cmake"

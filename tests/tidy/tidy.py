@@ -17,6 +17,7 @@ BANNED_STEMS = {"utils", "util", "helpers", "helper", "misc", "manager", "common
 
 # Folder prefix -> the folders that it may include from, besides itself. First match wins.
 TORCH_FREE = ["worker/jepa/plan", "worker/jepa/data", "worker/jepa/checkpoint", "worker/jepa/eval",
+              "worker/jepa/exchange",
               "worker/jepa/config.h", "worker/jepa/run_host.h"]
 COMMON = ["common"]
 MAY_INCLUDE = [

@@ -1,0 +1,53 @@
+// A small training state made of formulas, folders for tests, and bytes of pickles.
+#ifndef IJEPA_TESTS_EXCHANGE_SAMPLE_STATE_H_
+#define IJEPA_TESTS_EXCHANGE_SAMPLE_STATE_H_
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/jepa/exchange/state_source.h"
+
+namespace jepa::testing {
+
+// 4x4 grid of 4-pixel patches, encoder 16x2 with 2 heads, predictor 8x1.
+ModelConfig SampleModel();
+
+// Every value of every tensor differs from the others; position tables are the sin-cos ones, and
+// the figures are there.
+class SampleState : public StateSource {
+ public:
+  SampleState();
+  const StateInfo& info() const override { return info_; }
+  const TensorShapes& tensors() const override { return shapes_; }
+  absl::Status Read(const std::string& name, float* out) const override;
+
+  // For tests that change something.
+  StateInfo info_;
+  TensorShapes shapes_;
+  std::map<std::string, std::vector<float>> replaced_;
+};
+
+std::vector<float> ValuesOf(const StateSource& state, const std::string& name);
+
+// Expects the same tensors with the same bits.
+void ExpectSameTensors(const StateSource& actual, const StateSource& expected);
+
+// A folder of its own for each test, removed at its end.
+class ExchangeTest : public ::testing::Test {
+ protected:
+  ExchangeTest();
+  ~ExchangeTest() override;
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+
+  std::string folder_;
+};
+
+void WriteBytes(const std::string& path, const std::string& bytes);
+std::string ReadBytes(const std::string& path);
+
+}  // namespace jepa::testing
+
+#endif  // IJEPA_TESTS_EXCHANGE_SAMPLE_STATE_H_
