@@ -147,7 +147,7 @@ class Validator {
     CheckIdentity();
     CheckRanks();
     CheckData();
-    CheckResume();
+    CheckStart();
     CheckSchedule();
     CheckModel();
     CheckGrid();
@@ -305,16 +305,24 @@ class Validator {
     }
   }
 
-  void CheckResume() {
-    constexpr absl::string_view kHow =
-        "here a job resumes by itself from its newest committed checkpoint, and a new job starts "
-        "from random weights; ";
-    if (spec_.meta().load_checkpoint()) {
-      Violation("meta.load_checkpoint", absl::StrCat("is true; ", kHow, "set it to false"));
-    }
-    if (!spec_.meta().read_checkpoint().empty()) {
-      Violation("meta.read_checkpoint", absl::StrCat("is \"", Shown(spec_.meta().read_checkpoint()),
-                                                     "\"; ", kHow, "set it to null"));
+  // What a new job starts from; its own restarts resume from its own checkpoints.
+  void CheckStart() {
+    const std::string& path = spec_.meta().read_checkpoint();
+    const bool has_folder = !spec_.logging().folder().empty();
+    if (!spec_.meta().load_checkpoint()) {
+      if (path.empty()) return;
+      Violation("meta.read_checkpoint",
+                absl::StrCat("is \"", Shown(path),
+                             "\", but meta.load_checkpoint is false; set that to true, or this to "
+                             "null"));
+    } else if (path.empty() && !has_folder) {
+      Violation("meta.read_checkpoint",
+                "is missing, and meta.load_checkpoint is true; name a .pth.tar, a checkpoint or a "
+                "folder of weights, or set logging.folder, whose newest state is taken");
+    } else if (!path.empty() && path[0] != '/' && !has_folder) {
+      Violation("meta.read_checkpoint",
+                absl::StrCat("is \"", Shown(path),
+                             "\"; must be an absolute path, or a name inside logging.folder"));
     }
   }
 

@@ -79,6 +79,15 @@ jepa::CheckpointConfig CheckpointFrom(const v1::RankLaunch& launch) {
   checkpoint.every_steps = launch.spec().checkpoint().every_steps();
   checkpoint.folder = launch.checkpoint_folder();
   for (const v1::Checkpoint& resume : launch.resume()) checkpoint.resume.push_back(resume.path());
+  const v1::JobSpec& spec = launch.spec();
+  if (spec.meta().load_checkpoint()) {
+    // A relative name is one inside the folder, an empty one is the folder itself.
+    const std::filesystem::path folder(spec.logging().folder());
+    checkpoint.start_from = spec.meta().read_checkpoint().empty()
+                                ? folder.string()
+                                : (folder / spec.meta().read_checkpoint()).string();
+    checkpoint.start_tag = spec.logging().write_tag();
+  }
   return checkpoint;
 }
 

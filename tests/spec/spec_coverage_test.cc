@@ -34,17 +34,10 @@ const std::set<std::string> kAbsentMeansNone = {
     "eval.path",      "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
     "meta.num_heads", "meta.mlp_ratio",       "eval.fit_path"};
 // Read by coordinator and tools, not by a rank.
-const std::set<std::string> kControlPlaneOnly = {"name",
-                                                 "ranks",
-                                                 "priority",
-                                                 "max_restarts",
-                                                 "max_no_progress",
-                                                 "logging.folder",
-                                                 "logging.write_tag",
-                                                 "checkpoint.keep_last"};
+const std::set<std::string> kControlPlaneOnly = {
+    "name", "ranks", "priority", "max_restarts", "max_no_progress", "checkpoint.keep_last"};
 // Accepted for the sake of published files; no effect here.
-const std::set<std::string> kWithoutEffect = {"meta.load_checkpoint", "meta.read_checkpoint",
-                                              "meta.copy_data"};
+const std::set<std::string> kWithoutEffect = {"meta.copy_data"};
 
 TEST(SpecCoverageTest, EveryFieldHasADefaultOrIsListed) {
   v1::JobSpec spec;
@@ -230,7 +223,7 @@ std::string Digest(const jepa::TrainConfig& c) {
       join({1.0 * static_cast<int>(c.init), 1.0 * c.seed, 1.0 * static_cast<int>(c.precision),
             1.0 * static_cast<int>(c.device), 1.0 * c.cpu_threads, 1.0 * c.checkpoint.every_steps,
             1.0 * c.eval.max_images, 1.0 * c.eval.intermediate, 1.0 * c.shards}),
-      c.eval.path, " ", c.eval.fit_path);
+      c.eval.path, " ", c.eval.fit_path, " ", c.checkpoint.start_from, " ", c.checkpoint.start_tag);
 }
 
 // Another value of the field, as YAML; good enough for the conversion, not always valid.
@@ -270,8 +263,10 @@ TEST(SpecCoverageTest, EveryFieldReachesTheRankOrIsListed) {
   const v1::JobSpec with_path = Resolved(
       {"meta.model_name=vit_custom", "meta.embed_dim=64", "meta.depth=2", "meta.num_heads=4"});
   v1::JobSpec with_root = with_path;
-  EXPECT_TRUE(
-      ApplySetting(&with_root, "data={path: , root_path: /no-such-folder, image_folder: f}").ok());
+  for (const char* setting : {"data={path: , root_path: /no-such-folder, image_folder: f}",
+                              "meta.load_checkpoint=true", "logging.folder=/logs"}) {
+    EXPECT_TRUE(ApplySetting(&with_root, setting).ok()) << setting;
+  }
   for (const Field& field : AllFields()) {
     bool read = false;
     for (const v1::JobSpec& base : {with_path, with_root}) {

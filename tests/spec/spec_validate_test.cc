@@ -111,11 +111,21 @@ TEST(SpecValidateTest, RefusesRelativePaths) {
   EXPECT_THAT(Refusal({"logging.folder=out"}), StartsWith("logging.folder is \"out\""));
 }
 
-TEST(SpecValidateTest, ExplainsHowResumingWorks) {
+TEST(SpecValidateTest, DemandsAStateToStartFromThatCanBeFound) {
   EXPECT_THAT(Refusal({"meta.load_checkpoint=true"}),
-              HasSubstr("resumes by itself from its newest committed checkpoint"));
-  EXPECT_THAT(Refusal({"meta.read_checkpoint=a.pth.tar"}), HasSubstr("set it to null"));
-  EXPECT_TRUE(Validate(Resolved({"meta.load_checkpoint=false", "meta.read_checkpoint=null"})).ok());
+              StartsWith("meta.read_checkpoint is missing, and meta.load_checkpoint is true"));
+  EXPECT_THAT(Refusal({"meta.read_checkpoint=/a.pth.tar"}),
+              HasSubstr("meta.load_checkpoint is false; set that to true, or this to null"));
+  EXPECT_THAT(Refusal({"meta.load_checkpoint=true", "meta.read_checkpoint=a.pth.tar"}),
+              HasSubstr("must be an absolute path, or a name inside logging.folder"));
+  const auto accepts = [](std::initializer_list<absl::string_view> settings) {
+    return Validate(Resolved(settings)).ok();
+  };
+  EXPECT_TRUE(accepts({"meta.load_checkpoint=false", "meta.read_checkpoint=null"}));
+  EXPECT_TRUE(accepts({"meta.load_checkpoint=true", "meta.read_checkpoint=/a.pth.tar"}));
+  EXPECT_TRUE(accepts({"meta.load_checkpoint=true", "logging.folder=/logs"}));
+  EXPECT_TRUE(accepts(
+      {"meta.load_checkpoint=true", "meta.read_checkpoint=a.pth.tar", "logging.folder=/logs"}));
 }
 
 TEST(SpecValidateTest, ChecksNamesAndWords) {

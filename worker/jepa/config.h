@@ -81,7 +81,11 @@ struct CheckpointConfig {
   int every_steps = 1000;  // 0: only at the end.
   std::string folder;      // On storage that every rank of the job sees.
   std::vector<std::string>
-      resume;  // Committed checkpoint folders, newest first. Empty: start at step 0.
+      resume;  // Committed checkpoint folders, newest first. Empty: start as start_from says.
+  // What a job starts from: a state or weights, or a folder whose newest state is taken
+  // (exchange/start_state.h). Empty: random weights at step 0.
+  std::string start_from;
+  std::string start_tag;  // Of TAG-latest.pth.tar in such a folder.
 };
 
 struct EvalConfig {

@@ -22,13 +22,15 @@ std::vector<int> LocalShards(const TrainConfig& config) {
   return shards;
 }
 
-MaskStreams::MaskStreams(const TrainConfig& config) : batch_size_(config.data.batch_size) {
+MaskStreams::MaskStreams(const TrainConfig& config, int64_t first_step)
+    : batch_size_(config.data.batch_size) {
   const MaskGrid grid{config.model.grid_height, config.model.grid_width};
   const std::vector<int> local = LocalShards(config);
   for (int shard = 0; shard < config.shards; ++shard) {
     const bool is_local = std::find(local.begin(), local.end(), shard) != local.end();
     if (!is_local && config.mask.mode != MaskMode::kReference) continue;
-    streams_.push_back({shard, is_local, NewMaskSampler(config.mask, grid, config.seed, shard)});
+    streams_.push_back(
+        {shard, is_local, NewMaskSampler(config.mask, grid, config.seed, shard, first_step)});
   }
 }
 

@@ -22,7 +22,8 @@ std::vector<int> LocalShards(const TrainConfig& config);
 // of all shards (microseconds) and any rank can save them all. Thread-compatible.
 class MaskStreams {
  public:
-  explicit MaskStreams(const TrainConfig& config);
+  // Fresh streams that begin at `first_step`.
+  explicit MaskStreams(const TrainConfig& config, int64_t first_step = 0);
 
   // The masks of step `step`, one entry per local shard in order. Errors as MaskSampler::Sample.
   absl::StatusOr<std::vector<MaskBatch>> Sample(int64_t step);
@@ -38,7 +39,7 @@ class MaskStreams {
     std::unique_ptr<MaskSampler> sampler;
   };
 
-  const int batch_size_;
+  int batch_size_;
   std::vector<Stream> streams_;
 };
 

@@ -1,11 +1,14 @@
 // Translates between a run and checkpoint files.
 #include "worker/jepa/run_checkpoint.h"
 
+#include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/status_macros.h"
+#include "worker/jepa/exchange/state_source.h"
 
 namespace jepa {
 namespace {
@@ -24,6 +27,21 @@ std::string SeedOf(const CheckpointMeta& meta) {
   return found == meta.values.end() ? "missing" : found->second;
 }
 
+// As the published file has them; exact, so that they come back equal.
+void SaveFigures(const TrainConfig& config, const RunFigures& figures,
+                 std::map<std::string, std::string>& values) {
+  const auto exact = [](double value) { return absl::StrFormat("%.17g", value); };
+  values[kStepsPerEpochKey] = absl::StrCat(figures.steps_per_epoch);
+  values[kLossKey] = exact(figures.loss);
+  values[kBatchSizeKey] = absl::StrCat(config.data.batch_size);
+  values[kWorldSizeKey] = absl::StrCat(config.shards);
+  values[kPeakLrKey] = exact(config.optimization.lr);
+  values[kGroupLrKey] = exact(figures.lr);
+  values[kGroupDecayKey] = exact(figures.weight_decay);
+  values[kBeta1Key] = exact(config.optimization.beta1);
+  values[kBeta2Key] = exact(config.optimization.beta2);
+}
+
 }  // namespace
 
 int64_t GlobalBatch(const TrainConfig& config) {
@@ -39,6 +57,7 @@ absl::StatusOr<CheckpointInfo> SaveRun(const TrainConfig& config, const RunState
   meta.images_seen = step * GlobalBatch(config);
   meta.model = state.learner.ModelLine();
   meta.values[kSeed] = absl::StrCat(config.seed);
+  SaveFigures(config, state.figures, meta.values);
   state.masks.SaveTo(meta.values);
   IJEPA_ASSIGN_OR_RETURN(const std::vector<TensorToSave> tensors, state.learner.Snapshot());
   absl::StatusOr<CheckpointSummary> written =

@@ -19,10 +19,19 @@ namespace jepa {
 // Images of one step over all shards.
 int64_t GlobalBatch(const TrainConfig& config);
 
-// Everything of a run that a checkpoint keeps; borrowed.
+// Figures of the step before, which other programs want beside the tensors (exchange).
+struct RunFigures {
+  int64_t steps_per_epoch = 0;
+  double loss = 0;
+  double lr = 0;
+  double weight_decay = 0;
+};
+
+// Everything of a run that a checkpoint keeps; learner and masks are borrowed.
 struct RunState {
   Learner& learner;
   MaskStreams& masks;
+  RunFigures figures;
 };
 
 // Writes the state after `step` finished steps under config.checkpoint.folder. Errors as

@@ -24,6 +24,7 @@
 #include "worker/jepa/probe_runner.h"
 #include "worker/jepa/rate_meter.h"
 #include "worker/jepa/run_checkpoint.h"
+#include "worker/jepa/start_run.h"
 
 namespace jepa {
 namespace {
@@ -56,6 +57,7 @@ class TrainRun {
   absl::Status Meet();
   absl::Status CheckSameData();
   absl::Status RestoreNewestUsable();
+  absl::Status StartFromGiven();
   absl::Status TryRestore(const std::string& path, int64_t& step, absl::Status& refused);
   void StartLoader();
   absl::StatusOr<StepOutcome> Step();
@@ -70,7 +72,8 @@ class TrainRun {
 
   absl::StatusOr<bool> OnEveryRank(bool mine);
   bool leads() const { return config_.rank == 0; }
-  RunState state() { return {*learner_, masks_}; }
+  RunState state() { return {*learner_, masks_, Figures()}; }
+  RunFigures Figures() const;
 
   const TrainConfig& config_;
   RunHost& host_;
@@ -91,6 +94,7 @@ class TrainRun {
   int64_t step_ = 0;  // Finished steps. 0 <= step_ <= length_.total_steps
   absl::Duration waited_;
   std::string last_finite_loss_ = "none";
+  double last_loss_ = 0;
 };
 
 absl::StatusOr<TrainOutcome> TrainRun::Run() {
@@ -180,9 +184,25 @@ absl::Status TrainRun::RestoreNewestUsable() {
     if (leads()) host_.Note("CHECKPOINT_UNUSABLE", reason, step);
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", reason);
   }
-  if (config_.checkpoint.resume.empty()) return absl::OkStatus();
+  if (config_.checkpoint.resume.empty()) return StartFromGiven();
   return absl::DataLossError(absl::StrCat("none of the ", config_.checkpoint.resume.size(),
                                           " committed checkpoints is usable: ", reasons));
+}
+
+// A new job's first step; a mistake here is the user's, so there is nothing to fall back to.
+absl::Status TrainRun::StartFromGiven() {
+  if (config_.checkpoint.start_from.empty()) return absl::OkStatus();
+  IJEPA_ASSIGN_OR_RETURN(const RunStart start, StartRun(config_, length_, state()));
+  IJEPA_RETURN_IF_ERROR(CheckSameStart(config_, start.step, *peers_));
+  step_ = start.step;
+  if (leads()) host_.Note("NOTE", start.note, step_);
+  return absl::OkStatus();
+}
+
+RunFigures TrainRun::Figures() const {
+  const int64_t last = std::max<int64_t>(0, step_ - 1);
+  return {length_.steps_per_epoch, last_loss_, schedules_->lr(last),
+          schedules_->weight_decay(last)};
 }
 
 // Returns why the checkpoint is unusable; `refused` is for one that is sound but of another run,
@@ -274,6 +294,7 @@ absl::Status TrainRun::Update(StepOutcome& outcome) {
   }
   IJEPA_RETURN_IF_ERROR(norm.status());
   outcome.gradient_norm = *norm;
+  last_loss_ = outcome.loss;
   last_finite_loss_ = absl::StrCat(outcome.loss, " at step ", step_ + 1);
   return absl::OkStatus();
 }

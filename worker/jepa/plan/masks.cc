@@ -92,11 +92,12 @@ MaskMode DefaultMaskMode(MaskGrid grid) {
 }
 
 std::unique_ptr<MaskSampler> NewMaskSampler(const MaskConfig& config, MaskGrid grid, uint64_t seed,
-                                            int shard) {
+                                            int shard, int64_t first_step) {
   if (config.mode == MaskMode::kFixed) {
     return std::make_unique<FixedMaskSampler>(config, grid, seed, shard);
   }
-  return std::make_unique<ReferenceMaskSampler>(config, grid, PositionSeed(seed, shard), 0);
+  return std::make_unique<ReferenceMaskSampler>(config, grid, PositionSeed(seed, shard),
+                                                first_step);
 }
 
 }  // namespace jepa

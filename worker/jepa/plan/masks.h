@@ -59,9 +59,10 @@ absl::Status ValidateMasks(const MaskConfig& config, MaskGrid grid);
 MaskMode DefaultMaskMode(MaskGrid grid);
 
 // `config` must have passed ValidateMasks. `shard` selects the stream: shards never share draws of
-// positions.
+// positions. `reference` begins at `first_step` with the positions of a fresh stream, as the
+// published program does when it resumes.
 std::unique_ptr<MaskSampler> NewMaskSampler(const MaskConfig& config, MaskGrid grid, uint64_t seed,
-                                            int shard);
+                                            int shard, int64_t first_step = 0);
 
 }  // namespace jepa
 

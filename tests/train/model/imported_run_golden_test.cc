@@ -1,0 +1,205 @@
+// Golden set f_checkpoint: the run that goes on from the published file ends where the reference's
+// does; and golden set i_probe: features of the last layer and the last four.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "tests/train/model/golden_networks.h"
+#include "worker/jepa/exchange/start_state.h"
+#include "worker/jepa/model/learner.h"
+#include "worker/jepa/model/optimizer.h"
+#include "worker/jepa/model/patches.h"
+
+namespace jepa::testing {
+namespace {
+
+struct CheckpointSet {
+  const Golden* inputs = nullptr;
+  const Golden* saved = nullptr;  // What is in the files.
+  const Golden* final = nullptr;  // After the steps that are left.
+};
+
+CheckpointSet FindSet(const std::vector<Golden>& goldens) {
+  CheckpointSet set;
+  for (const Golden& golden : goldens) {
+    if (golden.json().contains("files")) set.saved = &golden;
+    if (golden.json().contains("resume")) set.final = &golden;
+    if (golden.Has("in.images")) set.inputs = &golden;
+  }
+  return set;
+}
+
+std::vector<std::string> FilesOf(const Golden& saved) {
+  std::vector<std::string> paths;
+  for (const auto& [file, what] : saved.json().at("files").items()) {
+    paths.push_back(saved.folder() + "/" + file);
+  }
+  return paths;
+}
+
+// Puts the state into networks and optimizer, as Learner::Restore does.
+void Restore(const StartState& start, Networks* networks, Optimizer* optimizer) {
+  const c10::NoGradGuard no_grad;
+  FlatStorage& storage = networks->storage();
+  const auto read = [&](const std::string& name, at::Tensor to) {
+    std::vector<float> values(static_cast<size_t>(to.numel()));
+    const absl::Status status =
+        start.Read(name, TensorType::kFloat32, to.sizes().vec(), values.data());
+    ASSERT_TRUE(status.ok()) << status;
+    to.copy_(at::from_blob(values.data(), to.sizes(), at::kFloat));
+  };
+  for (const FlatParameter& parameter : storage.parameters()) {
+    const std::string name = (parameter.encoder ? "encoder/" : "predictor/") + parameter.info.name;
+    read(name, storage.View(storage.params, parameter));
+    read("exp_avg/" + name, storage.View(storage.exp_avg, parameter));
+    read("exp_avg_sq/" + name, storage.View(storage.exp_avg_sq, parameter));
+    if (parameter.encoder) read("target_" + name, parameter.target);
+  }
+  int64_t step = 0;
+  ASSERT_TRUE(start.Read("optimizer/step", TensorType::kInt64, {1}, &step).ok());
+  optimizer->set_step(step);
+}
+
+// The rest of the reference's run: losses as they come, the worst share of 1e-5 times the value.
+double RunSteps(const CheckpointSet& set, int64_t first, Networks* networks, Optimizer* optimizer) {
+  const at::Tensor images = TensorOf(*set.inputs, "in.images");
+  const std::vector<double> losses = set.final->json().at("resume").at("loss");
+  double share = 0;
+  for (const nlohmann::json& entry : set.final->json().at("steps")) {
+    const int64_t step = entry.at("step");
+    if (step < first) continue;
+    const at::Tensor batch = images.select(0, step % images.size(0));
+    const MaskBatch masks = MasksOf(*set.inputs, "in.step" + std::to_string(step) + ".");
+    const at::Tensor loss = networks->Loss(
+        PatchesOfImages(networks->model(), batch),
+        MakeStepRows(masks, batch.size(0), networks->grid_patches(), networks->device()));
+    loss.backward();
+    const double expected = losses.at(static_cast<size_t>(step - first));
+    share = std::max(share, std::abs(loss.item<double>() - expected) / (1e-5 * expected));
+    optimizer->Step(
+        {.lr = entry.at("lr"), .weight_decay = entry.at("wd"), .ema_momentum = entry.at("ema")});
+    networks->storage().grad.zero_();
+  }
+  return share;
+}
+
+// Worst used share of the tolerance over weights, target and moments.
+double CompareState(const Golden& expected, const FlatStorage& storage) {
+  double share = 0;
+  for (const FlatParameter& parameter : storage.parameters()) {
+    const std::string name = (parameter.encoder ? "encoder." : "predictor.") + parameter.info.name;
+    share = std::max(share, ExpectMatches(expected, name, parameter.value));
+    if (parameter.encoder) {
+      share = std::max(share, ExpectMatches(expected, "target_" + name, parameter.target));
+    }
+    share = std::max(share, ExpectMatches(expected, "opt.exp_avg." + name,
+                                          storage.View(storage.exp_avg, parameter)));
+    share = std::max(share, ExpectMatches(expected, "opt.exp_avg_sq." + name,
+                                          storage.View(storage.exp_avg_sq, parameter)));
+  }
+  return share;
+}
+
+TEST(ImportedRunGoldenTest, TheResumedRunEndsInTheReferenceState) {
+  IJEPA_GOLDENS_OR_SKIP(goldens, "f_checkpoint");
+  const CheckpointSet set = FindSet(goldens);
+  ASSERT_TRUE(set.inputs != nullptr && set.saved != nullptr && set.final != nullptr);
+  const int64_t first = set.final->json().at("resume").at("first_step");
+  for (const std::string& path : FilesOf(*set.saved)) {
+    SCOPED_TRACE(path);
+    Networks networks(ModelOf(*set.final), at::kCPU, Precision::kFp32);
+    const auto start = StartState::Open(path, networks.model());
+    ASSERT_TRUE(start.ok()) << start.status();
+    // The file says epochs; steps per epoch are those of the run.
+    EXPECT_EQ(start->FirstStep(set.final->json().at("config").at("ipe")), first);
+    Optimizer optimizer(&networks.storage(), 0.9, 0.999);
+    Restore(*start, &networks, &optimizer);
+    const double losses = RunSteps(set, first, &networks, &optimizer);
+    EXPECT_LE(losses, 1);
+    const double state = CompareState(*set.final, networks.storage());
+    std::printf("%s: losses %.3f, final state %.3f of the tolerance\n",
+                path.substr(path.rfind('/') + 1).c_str(), losses, state);
+  }
+}
+
+// The learner itself takes the file, and gives every tensor of it back.
+TEST(ImportedRunGoldenTest, TheLearnerHoldsTheImportedBits) {
+  IJEPA_GOLDENS_OR_SKIP(goldens, "f_checkpoint");
+  const CheckpointSet set = FindSet(goldens);
+  ASSERT_TRUE(set.saved != nullptr);
+  TrainConfig config;
+  config.model = ModelOf(*set.saved);
+  config.data.crop_size = set.saved->json().at("config").at("img");
+  const auto learner = Learner::Create(config);
+  ASSERT_TRUE(learner.ok()) << learner.status();
+  const auto start = StartState::Open(FilesOf(*set.saved)[0], config.model);
+  ASSERT_TRUE(start.ok()) << start.status();
+  ASSERT_TRUE((*learner)->Restore(*start).ok());
+  const auto snapshot = (*learner)->Snapshot();
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  size_t compared = 0;
+  for (const TensorToSave& tensor : *snapshot) {
+    if (tensor.type != TensorType::kFloat32) continue;
+    std::string name = tensor.name;
+    std::replace(name.begin(), name.end(), '/', '.');
+    if (name.rfind("exp_avg", 0) == 0) name = "opt." + name;
+    const std::vector<float> expected = set.saved->Floats(name);
+    const auto* values = static_cast<const float*>(tensor.data);
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), values)) << name;
+    ++compared;
+  }
+  std::printf("%zu tensors of the learner equal\n", compared);
+  EXPECT_GT(compared, 100u);
+}
+
+at::Tensor Pooled(const at::Tensor& rows, int64_t images) {
+  return rows.view({images, -1, rows.size(1)}).mean(1);
+}
+
+TEST(ProbeFeaturesGoldenTest, LastFourLayersMatchWithAndWithoutTheFinalNorm) {
+  IJEPA_GOLDENS_OR_SKIP(goldens, "i_probe");
+  for (const Golden& golden : goldens) {
+    const auto weights = Golden::Load(golden.folder() + "/../g_hf_export/reference_weights.json");
+    if (!weights.ok()) GTEST_SKIP() << weights.status();
+    const c10::NoGradGuard no_grad;
+    Networks networks(ModelOf(golden), at::kCPU, Precision::kFp32);
+    FillTargetFromTensors(*weights, &networks);
+    const EncoderWeights& encoder = networks.target();
+    const at::Tensor images = TensorOf(golden, "in.images");
+    const int64_t count = images.size(0);
+    const Sequences shape{
+        .count = count, .tokens = networks.grid_patches(), .heads = encoder.num_heads};
+    at::Tensor x = Linear({encoder.patch_embed.weight.flatten(1), encoder.patch_embed.bias},
+                          PatchesOfImages(networks.model(), images));
+    x = x.view({count, shape.tokens, -1}).add(encoder.pos_embed).view(x.sizes());
+    Stream stream{x, {}};
+    std::vector<at::Tensor> raw, normed;
+    double share = 0;
+    for (size_t i = 0; i < encoder.blocks.size(); ++i) {
+      stream = RunBlock(encoder.blocks[i], shape, stream);
+      const NormedRows rows = AddNorm(encoder.norm, stream);
+      const std::string block = "out.block." + std::to_string(i);
+      share =
+          std::max(share, ExpectMatches(golden, block, rows.sum.view({count, shape.tokens, -1})));
+      if (i + 4 < encoder.blocks.size()) continue;
+      raw.push_back(Pooled(rows.sum, count));
+      normed.push_back(Pooled(rows.normed, count));
+    }
+    share =
+        std::max(share, ExpectMatches(golden, "feat.last4_concat_avgpool_raw", at::cat(raw, 1)));
+    share = std::max(share,
+                     ExpectMatches(golden, "feat.last4_concat_avgpool_normed", at::cat(normed, 1)));
+    share = std::max(share, ExpectMatches(golden, "feat.last_avgpool", normed.back()));
+    std::printf("%s features: %.3f of the tolerance\n", golden.name().c_str(), share);
+  }
+}
+
+}  // namespace
+}  // namespace jepa::testing

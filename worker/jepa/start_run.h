@@ -1,0 +1,39 @@
+// The beginning of a run that does not start from random weights: meta.load_checkpoint. What is
+// found and how it is read is in exchange/start_state.h.
+#ifndef IJEPA_WORKER_JEPA_START_RUN_H_
+#define IJEPA_WORKER_JEPA_START_RUN_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "worker/jepa/config.h"
+#include "worker/jepa/dist/communicator.h"
+#include "worker/jepa/plan/schedules.h"
+#include "worker/jepa/run_checkpoint.h"
+
+namespace jepa {
+
+// Where a run starts.
+struct RunStart {
+  int64_t step = 0;  // Finished steps.
+  std::string note;  // A sentence for the job's history.
+};
+
+// Puts the state that config.checkpoint.start_from names into `state`. A published state goes on at
+// its finished epochs times this job's steps per epoch, with its moments; mask positions come from
+// fresh streams, as in the published program. A checkpoint of a run goes on at its step, with its
+// mask streams where seed and shards are the same. Weights alone begin at step 0 with fresh
+// moments, and with the job's own predictor if they have none. Returns NotFound, FailedPrecondition
+// (other sizes, past the end of this job) or what reading the state gives; `state` is then not to
+// be used.
+absl::StatusOr<RunStart> StartRun(const TrainConfig& config, const RunLength& length,
+                                  const RunState& state);
+
+// FailedPrecondition unless every rank starts at `step`.
+absl::Status CheckSameStart(const TrainConfig& config, int64_t step, Communicator& peers);
+
+}  // namespace jepa
+
+#endif  // IJEPA_WORKER_JEPA_START_RUN_H_
