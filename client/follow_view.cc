@@ -125,6 +125,8 @@ class LiveView : public FollowView {
     lines.push_back(absl::StrCat(Bar(share, kBarWidth, terminal_.utf8), " ", FormatPercent(share),
                                  "  ", StepText(progress), "  ETA ", LeftText(progress)));
     lines.push_back(FiguresText(progress));
+    std::string health = HealthText(progress);
+    if (!health.empty()) lines.push_back(std::move(health));
     CurveSize size;
     size.width = std::min(kLongestCurve, terminal_.width - kCurveMargin);
     size.height = kCurveHeight;
@@ -169,10 +171,11 @@ class LineView : public FollowView {
     if (progress.total_steps() == 0 || progress.step() == step_) return "";
     step_ = progress.step();
     shown_ = now;
+    const std::string health = HealthText(progress);
     return absl::StrCat(FormatClock(ToTimestamp(now), absl::LocalTimeZone()), " ",
                         ShortName(job.name()), " ", StepText(progress), "  ",
                         FormatPercent(ProgressShare(progress)), "  ", FiguresText(progress),
-                        "  ETA ", LeftText(progress), "\n");
+                        health.empty() ? "" : "  ", health, "  ETA ", LeftText(progress), "\n");
   }
 
   Terminal terminal_;

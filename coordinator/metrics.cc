@@ -2,6 +2,7 @@
 #include "coordinator/metrics.h"
 
 #include <chrono>
+#include <cmath>
 #include <future>
 #include <map>
 #include <memory>
@@ -81,6 +82,97 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
   }
 }
 
+double BlockNorm(const google::protobuf::RepeatedField<double>& norms) {
+  double square = 0;
+  for (const double norm : norms) square += norm * norm;
+  return std::sqrt(square);
+}
+
+// One figure of the newest measurement, as the value of one series. A null label: none but the job.
+struct HealthSeries {
+  const char* name;
+  const char* help;
+  const char* label;
+  const char* value;
+  double (*figure)(const v1::Telemetry&);
+};
+
+// Series of one family stand together.
+constexpr HealthSeries kHealth[] = {
+    {"ijepa_coordinator_job_effective_rank",
+     "Effective rank (RankMe) of the target features of an active job.", "features", "patch",
+     [](const v1::Telemetry& t) { return t.effective_rank(); }},
+    {"ijepa_coordinator_job_effective_rank", "", "features", "pooled",
+     [](const v1::Telemetry& t) { return t.pooled_effective_rank(); }},
+    {"ijepa_coordinator_job_feature_std",
+     "Standard deviation of a target feature over patches, over all features.", "statistic", "mean",
+     [](const v1::Telemetry& t) { return t.std_mean(); }},
+    {"ijepa_coordinator_job_feature_std", "", "statistic", "min",
+     [](const v1::Telemetry& t) { return t.std_min(); }},
+    {"ijepa_coordinator_job_off_diagonal_covariance",
+     "Root mean square covariance of two target features.", nullptr, nullptr,
+     [](const v1::Telemetry& t) { return t.off_diagonal_covariance(); }},
+    {"ijepa_coordinator_job_target_variance",
+     "Variance of a target feature between patches of an image, and between images.", "over",
+     "patches", [](const v1::Telemetry& t) { return t.variance_over_patches(); }},
+    {"ijepa_coordinator_job_target_variance", "", "over", "batch",
+     [](const v1::Telemetry& t) { return t.variance_over_batch(); }},
+    {"ijepa_coordinator_job_prediction_cosine", "Cosine of prediction and target, mean.", nullptr,
+     nullptr, [](const v1::Telemetry& t) { return t.prediction_cosine(); }},
+    {"ijepa_coordinator_job_target_distance",
+     "Distance of target and encoder weights as a share of the encoder's norm.", nullptr, nullptr,
+     [](const v1::Telemetry& t) { return t.target_distance(); }},
+    {"ijepa_coordinator_job_update_ratio", "Norm of an update as a share of the weights' norm.",
+     nullptr, nullptr, [](const v1::Telemetry& t) { return t.update_ratio(); }},
+    {"ijepa_coordinator_job_gradient_norm", "L2 norm of the gradient of a part of the networks.",
+     "part", "encoder_blocks",
+     [](const v1::Telemetry& t) { return BlockNorm(t.encoder_block_gradient_norms()); }},
+    {"ijepa_coordinator_job_gradient_norm", "", "part", "predictor_blocks",
+     [](const v1::Telemetry& t) { return BlockNorm(t.predictor_block_gradient_norms()); }},
+    {"ijepa_coordinator_job_gradient_norm", "", "part", "patch_embed",
+     [](const v1::Telemetry& t) { return t.patch_embed_gradient_norm(); }},
+    {"ijepa_coordinator_job_gradient_norm", "", "part", "other",
+     [](const v1::Telemetry& t) { return t.other_gradient_norm(); }},
+    {"ijepa_coordinator_job_collapse_suspected",
+     "1 while the collapse alarm of an active job is raised.", nullptr, nullptr,
+     [](const v1::Telemetry& t) { return t.collapse_suspected() ? 1.0 : 0.0; }},
+};
+
+// The newest measurement of active jobs that have one.
+void AddHealth(const State& state, std::vector<prometheus::MetricFamily>& families) {
+  for (const HealthSeries& series : kHealth) {
+    if (families.back().name != series.name) families.push_back(Gauge(series.name, series.help));
+    for (const std::string& id : state.active) {
+      const v1::StepReport& progress = state.jobs.at(id).proto.status().progress();
+      if (!progress.has_telemetry()) continue;
+      Labels labels = {{"job", id}};
+      if (series.label != nullptr) labels.push_back({series.label, series.value});
+      Add(families.back(), std::move(labels), series.figure(progress.telemetry()));
+    }
+  }
+}
+
+// Counted by the attempt: a restart begins at 0, as counters may.
+void AddNonFinite(const State& state, std::vector<prometheus::MetricFamily>& families) {
+  auto steps = Gauge("ijepa_coordinator_job_non_finite_steps_total",
+                     "Steps of an active job's attempt whose loss or gradient was not finite.");
+  steps.type = prometheus::MetricType::Counter;
+  const auto add = [&](const std::string& id, const char* action, int64_t count) {
+    prometheus::ClientMetric metric;
+    metric.label = {{"job", id}, {"action", action}};
+    metric.counter.value = static_cast<double>(count);
+    steps.metric.push_back(std::move(metric));
+  };
+  for (const std::string& id : state.active) {
+    const v1::JobStatus& status = state.jobs.at(id).proto.status();
+    if (!status.has_progress()) continue;
+    const v1::StepReport& progress = status.progress();
+    add(id, "skip", progress.non_finite_steps() - progress.non_finite_rollbacks());
+    add(id, "rollback", progress.non_finite_rollbacks());
+  }
+  families.push_back(std::move(steps));
+}
+
 }  // namespace
 
 CommitMetrics::CommitMetrics(prometheus::Registry& registry)
@@ -121,6 +213,8 @@ std::vector<prometheus::MetricFamily> DescribeState(const State& state, size_t m
   Add(depth, {}, static_cast<double>(mailbox_depth));
   families.push_back(std::move(depth));
   AddProgress(state, families);
+  AddHealth(state, families);
+  AddNonFinite(state, families);
   return families;
 }
 

@@ -67,6 +67,11 @@ std::string Progress(const v1::JobStatus& status, const Terminal& terminal) {
       "  ", Bar(share, 32, terminal.utf8), " ", FormatPercent(share), "  step ",
       FormatCount(progress.step()), "/", FormatCount(progress.total_steps()), "  ",
       FormatCount(progress.images_seen()), " images", eta, "\n  ", FiguresText(progress), "\n");
+  const std::string health = HealthText(progress);
+  if (!health.empty()) {
+    const bool bad = progress.telemetry().collapse_suspected();
+    absl::StrAppend(&text, "  ", bad ? terminal.Paint(Tone::kBad, health) : health, "\n");
+  }
   return text;
 }
 

@@ -140,6 +140,23 @@ std::string FiguresText(const v1::StepReport& progress) {
   return text;
 }
 
+std::string HealthText(const v1::StepReport& progress) {
+  std::string text;
+  if (progress.has_telemetry()) {
+    const v1::Telemetry& health = progress.telemetry();
+    text = absl::StrFormat("effective rank %s/%d  std %s  cosine %.3f  grad norm %s",
+                           FormatNumber(health.effective_rank()), health.max_effective_rank(),
+                           FormatNumber(health.std_mean()), health.prediction_cosine(),
+                           FormatNumber(progress.gradient_norm()));
+    if (health.collapse_suspected()) absl::StrAppend(&text, "  COLLAPSE SUSPECTED");
+  }
+  if (progress.non_finite_steps() > 0) {
+    absl::StrAppend(&text, text.empty() ? "" : "  ", "non-finite steps ",
+                    FormatCount(progress.non_finite_steps()));
+  }
+  return text;
+}
+
 std::vector<std::string> LossCurve(const v1::JobStatus& status, CurveSize size, bool utf8) {
   std::vector<Point> points;
   for (const auto& report : status.curve()) {

@@ -31,6 +31,9 @@ absl::Duration TimeLeft(const v1::StepReport& progress);
 // "loss 0.1234  lr 0.001  wd 0.05  ema 0.9912  412 images/s  ..." of the newest step.
 std::string FiguresText(const v1::StepReport& progress);
 
+// "effective rank 41.2/192  std 0.72  ..." of the newest measurement; empty before the first.
+std::string HealthText(const v1::StepReport& progress);
+
 // Loss over steps as plot lines; none before there are two points.
 std::vector<std::string> LossCurve(const v1::JobStatus& status, CurveSize size, bool utf8);
 

@@ -22,6 +22,10 @@ constexpr Entry kTable[] = {
     {EventCode::kRolledBack, "ROLLED_BACK", false},
     {EventCode::kBadImage, "BAD_IMAGE", true},
     {EventCode::kPrecisionFallback, "PRECISION_FALLBACK", true},
+    {EventCode::kCollapseSuspected, "COLLAPSE_SUSPECTED", true},
+    {EventCode::kCollapseCleared, "COLLAPSE_CLEARED", true},
+    {EventCode::kNonFiniteSkipped, "NON_FINITE_SKIPPED", true},
+    {EventCode::kNonFiniteRolledBack, "NON_FINITE_ROLLED_BACK", true},
     {EventCode::kNote, "NOTE", true},
     {EventCode::kRankExited, "RANK_EXITED", false},
     {EventCode::kDraining, "DRAINING", false},
@@ -51,7 +55,8 @@ const char* EventName(EventCode code) {
 
 bool IsRoutine(EventCode code) {
   return code == EventCode::kCheckpointCommitted || code == EventCode::kProbed ||
-         code == EventCode::kBadImage;
+         code == EventCode::kBadImage || code == EventCode::kNonFiniteSkipped ||
+         code == EventCode::kNonFiniteRolledBack;
 }
 
 EventCode NoteCode(absl::string_view note) {

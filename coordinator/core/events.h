@@ -19,6 +19,10 @@ enum class EventCode {
   kRolledBack,
   kBadImage,
   kPrecisionFallback,
+  kCollapseSuspected,
+  kCollapseCleared,
+  kNonFiniteSkipped,
+  kNonFiniteRolledBack,
   kNote,
   kRankExited,
   kDraining,
@@ -37,15 +41,15 @@ enum class EventCode {
   kCancelled,
 };
 
-// Events kept per job; the oldest go first. Of an event that every healthy run repeats, the newest
-// kMaxRoutineEvents are kept, so that it does not push out what happened once.
+// Events kept per job; the oldest go first. Of an event that a run may repeat without an end, the
+// newest kMaxRoutineEvents are kept, so that it does not push out what happened once.
 inline constexpr int kMaxEvents = 200;
 inline constexpr int kMaxRoutineEvents = 20;
 
 // Upper case, as in Event.code.
 const char* EventName(EventCode code);
 
-// Whether healthy runs repeat it.
+// Whether runs that go on repeat it.
 bool IsRoutine(EventCode code);
 
 // The event for a rank's note; kNote for a code that is not in the list of notes.

@@ -59,6 +59,7 @@ absl::Status AddJobPart(const KeyValue& pair, absl::string_view kind, Job& job) 
     v1::StoredCurve curve;
     IJEPA_RETURN_IF_ERROR(Parse(pair, curve));
     *status.mutable_curve() = std::move(*curve.mutable_points());
+    *status.mutable_telemetry() = std::move(*curve.mutable_telemetry());
     job.curve_stride = StrideOf(status);
     return absl::OkStatus();
   }
@@ -161,6 +162,7 @@ std::string EncodeJob(const Job& job) {
 std::string EncodeCurve(const Job& job) {
   v1::StoredCurve curve;
   *curve.mutable_points() = job.proto.status().curve();
+  *curve.mutable_telemetry() = job.proto.status().telemetry();
   return curve.SerializeAsString();
 }
 

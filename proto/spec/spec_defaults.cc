@@ -94,6 +94,19 @@ void ResolveService(v1::JobSpec* spec) {
   IJEPA_DEFAULT(eval, intermediate, 0);
 }
 
+void ResolveHealth(v1::TelemetrySpec* telemetry, v1::FaultsSpec* faults) {
+  IJEPA_DEFAULT(telemetry, every_steps, 50);
+  IJEPA_DEFAULT(telemetry, collapse_reports, 5);
+  IJEPA_DEFAULT_RANGE(telemetry, collapse_rank_of_max, 0.02, 0.04);
+  IJEPA_DEFAULT_RANGE(telemetry, collapse_rank_of_best, 0.2, 0.3);
+  IJEPA_DEFAULT_RANGE(telemetry, collapse_std, 0.06, 0.12);
+  if (faults->non_finite() == v1::NON_FINITE_ACTION_UNSPECIFIED) {
+    faults->set_non_finite(v1::NON_FINITE_ACTION_SKIP);
+  }
+  IJEPA_DEFAULT(faults, budget, 10);
+  IJEPA_DEFAULT(faults, window_steps, 1000);
+}
+
 #undef IJEPA_DEFAULT
 #undef IJEPA_DEFAULT_RANGE
 
@@ -106,6 +119,7 @@ void ResolveDefaults(v1::JobSpec* spec) {
   ResolveMeta(spec->mutable_meta());
   ResolveOptimization(spec->mutable_optimization());
   ResolveService(spec);
+  ResolveHealth(spec->mutable_telemetry(), spec->mutable_faults());
 }
 
 }  // namespace ijepa::spec

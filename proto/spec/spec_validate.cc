@@ -71,6 +71,13 @@ constexpr NumberRule kNumberRules[] = {
     {"checkpoint.keep_last", 1, 1000},
     {"eval.max_images", 0, 2147483647},
     {"eval.intermediate", 0, 100},
+    {"telemetry.every_steps", 0, 1e9},
+    {"telemetry.collapse_reports", 1, 1000},
+    {"telemetry.collapse_rank_of_max", 0, 1},
+    {"telemetry.collapse_rank_of_best", 0, 1},
+    {"telemetry.collapse_std", 0, 1},
+    {"faults.budget", 0, 10000},
+    {"faults.window_steps", 1, 1e9},
 };
 
 constexpr size_t kMaxTextBytes = 4096;

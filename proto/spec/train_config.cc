@@ -103,6 +103,33 @@ jepa::EvalConfig EvalFrom(const v1::RankLaunch& launch) {
   return eval;
 }
 
+jepa::TelemetryConfig TelemetryFrom(const v1::TelemetrySpec& spec) {
+  jepa::TelemetryConfig telemetry;
+  telemetry.every_steps = spec.every_steps();
+  telemetry.collapse.reports = spec.collapse_reports();
+  telemetry.collapse.rank_of_max = RangeFrom(spec.collapse_rank_of_max());
+  telemetry.collapse.rank_of_best = RangeFrom(spec.collapse_rank_of_best());
+  telemetry.collapse.std = RangeFrom(spec.collapse_std());
+  return telemetry;
+}
+
+jepa::FaultsConfig FaultsFrom(const v1::FaultsSpec& spec) {
+  jepa::FaultsConfig faults;
+  switch (spec.non_finite()) {
+    case v1::NON_FINITE_ACTION_ROLLBACK:
+      faults.non_finite = jepa::NonFiniteAction::kRollBack;
+      break;
+    case v1::NON_FINITE_ACTION_FAIL:
+      faults.non_finite = jepa::NonFiniteAction::kFail;
+      break;
+    default:
+      faults.non_finite = jepa::NonFiniteAction::kSkip;
+  }
+  faults.budget = spec.budget();
+  faults.window_steps = spec.window_steps();
+  return faults;
+}
+
 absl::StatusOr<jepa::EncoderShape> ShapeFrom(const v1::MetaSpec& meta) {
   if (meta.model_name() != kCustomModel) {
     auto shape = jepa::EncoderByName(meta.model_name());
@@ -235,6 +262,8 @@ absl::StatusOr<jepa::TrainConfig> TrainConfigFrom(const v1::RankLaunch& launch,
   config.cpu_threads = spec.cpu_threads();
   config.checkpoint = CheckpointFrom(launch);
   config.eval = EvalFrom(launch);
+  config.telemetry = TelemetryFrom(spec.telemetry());
+  config.faults = FaultsFrom(spec.faults());
   config.job_uid = launch.job_uid();
   config.generation = launch.generation();
   config.rank = launch.rank();

@@ -109,5 +109,22 @@ TEST(SpecDiffTest, ShowsOnlyWhatIsNotTheDefault) {
   EXPECT_THAT(text, Not(HasSubstr("num_pred_masks")));
 }
 
+TEST(JobTextTest, HealthIsAShortLineOnceItWasMeasured) {
+  v1::Job job = SampleJob("demo-1", v1::JOB_STATE_RUNNING, 500);
+  v1::StepReport& progress = *job.mutable_status()->mutable_progress();
+  EXPECT_EQ(HealthText(progress), "");
+  progress.set_gradient_norm(0.25);
+  v1::Telemetry& telemetry = *progress.mutable_telemetry();
+  telemetry.set_effective_rank(41.5);
+  telemetry.set_max_effective_rank(192);
+  telemetry.set_std_mean(0.5);
+  telemetry.set_prediction_cosine(0.8125);
+  const std::string healthy = "effective rank 41.5/192  std 0.5  cosine 0.812  grad norm 0.25";
+  EXPECT_EQ(HealthText(progress), healthy);
+  telemetry.set_collapse_suspected(true);
+  progress.set_non_finite_steps(3);
+  EXPECT_EQ(HealthText(progress), healthy + "  COLLAPSE SUSPECTED  non-finite steps 3");
+}
+
 }  // namespace
 }  // namespace ijepa::client

@@ -1,6 +1,7 @@
 // Messages of ranks: commits and retention, rendezvous, probes, notes, figures.
 #include <gtest/gtest.h>
 
+#include "coordinator/core/events.h"
 #include "coordinator/core/progress.h"
 #include "core_harness.h"
 
@@ -189,6 +190,80 @@ TEST_F(CoreRankTest, FiguresAreStoredWithACheckpoint) {
   core.Restart();
   EXPECT_EQ(core.job(id).proto.status().progress().step(), 30);
   EXPECT_EQ(core.job(id).proto.status().curve_size(), 2);
+}
+
+TEST_F(CoreRankTest, NotesOfHealthAreEventsOfTheirOwn) {
+  int64_t sequence = 4;
+  for (const char* code :
+       {"COLLAPSE_SUSPECTED", "COLLAPSE_CLEARED", "NON_FINITE_SKIPPED", "NON_FINITE_ROLLED_BACK"}) {
+    v1::FromRank message;
+    message.set_sequence(++sequence);
+    message.mutable_note()->set_code(code);
+    core.FromRank(id, 0, message);
+    EXPECT_TRUE(core.HasEvent(id, code)) << code;
+  }
+}
+
+TEST_F(CoreRankTest, ManySkippedStepsLeaveRareEvents) {
+  for (int64_t i = 1; i <= kMaxEvents + 50; ++i) {
+    v1::FromRank message;
+    message.set_sequence(i);
+    message.mutable_note()->set_code("NON_FINITE_SKIPPED");
+    core.FromRank(id, 0, message);
+  }
+  EXPECT_TRUE(core.HasEvent(id, "SUBMITTED"));
+}
+
+v1::FromRank Measured(int64_t step, int64_t measured) {
+  v1::FromRank message;
+  message.mutable_step()->set_step(step);
+  if (measured == 0) return message;
+  v1::Telemetry& telemetry = *message.mutable_step()->mutable_telemetry();
+  telemetry.set_step(measured);
+  telemetry.set_effective_rank(static_cast<double>(measured));
+  telemetry.add_encoder_block_gradient_norms(1);
+  return message;
+}
+
+TEST_F(CoreRankTest, TelemetryIsKeptOncePerMeasurementAndSurvivesARestart) {
+  for (const int64_t step : {2, 3, 4, 5, 6}) core.FromRank(id, 0, Measured(step, step / 2 * 2));
+  const v1::JobStatus& status = core.job(id).proto.status();
+  ASSERT_EQ(status.telemetry_size(), 3);
+  EXPECT_EQ(status.telemetry(2).step(), 6);
+  EXPECT_EQ(status.telemetry(2).encoder_block_gradient_norms_size(), 0);
+  EXPECT_EQ(status.progress().telemetry().encoder_block_gradient_norms_size(), 1);
+  for (const v1::StepReport& point : status.curve()) EXPECT_FALSE(point.has_telemetry());
+  ASSERT_TRUE(core.Commit(id, 6, "/c/6").committed());
+  core.Restart();
+  ASSERT_EQ(core.job(id).proto.status().telemetry_size(), 3);
+  EXPECT_EQ(core.job(id).proto.status().telemetry(1).effective_rank(), 4);
+}
+
+TEST_F(CoreRankTest, ARestartedAttemptReplacesTheTelemetryItRepeats) {
+  for (const int64_t step : {10, 20, 30}) core.FromRank(id, 0, Measured(step, step));
+  core.FromRank(id, 0, Measured(15, 0));
+  EXPECT_EQ(core.job(id).proto.status().telemetry_size(), 1);
+  core.FromRank(id, 0, Measured(20, 20));
+  ASSERT_EQ(core.job(id).proto.status().telemetry_size(), 2);
+  EXPECT_EQ(core.job(id).proto.status().telemetry(1).step(), 20);
+}
+
+TEST(ProgressTest, TelemetryStaysSmallAndInOrder) {
+  v1::JobStatus status;
+  int64_t stride = 1;
+  for (int64_t step = 1; step <= 5000; ++step) {
+    v1::StepReport report;
+    report.set_step(step);
+    if (step >= 10) report.mutable_telemetry()->set_step(step / 10 * 10);
+    RecordStep(report, status, stride);
+    ASSERT_LE(status.telemetry_size(), kMaxTelemetryPoints);
+  }
+  ASSERT_GT(status.telemetry_size(), kMaxTelemetryPoints / 3);
+  EXPECT_EQ(status.telemetry(0).step(), 10);
+  const int64_t gap = status.telemetry(1).step() - status.telemetry(0).step();
+  for (int i = 1; i < status.telemetry_size(); ++i) {
+    EXPECT_EQ(status.telemetry(i).step() - status.telemetry(i - 1).step(), gap);
+  }
 }
 
 TEST(ProgressTest, TheCurveStaysSmallEvenAndInOrder) {

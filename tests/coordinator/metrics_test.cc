@@ -42,6 +42,50 @@ TEST(MetricsTest, CountsJobsNodesAndSlots) {
   EXPECT_EQ(Value(families, "ijepa_coordinator_job_step", "job"), 7);
 }
 
+TEST(MetricsTest, HealthOfActiveJobsWithClosedLabels) {
+  CoreHarness core;
+  core.Connect("node-a", 1);
+  core.Submit("job", 1);
+  core.RunTo("job", 7);
+  EXPECT_EQ(Value(DescribeState(core.state(), 0), "ijepa_coordinator_job_effective_rank", "job"),
+            std::nullopt)
+      << "not measured yet";
+  v1::FromRank message;
+  v1::StepReport& step = *message.mutable_step();
+  step.set_step(8);
+  step.set_non_finite_steps(5);
+  step.set_non_finite_rollbacks(2);
+  v1::Telemetry& telemetry = *step.mutable_telemetry();
+  telemetry.set_step(8);
+  telemetry.set_effective_rank(40);
+  telemetry.set_pooled_effective_rank(10);
+  telemetry.set_std_mean(0.5);
+  telemetry.add_encoder_block_gradient_norms(3);
+  telemetry.add_encoder_block_gradient_norms(4);
+  telemetry.set_collapse_suspected(true);
+  core.FromRank("job", 0, message);
+  const auto families = DescribeState(core.state(), 0);
+  const auto value = [&](const std::string& family, const std::string& label) {
+    for (const prometheus::MetricFamily& found : families) {
+      if (found.name != "ijepa_coordinator_job_" + family) continue;
+      EXPECT_FALSE(found.help.empty()) << family;
+      for (const prometheus::ClientMetric& metric : found.metric) {
+        if (metric.label.back().value != label) continue;
+        return found.type == prometheus::MetricType::Counter ? metric.counter.value
+                                                             : metric.gauge.value;
+      }
+    }
+    return -1.0;
+  };
+  EXPECT_EQ(value("effective_rank", "patch"), 40);
+  EXPECT_EQ(value("effective_rank", "pooled"), 10);
+  EXPECT_EQ(value("feature_std", "mean"), 0.5);
+  EXPECT_EQ(value("gradient_norm", "encoder_blocks"), 5);
+  EXPECT_EQ(value("collapse_suspected", "job"), 1);
+  EXPECT_EQ(value("non_finite_steps_total", "skip"), 3);
+  EXPECT_EQ(value("non_finite_steps_total", "rollback"), 2);
+}
+
 TEST(MetricsTest, SeriesDoNotGrowWithTheHistory) {
   CoreHarness core;
   const size_t before = Series(DescribeState(core.state(), 0));

@@ -22,6 +22,8 @@ struct ToyFaults {
   int64_t nan_gradient_at = -1;
   // The checkpoint of this step cannot be restored.
   int64_t unusable_step = -1;
+  // What a measurement reads.
+  Telemetry telemetry;
   // One more tensor in every snapshot.
   std::optional<TensorToSave> extra_tensor;
 };
@@ -89,6 +91,14 @@ class ToyLearner : public Learner {
     return std::sqrt(square);
   }
 
+  absl::Status Discard() override {
+    gradient_.assign(gradient_.size(), 0.0f);
+    return absl::OkStatus();
+  }
+
+  void StartTelemetry() override { measured_ = faults_.telemetry; }
+  absl::StatusOr<Telemetry> ReadTelemetry() override { return measured_; }
+
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override {
     Features features{images, static_cast<int>(width_), {}};
     for (int image = 0; image < images; ++image) {
@@ -152,6 +162,7 @@ class ToyLearner : public Learner {
   std::vector<float> moments_;
   std::vector<float> target_;
   std::vector<float> gradient_;
+  Telemetry measured_;
 };
 
 }  // namespace jepa

@@ -223,16 +223,19 @@ std::string Digest(const jepa::TrainConfig& c) {
       join({1.0 * static_cast<int>(c.init), 1.0 * c.seed, 1.0 * static_cast<int>(c.precision),
             1.0 * static_cast<int>(c.device), 1.0 * c.cpu_threads, 1.0 * c.checkpoint.every_steps,
             1.0 * c.eval.max_images, 1.0 * c.eval.intermediate, 1.0 * c.shards}),
-      c.eval.path, " ", c.eval.fit_path, " ", c.checkpoint.start_from, " ", c.checkpoint.start_tag);
+      join({1.0 * c.telemetry.every_steps, 1.0 * c.telemetry.collapse.reports,
+            1.0 * static_cast<int>(c.faults.non_finite), 1.0 * c.faults.budget,
+            1.0 * c.faults.window_steps}),
+      range(c.telemetry.collapse.rank_of_max), range(c.telemetry.collapse.rank_of_best),
+      range(c.telemetry.collapse.std), c.eval.path, " ", c.eval.fit_path, " ",
+      c.checkpoint.start_from, " ", c.checkpoint.start_tag);
 }
 
 // Another value of the field, as YAML; good enough for the conversion, not always valid.
 std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
-  static const std::map<std::string, std::string> kWords = {{"device", "cpu"},
-                                                            {"meta.model_name", "vit_tiny"},
-                                                            {"mask.mode", "fixed"},
-                                                            {"init.mode", "reference"},
-                                                            {"ranks", "2"}};
+  static const std::map<std::string, std::string> kWords = {
+      {"device", "cpu"},          {"meta.model_name", "vit_tiny"},   {"mask.mode", "fixed"},
+      {"init.mode", "reference"}, {"faults.non_finite", "rollback"}, {"ranks", "2"}};
   const auto word = kWords.find(field.path);
   if (word != kWords.end()) return word->second;
   const std::string now = FieldText(spec, field);

@@ -42,6 +42,7 @@ std::string Message(const absl::StatusOr<TrainOutcome>& outcome) {
 TEST_F(TrainRunFailureTest, LossThatIsNotFiniteNamesStepLastLossAndAdvice) {
   TrainConfig config = SmallConfig();
   config.world_size = 2;
+  config.faults.non_finite = NonFiniteAction::kFail;
   ToyFaults faults;
   faults.nan_loss_at = 9;
   const GangResult result = RunGang(config, FaultyParts(faults));
@@ -57,6 +58,7 @@ TEST_F(TrainRunFailureTest, LossThatIsNotFiniteNamesStepLastLossAndAdvice) {
 TEST_F(TrainRunFailureTest, GradientThatIsNotFiniteStopsEveryRank) {
   TrainConfig config = SmallConfig();
   config.world_size = 2;
+  config.faults.non_finite = NonFiniteAction::kFail;
   ToyFaults faults;
   faults.nan_gradient_at = 2;
   const GangResult result = RunGang(config, FaultyParts(faults));

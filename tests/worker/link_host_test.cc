@@ -167,6 +167,44 @@ TEST_F(LinkHostTest, TheNewestStepReportWins) {
   EXPECT_EQ(host_->last_step(), 1000);
 }
 
+TEST_F(LinkHostTest, EveryFigureOfTelemetryIsSent) {
+  Start();
+  Attached worker(folder_);
+  jepa::StepReport report;
+  report.step = 7;
+  report.non_finite_steps = 3;
+  report.non_finite_rollbacks = 2;
+  report.telemetry = jepa::Telemetry{.step = 5,
+                                     .effective_rank = 1,
+                                     .pooled_effective_rank = 2,
+                                     .max_effective_rank = 3,
+                                     .std_mean = 4,
+                                     .std_min = 5,
+                                     .off_diagonal_covariance = 6,
+                                     .variance_over_patches = 7,
+                                     .variance_over_batch = 8,
+                                     .prediction_cosine = 9,
+                                     .target_distance = 10,
+                                     .update_ratio = 11,
+                                     .patch_embed_gradient_norm = 12,
+                                     .encoder_block_gradient_norms = {13, 14},
+                                     .predictor_block_gradient_norms = {15},
+                                     .other_gradient_norm = 16,
+                                     .collapse_suspected = true};
+  host_->ReportStep(report);
+  const v1::StepReport sent = worker.Next().step();
+  EXPECT_EQ(sent.non_finite_steps(), 3);
+  EXPECT_EQ(sent.non_finite_rollbacks(), 2);
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  sent.telemetry().GetReflection()->ListFields(sent.telemetry(), &fields);
+  EXPECT_EQ(static_cast<int>(fields.size()), sent.telemetry().GetDescriptor()->field_count());
+  EXPECT_EQ(sent.telemetry().step(), 5);
+  EXPECT_EQ(sent.telemetry().std_min(), 5);
+  EXPECT_EQ(sent.telemetry().update_ratio(), 11);
+  EXPECT_EQ(sent.telemetry().encoder_block_gradient_norms(1), 14);
+  EXPECT_EQ(sent.telemetry().predictor_block_gradient_norms(0), 15);
+}
+
 TEST_F(LinkHostTest, ANewWorkerHearsOfTheLastStep) {
   Start();
   auto worker = std::make_unique<Attached>(folder_);

@@ -97,6 +97,28 @@ struct EvalConfig {
   int64_t last_probe_step = 0;  // Probes up to this step are stored already.
 };
 
+// When the collapse alarm is raised (below .low) and cleared (above .high); collapse_alarm.h.
+struct CollapseConfig {
+  int reports = 5;  // In a row.
+  Range rank_of_max{0.02, 0.04};
+  Range rank_of_best{0.2, 0.3};
+  Range std{0.06, 0.12};
+};
+
+struct TelemetryConfig {
+  int every_steps = 50;  // 0: never.
+  CollapseConfig collapse;
+};
+
+enum class NonFiniteAction { kSkip, kRollBack, kFail };
+
+// Steps whose loss or gradient is not finite; non_finite_policy.h.
+struct FaultsConfig {
+  NonFiniteAction non_finite = NonFiniteAction::kSkip;
+  int budget = 10;  // Such steps among the last window_steps that are borne.
+  int window_steps = 1000;
+};
+
 struct TrainConfig {
   DataConfig data;
   MaskConfig mask;
@@ -110,6 +132,8 @@ struct TrainConfig {
   int cpu_threads = 1;
   CheckpointConfig checkpoint;
   EvalConfig eval;
+  TelemetryConfig telemetry;
+  FaultsConfig faults;
   std::string
       job_uid;  // Written into checkpoints; a checkpoint of another job is refused on resume.
   int64_t generation = 1;

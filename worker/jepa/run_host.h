@@ -5,6 +5,7 @@
 #define IJEPA_WORKER_JEPA_RUN_HOST_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,28 @@
 #include "absl/time/time.h"
 
 namespace jepa {
+
+// Health of the representation after one step. Fields as ijepa.v1.Telemetry; formulas:
+// worker/jepa/model/telemetry.h and docs/TELEMETRY.md.
+struct Telemetry {
+  int64_t step = 0;
+  double effective_rank = 0;
+  double pooled_effective_rank = 0;
+  int max_effective_rank = 0;
+  double std_mean = 0;
+  double std_min = 0;
+  double off_diagonal_covariance = 0;
+  double variance_over_patches = 0;
+  double variance_over_batch = 0;
+  double prediction_cosine = 0;
+  double target_distance = 0;
+  double update_ratio = 0;
+  double patch_embed_gradient_norm = 0;
+  std::vector<double> encoder_block_gradient_norms;
+  std::vector<double> predictor_block_gradient_norms;
+  double other_gradient_norm = 0;
+  bool collapse_suspected = false;
+};
 
 // Figures of one finished step. Fields as ijepa.v1.StepReport.
 struct StepReport {
@@ -31,6 +54,9 @@ struct StepReport {
   double data_wait_share = 0;  // [0, 1]
   int64_t bad_images = 0;      // This rank, this attempt.
   double gradient_norm = 0;
+  std::optional<Telemetry> telemetry;  // Newest of the attempt.
+  int64_t non_finite_steps = 0;        // This attempt, as below.
+  int64_t non_finite_rollbacks = 0;
 };
 
 struct ProbeScore {

@@ -15,10 +15,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "worker/jepa/checkpoint/checkpoint_name.h"
 #include "worker/jepa/data/image_source.h"
 #include "worker/jepa/data/loader.h"
 #include "worker/jepa/dist/communicator.h"
+#include "worker/jepa/health_watch.h"
 #include "worker/jepa/mask_streams.h"
+#include "worker/jepa/non_finite_policy.h"
 #include "worker/jepa/plan/schedules.h"
 #include "worker/jepa/probe_plan.h"
 #include "worker/jepa/probe_runner.h"
@@ -34,10 +37,14 @@ constexpr absl::Duration kRateMemory = absl::Seconds(10);
 constexpr char kDiverged[] =
     "; lower optimization.lr, lengthen optimization.warmup, or look at the data";
 
+// Committed checkpoints that a run remembers to go back to. Retention keeps the newest two or more.
+constexpr size_t kKnownCheckpoints = 3;
+
 // What one step did, the same on all ranks except where it says otherwise.
 struct StepOutcome {
   double loss = 0;
   double gradient_norm = 0;
+  bool finite = true;  // Else there was no update.
   UpdateRates rates;
   double wait_seconds = 0;  // Mean over ranks.
   bool drain = false;
@@ -48,7 +55,14 @@ struct StepOutcome {
 class TrainRun {
  public:
   TrainRun(const TrainConfig& config, RunHost& host, const TrainParts& parts)
-      : config_(config), host_(host), parts_(parts), masks_(config), rate_(kRateMemory) {}
+      : config_(config),
+        host_(host),
+        parts_(parts),
+        masks_(config),
+        rate_(kRateMemory),
+        known_(config.checkpoint.resume),
+        health_(config),
+        non_finite_(config.faults) {}
 
   absl::StatusOr<TrainOutcome> Run();
 
@@ -56,14 +70,20 @@ class TrainRun {
   absl::Status OpenData();
   absl::Status Meet();
   absl::Status CheckSameData();
-  absl::Status RestoreNewestUsable();
+  // What of a checkpoint is taken: position and masks too, or the learner's state alone.
+  enum class Scope { kRun, kLearner };
+  absl::Status Resume();
   absl::Status StartFromGiven();
-  absl::Status TryRestore(const std::string& path, int64_t& step, absl::Status& refused);
+  absl::StatusOr<int64_t> RestoreNewestUsable(Scope scope);
+  absl::Status TryRestore(const std::string& path, Scope scope, int64_t& step,
+                          absl::Status& refused);
   void StartLoader();
   absl::StatusOr<StepOutcome> Step();
   absl::StatusOr<StepOutcome> AccumulateShards();
   absl::Status ShareScalars(StepOutcome& outcome);
   absl::Status Update(StepOutcome& outcome);
+  absl::Status BearNonFinite(absl::string_view what);
+  absl::Status RollBack(absl::string_view what);
   void Report(const StepOutcome& outcome, absl::Duration took);
   bool SaveIsDue() const;
   absl::Status Save();
@@ -93,15 +113,19 @@ class TrainRun {
   // Position.
   int64_t step_ = 0;  // Finished steps. 0 <= step_ <= length_.total_steps
   absl::Duration waited_;
+  std::vector<std::string> known_;  // Committed checkpoints, newest first.
+  HealthWatch health_;
+  NonFinitePolicy non_finite_;
+  int64_t rollbacks_ = 0;
+  StepOutcome last_finite_;
   std::string last_finite_loss_ = "none";
-  double last_loss_ = 0;
 };
 
 absl::StatusOr<TrainOutcome> TrainRun::Run() {
   IJEPA_RETURN_IF_ERROR(OpenData());
   IJEPA_RETURN_IF_ERROR(Meet());
   IJEPA_RETURN_IF_ERROR(ProbeIfDue());  // The random initialisation.
-  IJEPA_RETURN_IF_ERROR(RestoreNewestUsable());
+  IJEPA_RETURN_IF_ERROR(Resume());
   IJEPA_RETURN_IF_ERROR(ProbeIfDue());  // One that the last attempt saved for but did not report.
   StartLoader();
   while (step_ < length_.total_steps) {
@@ -164,29 +188,35 @@ absl::StatusOr<bool> TrainRun::OnEveryRank(bool mine) {
   return failures == 0.0f;
 }
 
-// Every rank reads every candidate itself; one counts only when all ranks could use it.
-absl::Status TrainRun::RestoreNewestUsable() {
+absl::Status TrainRun::Resume() {
+  if (known_.empty()) return StartFromGiven();
+  IJEPA_ASSIGN_OR_RETURN(step_, RestoreNewestUsable(Scope::kRun));
+  if (leads()) host_.Note("RESUMED", absl::StrCat("resumed from ", known_.front()), step_);
+  return absl::OkStatus();
+}
+
+// Every rank reads every candidate itself; one counts only when all ranks could use it. Forgets
+// those that were not usable. Returns the step of the one that is.
+absl::StatusOr<int64_t> TrainRun::RestoreNewestUsable(Scope scope) {
   std::string reasons;
-  for (const std::string& path : config_.checkpoint.resume) {
+  const size_t candidates = known_.size();
+  while (!known_.empty()) {
+    const std::string path = known_.front();
     int64_t step = 0;
     absl::Status refused;
-    const absl::Status mine = TryRestore(path, step, refused);
+    const absl::Status mine = TryRestore(path, scope, step, refused);
     IJEPA_RETURN_IF_ERROR(refused);
     IJEPA_ASSIGN_OR_RETURN(const bool usable, OnEveryRank(mine.ok()));
-    if (usable) {
-      step_ = step;
-      if (leads()) host_.Note("RESUMED", absl::StrCat("resumed from ", path), step);
-      return absl::OkStatus();
-    }
+    if (usable) return step;
+    known_.erase(known_.begin());
     const std::string reason = absl::StrCat(
         path, ": ", mine.ok() ? "another rank cannot use it" : std::string(mine.message()));
     ijepa::LogWarning("checkpoint is unusable ", reason);
     if (leads()) host_.Note("CHECKPOINT_UNUSABLE", reason, step);
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", reason);
   }
-  if (config_.checkpoint.resume.empty()) return StartFromGiven();
-  return absl::DataLossError(absl::StrCat("none of the ", config_.checkpoint.resume.size(),
-                                          " committed checkpoints is usable: ", reasons));
+  return absl::DataLossError(
+      absl::StrCat("none of the ", candidates, " committed checkpoints is usable: ", reasons));
 }
 
 // A new job's first step; a mistake here is the user's, so there is nothing to fall back to.
@@ -201,13 +231,14 @@ absl::Status TrainRun::StartFromGiven() {
 
 RunFigures TrainRun::Figures() const {
   const int64_t last = std::max<int64_t>(0, step_ - 1);
-  return {length_.steps_per_epoch, last_loss_, schedules_->lr(last),
+  return {length_.steps_per_epoch, last_finite_.loss, schedules_->lr(last),
           schedules_->weight_decay(last)};
 }
 
 // Returns why the checkpoint is unusable; `refused` is for one that is sound but of another run,
 // which ends the run: falling back would hide the mistake.
-absl::Status TrainRun::TryRestore(const std::string& path, int64_t& step, absl::Status& refused) {
+absl::Status TrainRun::TryRestore(const std::string& path, Scope scope, int64_t& step,
+                                  absl::Status& refused) {
   IJEPA_ASSIGN_OR_RETURN(const CheckpointReader checkpoint, CheckpointReader::Open(path));
   step = checkpoint.meta().step;
   refused = CheckSameRun(config_, checkpoint, learner_->ModelLine());
@@ -217,7 +248,7 @@ absl::Status TrainRun::TryRestore(const std::string& path, int64_t& step, absl::
                      length_.total_steps, "; has the data shrunk?"));
   }
   IJEPA_RETURN_IF_ERROR(refused);
-  return RestoreRun(checkpoint, state());
+  return scope == Scope::kRun ? RestoreRun(checkpoint, state()) : learner_->Restore(checkpoint);
 }
 
 void TrainRun::StartLoader() {
@@ -234,10 +265,15 @@ void TrainRun::StartLoader() {
 
 absl::StatusOr<StepOutcome> TrainRun::Step() {
   const absl::Duration start = parts_.clock->Monotonic();
+  const bool measured = health_.Due(step_ + 1);
+  if (measured) learner_->StartTelemetry();
   IJEPA_ASSIGN_OR_RETURN(StepOutcome outcome, AccumulateShards());
   IJEPA_RETURN_IF_ERROR(ShareScalars(outcome));
   IJEPA_RETURN_IF_ERROR(Update(outcome));
   ++step_;
+  if (measured && outcome.finite) {
+    IJEPA_RETURN_IF_ERROR(health_.Take(step_, *learner_, *peers_, host_));
+  }
   Report(outcome, parts_.clock->Monotonic() - start);
   return outcome;
 }
@@ -281,21 +317,61 @@ absl::Status TrainRun::ShareScalars(StepOutcome& outcome) {
 }
 
 absl::Status TrainRun::Update(StepOutcome& outcome) {
-  if (!std::isfinite(outcome.loss)) {
-    return absl::OutOfRangeError(absl::StrCat("the loss of step ", step_ + 1, " is ", outcome.loss,
-                                              "; last finite loss ", last_finite_loss_, kDiverged));
-  }
   outcome.rates = {schedules_->lr(step_), schedules_->weight_decay(step_),
                    schedules_->ema_momentum(step_)};
+  outcome.finite = std::isfinite(outcome.loss);
+  if (!outcome.finite) return BearNonFinite(absl::StrCat("the loss is ", outcome.loss));
   const absl::StatusOr<double> norm = learner_->Update(outcome.rates);
-  if (!norm.ok() && norm.status().code() == absl::StatusCode::kOutOfRange) {
-    return absl::OutOfRangeError(absl::StrCat("step ", step_ + 1, ": ", norm.status().message(),
-                                              "; last finite loss ", last_finite_loss_, kDiverged));
-  }
+  outcome.finite = norm.status().code() != absl::StatusCode::kOutOfRange;
+  if (!outcome.finite) return BearNonFinite(norm.status().message());
   IJEPA_RETURN_IF_ERROR(norm.status());
   outcome.gradient_norm = *norm;
-  last_loss_ = outcome.loss;
+  last_finite_ = outcome;
   last_finite_loss_ = absl::StrCat(outcome.loss, " at step ", step_ + 1);
+  return absl::OkStatus();
+}
+
+// Loss and gradient are sums over ranks, so that all ranks are here in the same step and take the
+// same way. The step counts as done: data, masks and schedules go on.
+absl::Status TrainRun::BearNonFinite(absl::string_view what) {
+  IJEPA_RETURN_IF_ERROR(learner_->Discard());
+  const int64_t step = step_ + 1;
+  switch (non_finite_.Take(step, what)) {
+    case NonFiniteAction::kRollBack:
+      if (!known_.empty()) return RollBack(what);
+      break;  // There is nothing to go back to yet.
+    case NonFiniteAction::kSkip:
+      break;
+    case NonFiniteAction::kFail:
+      return absl::OutOfRangeError(absl::StrCat(
+          "step ", step, ": ", what, "; last finite loss ", last_finite_loss_,
+          config_.faults.non_finite == NonFiniteAction::kFail
+              ? ""
+              : absl::StrCat("; faults.budget is ", config_.faults.budget, " such steps in ",
+                             config_.faults.window_steps, ": ", non_finite_.History()),
+          kDiverged));
+  }
+  if (leads()) {
+    host_.Note("NON_FINITE_SKIPPED",
+               absl::StrCat("step ", step, ": ", what, "; no update; last finite loss ",
+                            last_finite_loss_),
+               step);
+  }
+  return absl::OkStatus();
+}
+
+// Only the learner's state goes back. The position does not: the same batches from the same weights
+// would end the same way.
+absl::Status TrainRun::RollBack(absl::string_view what) {
+  IJEPA_ASSIGN_OR_RETURN(const int64_t restored, RestoreNewestUsable(Scope::kLearner));
+  ++rollbacks_;
+  if (!leads()) return absl::OkStatus();
+  const int64_t step = step_ + 1;
+  host_.Note(
+      "NON_FINITE_ROLLED_BACK",
+      absl::StrCat("step ", step, ": ", what, "; weights are those of step ", restored,
+                   " again, the batches of steps ", restored + 1, " to ", step, " are passed over"),
+      step);
   return absl::OkStatus();
 }
 
@@ -307,7 +383,7 @@ void TrainRun::Report(const StepOutcome& outcome, absl::Duration took) {
   report.total_steps = length_.total_steps;
   report.steps_per_epoch = length_.steps_per_epoch;
   report.images_seen = step_ * GlobalBatch(config_);
-  report.loss = outcome.loss;
+  report.loss = last_finite_.loss;
   report.lr = outcome.rates.lr;
   report.weight_decay = outcome.rates.weight_decay;
   report.ema_momentum = outcome.rates.ema_momentum;
@@ -316,7 +392,10 @@ void TrainRun::Report(const StepOutcome& outcome, absl::Duration took) {
   report.target_patches = outcome.target_patches;
   report.data_wait_share = seconds > 0 ? std::min(1.0, outcome.wait_seconds / seconds) : 0;
   report.bad_images = loader_->stats().bad_images;
-  report.gradient_norm = outcome.gradient_norm;
+  report.gradient_norm = last_finite_.gradient_norm;
+  report.telemetry = health_.newest();
+  report.non_finite_steps = non_finite_.taken();
+  report.non_finite_rollbacks = rollbacks_;
   host_.ReportStep(report);
 }
 
@@ -328,7 +407,11 @@ bool TrainRun::SaveIsDue() const {
 // Rank 0 writes and commits; the others wait, so that nobody trains on what may be refused.
 absl::Status TrainRun::Save() {
   if (leads()) IJEPA_RETURN_IF_ERROR(WriteAndCommit());
-  return peers_->Barrier();
+  IJEPA_RETURN_IF_ERROR(peers_->Barrier());
+  known_.insert(known_.begin(), absl::StrCat(config_.checkpoint.folder, "/",
+                                             CheckpointFolderName(step_, config_.generation)));
+  if (known_.size() > kKnownCheckpoints) known_.resize(kKnownCheckpoints);
+  return absl::OkStatus();
 }
 
 absl::Status TrainRun::WriteAndCommit() {

@@ -16,7 +16,8 @@ enum class TrainOutcome { kCompleted, kDrained };
 // becomes the training thread. Errors: InvalidArgument (the spec asks for what this rank cannot
 // do), NotFound or FailedPrecondition (data), DataLoss (no usable checkpoint though some are
 // committed, unreadable data past the limit), ResourceExhausted (disk or memory full), Aborted
-// (superseded, or a peer is gone), OutOfRange (loss not finite), Internal (our bug, or LibTorch's).
+// (superseded, or a peer is gone), OutOfRange (loss or gradient not finite, more often than
+// config.faults allows), Internal (our bug, or LibTorch's).
 absl::StatusOr<TrainOutcome> Train(const TrainConfig& config, RunHost& host);
 
 }  // namespace jepa

@@ -30,6 +30,32 @@ google::protobuf::Timestamp Timestamp(absl::Time time) {
   return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(time));
 }
 
+v1::Telemetry ToProto(const jepa::Telemetry& telemetry) {
+  v1::Telemetry proto;
+  proto.set_step(telemetry.step);
+  proto.set_effective_rank(telemetry.effective_rank);
+  proto.set_pooled_effective_rank(telemetry.pooled_effective_rank);
+  proto.set_max_effective_rank(telemetry.max_effective_rank);
+  proto.set_std_mean(telemetry.std_mean);
+  proto.set_std_min(telemetry.std_min);
+  proto.set_off_diagonal_covariance(telemetry.off_diagonal_covariance);
+  proto.set_variance_over_patches(telemetry.variance_over_patches);
+  proto.set_variance_over_batch(telemetry.variance_over_batch);
+  proto.set_prediction_cosine(telemetry.prediction_cosine);
+  proto.set_target_distance(telemetry.target_distance);
+  proto.set_update_ratio(telemetry.update_ratio);
+  proto.set_patch_embed_gradient_norm(telemetry.patch_embed_gradient_norm);
+  for (const double norm : telemetry.encoder_block_gradient_norms) {
+    proto.add_encoder_block_gradient_norms(norm);
+  }
+  for (const double norm : telemetry.predictor_block_gradient_norms) {
+    proto.add_predictor_block_gradient_norms(norm);
+  }
+  proto.set_other_gradient_norm(telemetry.other_gradient_norm);
+  proto.set_collapse_suspected(telemetry.collapse_suspected);
+  return proto;
+}
+
 v1::StepReport ToProto(const jepa::StepReport& report) {
   v1::StepReport proto;
   proto.set_step(report.step);
@@ -46,6 +72,9 @@ v1::StepReport ToProto(const jepa::StepReport& report) {
   proto.set_data_wait_share(report.data_wait_share);
   proto.set_bad_images(report.bad_images);
   proto.set_gradient_norm(report.gradient_norm);
+  if (report.telemetry.has_value()) *proto.mutable_telemetry() = ToProto(*report.telemetry);
+  proto.set_non_finite_steps(report.non_finite_steps);
+  proto.set_non_finite_rollbacks(report.non_finite_rollbacks);
   return proto;
 }
 

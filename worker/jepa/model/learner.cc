@@ -19,6 +19,7 @@
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
+#include "worker/jepa/model/telemetry.h"
 #include "worker/jepa/plan/model_line.h"
 
 namespace jepa {
@@ -115,7 +116,8 @@ class TorchLearner : public Learner {
   TorchLearner(const TrainConfig& config, at::Device device)
       : crop_size_(config.data.crop_size),
         networks_(config.model, device, config.precision),
-        optimizer_(&networks_.storage(), config.optimization.beta1, config.optimization.beta2) {
+        optimizer_(&networks_.storage(), config.optimization.beta1, config.optimization.beta2),
+        telemetry_(networks_.storage(), config) {
     networks_.Initialise(config.init, config.seed);
   }
 
@@ -125,6 +127,9 @@ class TorchLearner : public Learner {
   void SetScalar(StepScalar scalar, float value) override;
   absl::StatusOr<std::vector<float>> Scalars() override;
   absl::StatusOr<double> Update(const UpdateRates& rates) override;
+  absl::Status Discard() override;
+  void StartTelemetry() override { telemetry_.Start(); }
+  absl::StatusOr<Telemetry> ReadTelemetry() override;
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override;
   absl::StatusOr<std::vector<TensorToSave>> Snapshot() override;
   absl::Status Restore(const TensorReader& saved) override;
@@ -140,6 +145,7 @@ class TorchLearner : public Learner {
   int crop_size_;
   Networks networks_;
   Optimizer optimizer_;
+  TelemetryMeter telemetry_;
   std::vector<at::Tensor> snapshot_;  // Host copies that Snapshot's result points into.
   int64_t snapshot_step_ = 0;
 };
@@ -173,8 +179,11 @@ absl::StatusOr<double> TorchLearner::AccumulateShard(const Batch& batch, const M
     const StepRows rows =
         MakeStepRows(masks, batch.images, networks_.grid_patches(), device, networks_.kernels());
     const at::Tensor patches = Patches(batch.pixels.data(), batch.images);
-    const at::Tensor loss = networks_.Loss(patches, rows);
+    StepFeatures features;
+    const at::Tensor loss =
+        networks_.Loss(patches, rows, telemetry_.active() ? &features : nullptr);
     loss.backward(at::full({}, scale, loss.options()));
+    telemetry_.TakeShard(features, rows.shape);
     return loss.item<double>();
   });
 }
@@ -210,9 +219,22 @@ absl::StatusOr<double> TorchLearner::Update(const UpdateRates& rates) {
           absl::StrCat("the norm of the gradient is ", norm, "; it must be finite"));
     }
     if (!cuda) optimizer_.Step(rates);
+    if (telemetry_.active()) telemetry_.TakeUpdate(rates.lr, optimizer_.step());
     storage.grad.zero_();
     return norm;
   });
+}
+
+absl::Status TorchLearner::Discard() {
+  return Guarded("discarding a step", [&]() -> absl::Status {
+    telemetry_.Stop();
+    networks_.storage().grad.zero_();
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<Telemetry> TorchLearner::ReadTelemetry() {
+  return Guarded("telemetry", [&]() -> absl::StatusOr<Telemetry> { return telemetry_.Read(); });
 }
 
 absl::StatusOr<Features> TorchLearner::PooledFeatures(const std::vector<uint8_t>& pixels,

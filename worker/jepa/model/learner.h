@@ -21,6 +21,7 @@
 #include "worker/jepa/data/loader.h"
 #include "worker/jepa/eval/probes.h"
 #include "worker/jepa/plan/masks.h"
+#include "worker/jepa/run_host.h"
 
 namespace jepa {
 
@@ -63,6 +64,15 @@ class Learner {
   // scalars. Returns the L2 norm of the gradient. Nothing is changed if the gradient is not finite:
   // OutOfRange.
   virtual absl::StatusOr<double> Update(const UpdateRates& rates) = 0;
+  // Ends a step without an update: clears gradients, scalars and the step's measurement.
+  virtual absl::Status Discard() = 0;
+
+  // Measures the step that begins: call before its first AccumulateShard. The bits of training stay
+  // the same.
+  virtual void StartTelemetry() = 0;
+  // The measurement, after Update: means over the shards of this rank; step and collapse_suspected
+  // are left to the caller. The first call that waits for the device.
+  virtual absl::StatusOr<Telemetry> ReadTelemetry() = 0;
 
   // Average-pooled target-encoder output (its final LayerNorm included), row-major [images,
   // embed_dim]. pixels: uint8 [images, 3, crop, crop].

@@ -237,9 +237,12 @@ at::Tensor Networks::Predict(const at::Tensor& context, const StepRows& rows) co
                                        .target_positions = rows.target_positions});
 }
 
-at::Tensor Networks::Loss(const at::Tensor& patches, const StepRows& rows) const {
+at::Tensor Networks::Loss(const at::Tensor& patches, const StepRows& rows,
+                          StepFeatures* features) const {
   const at::Tensor targets = Targets(patches, rows);
-  return LossOf(Predict(Context(patches, rows), rows), targets);
+  const at::Tensor predictions = Predict(Context(patches, rows), rows);
+  if (features != nullptr) *features = {targets, predictions};
+  return LossOf(predictions, targets);
 }
 
 at::Tensor Networks::LossOf(const at::Tensor& predictions, const at::Tensor& targets) const {

@@ -33,6 +33,12 @@ struct StepRows {
 StepRows MakeStepRows(const MaskBatch& masks, int64_t images, int64_t patches, at::Device device,
                       const KernelChoice& kernels = {});
 
+// What a loss was computed from, rows as PredictorForward's.
+struct StepFeatures {
+  at::Tensor targets;
+  at::Tensor predictions;
+};
+
 // Owned and used by the training thread. Throws c10::Error.
 class Networks {
  public:
@@ -47,7 +53,9 @@ class Networks {
   void Initialise(InitMode mode, uint64_t seed);
 
   // patches: PatchesOf...(...) of B images. The loss has a graph; backward adds to storage().grad.
-  at::Tensor Loss(const at::Tensor& patches, const StepRows& rows) const;
+  // `features` may be null.
+  at::Tensor Loss(const at::Tensor& patches, const StepRows& rows,
+                  StepFeatures* features = nullptr) const;
 
   // The parts of Loss. Targets: LayerNorm without affine (eps 1e-5) of the target encoder's output,
   // [npred * nenc * B * K_p, D], no graph. Context: [nenc * B * K_c, D]. Predict: as
