@@ -21,6 +21,8 @@ void AddImport(CLI::App& app, Context& context, ExitCode& exit);
 void AddExport(CLI::App& app, Context& context, ExitCode& exit);
 void AddNodes(CLI::App& app, Context& context, ExitCode& exit);
 void AddData(CLI::App& app, Context& context, ExitCode& exit);
+// The commands of `data` that take a data set: verify, stats, pack.
+void AddDataSets(CLI::App& data, Context& context, ExitCode& exit);
 void AddInspect(CLI::App& app, Context& context, ExitCode& exit);
 void AddVersion(CLI::App& app, Context& context, ExitCode& exit);
 void AddCompletion(CLI::App& app, Context& context, ExitCode& exit);

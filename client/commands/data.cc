@@ -1,4 +1,4 @@
-// ijepactl data: makes data sets. `scenes` renders the demo's.
+// ijepactl data: looks at and makes data sets. `scenes` renders the demo's.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,9 +32,10 @@ ExitCode RunScenes(Context& context, const ScenesOptions& options) {
 }  // namespace
 
 void AddData(CLI::App& app, Context& context, ExitCode& exit) {
-  CLI::App* command = app.add_subcommand("data", "Makes data sets");
+  CLI::App* command = app.add_subcommand("data", "Checks, packs and makes data sets");
   command->require_subcommand(1);
   command->footer("Examples:\n  ijepactl data scenes /tmp/scenes --count 100");
+  AddDataSets(*command, context, exit);
   auto options = std::make_shared<ScenesOptions>();
   CLI::App* scenes = command->add_subcommand(
       "scenes", "Renders lit solids on a plane as JPEGs, with exact labels: class, count, depth");

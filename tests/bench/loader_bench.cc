@@ -116,7 +116,7 @@ class Bench {
   void LoadAll(const Contender& contender) {
     LoaderOptions options;
     options.data.batch_size = kBatch;
-    options.data.crop_size = options_.size;
+    options.data.crop_size = {options_.size, options_.size};
     options.data.num_workers = contender.impl == "ours" ? 0 : contender.threads;
     options.local_shards = {0};
     options.steps_per_epoch = images_ / kBatch;

@@ -177,7 +177,7 @@ TEST(GoldenImagesTest, CropsFollowTheReferencesLawDrawForDraw) {
       TorchDraws draws(about["seed"].get<uint64_t>());
       std::vector<int64_t> got;
       while (got.size() < expected.size()) {
-        const Crop crop = DrawCrop(about["height"], about["width"], {0.3, 1.0}, draws);
+        const Crop crop = DrawCrop({about["height"], about["width"]}, {0.3, 1.0}, 1, draws);
         got.insert(got.end(), {crop.top, crop.left, crop.height, crop.width});
       }
       EXPECT_EQ(got, expected) << about["key"];
@@ -200,7 +200,7 @@ TEST(GoldenImagesTest, WholeRandomTransformEqualsTheReference) {
         SCOPED_TRACE(key);
         const Image image = DecodeFile(golden, file);
         const Range scale{about["crop_scale"][0], about["crop_scale"][1]};
-        const Crop crop = DrawCrop(image.height, image.width, scale, draws);
+        const Crop crop = DrawCrop({image.height, image.width}, scale, 1, draws);
         Image view = CropAndResize(image, crop, size, size);
         if (about.value("horizontal_flip", false) && draws.Rand() < 0.5f) {
           view = Mirrored(std::move(view));

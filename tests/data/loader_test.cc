@@ -27,11 +27,14 @@ std::vector<std::string> Jpegs(int count) {
   return files;
 }
 
-class LoaderTest : public ::testing::Test {
+// In both orders.
+class LoaderTest : public ::testing::TestWithParam<OrderMode> {
  protected:
   LoaderTest() {
+    options_.data.order = GetParam();
+    options_.retry_delay = absl::ZeroDuration();
     options_.data.batch_size = 3;
-    options_.data.crop_size = 16;
+    options_.data.crop_size = {16, 16};
     options_.data.horizontal_flip = true;
     options_.data.max_bad_fraction = 1;
     options_.seed = 5;
@@ -70,7 +73,7 @@ class LoaderTest : public ::testing::Test {
   MemoryHost host_{rendezvous_};
 };
 
-TEST_F(LoaderTest, GivesTheSameBytesForAnyNumberOfThreads) {
+TEST_P(LoaderTest, GivesTheSameBytesForAnyNumberOfThreads) {
   std::vector<std::string> files = Jpegs(37);
   for (size_t i = 0; i < files.size(); i += 5) files[i].resize(i * 10);
   const MemorySource source(files);
@@ -86,7 +89,7 @@ TEST_F(LoaderTest, GivesTheSameBytesForAnyNumberOfThreads) {
   }
 }
 
-TEST_F(LoaderTest, GivesTheSameBytesWithEveryDistortion) {
+TEST_P(LoaderTest, GivesTheSameBytesWithEveryDistortion) {
   const MemorySource source(Jpegs(9));
   options_.data.color_distortion = true;
   options_.data.color_jitter_strength = 1;
@@ -94,7 +97,7 @@ TEST_F(LoaderTest, GivesTheSameBytesWithEveryDistortion) {
   EXPECT_EQ(Run(options_, 3, source), Run(options_, 0, source));
 }
 
-TEST_F(LoaderTest, GivesTheSameBytesForAnyNumberOfRanks) {
+TEST_P(LoaderTest, GivesTheSameBytesForAnyNumberOfRanks) {
   std::vector<std::string> files = Jpegs(37);
   files[11] = "broken";
   const MemorySource source(files);
@@ -111,7 +114,7 @@ TEST_F(LoaderTest, GivesTheSameBytesForAnyNumberOfRanks) {
   }
 }
 
-TEST_F(LoaderTest, ContinuesAfterARestartWhereItStopped) {
+TEST_P(LoaderTest, ContinuesAfterARestartWhereItStopped) {
   const MemorySource source(Jpegs(37));
   const Batches expected = Run(options_, 2, source);
   for (int64_t first : {1, 3, 5}) {
@@ -121,7 +124,7 @@ TEST_F(LoaderTest, ContinuesAfterARestartWhereItStopped) {
   }
 }
 
-TEST_F(LoaderTest, DealsEveryImageOnceAndPadsFromTheHead) {
+TEST_P(LoaderTest, DealsEveryImageOnceAndPadsFromTheHead) {
   // One flat colour per image tells which image a sample is.
   std::vector<std::string> files;
   for (uint8_t i = 0; i < 10; ++i) {
@@ -135,12 +138,12 @@ TEST_F(LoaderTest, DealsEveryImageOnceAndPadsFromTheHead) {
   for (int64_t epoch = 0; epoch < 2; ++epoch) {
     for (int64_t k = 0; k < 12; ++k) {
       const auto& pixels = all.at({epoch * 3 + k / 4, static_cast<int>(k % 4)});
-      EXPECT_EQ(pixels[0], SampleAt(options_.seed, epoch, k % 10, 10));
+      EXPECT_EQ(pixels[0], SampleOrder(GetParam(), options_.seed, 10).At(epoch, k));
     }
   }
 }
 
-TEST_F(LoaderTest, ReplacesCountsAndNamesBadImages) {
+TEST_P(LoaderTest, ReplacesCountsAndNamesBadImages) {
   std::vector<std::string> files = Jpegs(37);
   files[4] = "broken";
   const MemorySource source(files);
@@ -150,10 +153,76 @@ TEST_F(LoaderTest, ReplacesCountsAndNamesBadImages) {
   EXPECT_GE(loader->stats().bad_images, 2);
   ASSERT_EQ(host_.notes().size(), static_cast<size_t>(loader->stats().bad_images));
   EXPECT_EQ(host_.notes()[0].code, "BAD_IMAGE");
-  EXPECT_THAT(host_.notes()[0].message, HasSubstr("image4: neither a JPEG nor a PNG"));
+  EXPECT_THAT(host_.notes()[0].message, HasSubstr("image4: corrupt: neither a JPEG nor a PNG"));
 }
 
-TEST_F(LoaderTest, StopsWhenTooManyImagesAreBadAndNamesTwentyAtMost) {
+TEST_P(LoaderTest, CountsEachReasonAndKeepsTheGoodOnes) {
+  // A PNG of 60000 x 60000 pixels by its header.
+  std::string bomb = testing::TestPng({1, 1, 8, 2, false, {}, {{1, 2, 3}}});
+  const std::string side("\0\0\xea\x60", 4);
+  bomb.replace(16, 8, side + side);
+  const std::string crc = testing::Crc32Bytes(bomb.substr(12, 17));
+  bomb.replace(29, 4, crc);
+  const std::string good = testing::TestJpeg(20, 24, 3);
+  std::vector<std::string> files(30, good);
+  files[1] = "";
+  files[2] = good.substr(0, good.size() - 50);
+  files[3] = "neither";
+  files[4] = bomb;
+  const MemorySource source(files, {{5, absl::NotFoundError("gone")}});
+  options_.data.batch_size = 30;
+  options_.shards = 1;
+  options_.local_shards = {0};
+  options_.steps_per_epoch = 1;
+  options_.last_step = 4;
+  options_.data.num_workers = 2;
+  const auto loader = NewLoader(options_, source, host_);
+  Batches all;
+  Drain(*loader, options_, all);
+  const LoaderStats stats = loader->stats();
+  int64_t sum = 0;
+  for (const BadReason reason : {BadReason::kEmpty, BadReason::kTruncated, BadReason::kCorrupt,
+                                 BadReason::kTooLarge, BadReason::kVanished}) {
+    EXPECT_GE(stats.bad_reasons[static_cast<size_t>(reason)], 4) << BadReasonName(reason);
+    sum += stats.bad_reasons[static_cast<size_t>(reason)];
+  }
+  EXPECT_EQ(stats.bad_images, sum);
+  EXPECT_EQ(stats.images, 120);
+  EXPECT_EQ(stats.max_batches, 3);
+}
+
+// Fails `failures` times, then answers.
+class ShakySource final : public ImageSource {
+ public:
+  ShakySource(std::string file, int failures) : file_(std::move(file)), failures_(failures) {}
+  int64_t size() const override { return 1; }
+  std::string name(int64_t) const override { return "shaky"; }
+  absl::Status ReadInto(int64_t, std::string& bytes) const override {
+    if (failures_-- > 0) return absl::UnavailableError("reading shaky: Input/output error");
+    bytes = file_;
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string file_;
+  mutable int failures_;
+};
+
+TEST_P(LoaderTest, ReadsAgainWhereStorageAnswersWithAnError) {
+  options_.data.batch_size = 1;
+  options_.data.num_workers = 0;
+  const ShakySource twice(testing::TestJpeg(20, 24, 3), 2);
+  auto loader = NewLoader(options_, twice, host_);
+  ASSERT_TRUE(loader->Next().ok());
+  EXPECT_EQ(loader->stats().bad_images, 0);
+  const ShakySource thrice(testing::TestJpeg(20, 24, 3), 3);
+  loader = NewLoader(options_, thrice, host_);
+  ASSERT_TRUE(loader->Next().ok());
+  EXPECT_EQ(loader->stats().bad_reasons[static_cast<size_t>(BadReason::kUnreadable)], 1);
+  EXPECT_THAT(host_.notes().back().message, HasSubstr("Input/output error; tried 3 times"));
+}
+
+TEST_P(LoaderTest, StopsWhenTooManyImagesAreBadAndNamesTwentyAtMost) {
   std::vector<std::string> files = Jpegs(4);
   for (int i = 0; i < 60; ++i) files.push_back("broken");
   const MemorySource source(files);
@@ -171,7 +240,7 @@ TEST_F(LoaderTest, StopsWhenTooManyImagesAreBadAndNamesTwentyAtMost) {
   EXPECT_LE(host_.notes().size(), 40u);
 }
 
-TEST_F(LoaderTest, GivesUpWhenNothingIsReadable) {
+TEST_P(LoaderTest, GivesUpWhenNothingIsReadable) {
   const MemorySource source({"broken", "too"});
   const auto loader = NewLoader(options_, source, host_);
   const auto batch = loader->Next();
@@ -206,7 +275,7 @@ class SlowSource final : public ImageSource {
   bool blocked_ = false;
 };
 
-TEST_F(LoaderTest, ReadsThreeStepsAheadAtMost) {
+TEST_P(LoaderTest, ReadsThreeStepsAheadAtMost) {
   SlowSource source(testing::TestJpeg(16, 16, 1));
   options_.local_shards = {0, 1};
   options_.data.num_workers = 3;
@@ -228,7 +297,7 @@ class FastClock final : public ijepa::Clock {
   std::atomic<int> looks_{0};
 };
 
-TEST_F(LoaderTest, NamesTheFileWhenStorageHangs) {
+TEST_P(LoaderTest, NamesTheFileWhenStorageHangs) {
   SlowSource source(testing::TestJpeg(16, 16, 1));
   FastClock clock;
   options_.clock = &clock;
@@ -237,13 +306,15 @@ TEST_F(LoaderTest, NamesTheFileWhenStorageHangs) {
   const auto loader = NewLoader(options_, source, host_);
   const auto batch = loader->Next();
   EXPECT_TRUE(absl::IsDeadlineExceeded(batch.status())) << batch.status();
-  const int64_t first = SampleAt(options_.seed, 0, 0, 1000);
+  const int64_t first = SampleOrder(GetParam(), options_.seed, 1000).At(0, 0);
   EXPECT_THAT(std::string(batch.status().message()), HasSubstr("slow" + std::to_string(first)));
   EXPECT_GT(loader->stats().wait, absl::Seconds(120));
+  ASSERT_EQ(host_.CountNotes("DATA_STALLED"), 1);
+  EXPECT_THAT(host_.notes()[0].message, HasSubstr("slow" + std::to_string(first)));
   source.Block(false);
 }
 
-TEST_F(LoaderTest, EndsWhileThreadsAreAhead) {
+TEST_P(LoaderTest, EndsWhileThreadsAreAhead) {
   const MemorySource source(Jpegs(5));
   options_.data.num_workers = 4;
   for (int taken = 0; taken < 4; ++taken) {
@@ -251,6 +322,12 @@ TEST_F(LoaderTest, EndsWhileThreadsAreAhead) {
     for (int i = 0; i < taken; ++i) ASSERT_TRUE(loader->Next().ok());
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Orders, LoaderTest,
+                         ::testing::Values(OrderMode::kKeyed, OrderMode::kReference),
+                         [](const auto& info) {
+                           return info.param == OrderMode::kKeyed ? "Keyed" : "Reference";
+                         });
 
 }  // namespace
 }  // namespace jepa

@@ -18,7 +18,7 @@ TEST(RandomCropTest, LiesInsideTheImageForAnyShape) {
   for (const auto& [height, width] : std::vector<std::pair<int, int>>{
            {1, 1}, {1, 50}, {50, 1}, {2, 3}, {32, 32}, {375, 500}, {1, 2'000'000'000}}) {
     for (int i = 0; i < 200; ++i) {
-      const Crop crop = DrawCrop(height, width, {0.3, 1.0}, random);
+      const Crop crop = DrawCrop({height, width}, {0.3, 1.0}, 1, random);
       ASSERT_GT(crop.height, 0);
       ASSERT_GT(crop.width, 0);
       ASSERT_GE(crop.top, 0);
@@ -35,7 +35,7 @@ TEST(RandomCropTest, FollowsAreaAndAspectLaws) {
   double area = 0, log_aspect = 0;
   for (int i = 0; i < kDraws; ++i) {
     // Crops up to a fifth of a large square always fit at the first try.
-    const Crop crop = DrawCrop(4000, 4000, {0.1, 0.2}, random);
+    const Crop crop = DrawCrop({4000, 4000}, {0.1, 0.2}, 1, random);
     area += static_cast<double>(crop.height) * crop.width / 16e6;
     log_aspect += std::log(static_cast<double>(crop.width) / crop.height);
   }
@@ -43,15 +43,28 @@ TEST(RandomCropTest, FollowsAreaAndAspectLaws) {
   EXPECT_NEAR(log_aspect / kDraws, 0, 5 * 0.58 / std::sqrt(12.0 * kDraws));
 }
 
+// The shapes of things stay in a view that is not square.
+TEST(RandomCropTest, TurnsTheAspectLawToThatOfTheView) {
+  Philox random(3, Purpose::kCrop, 0, 0);
+  constexpr int kDraws = 20'000;
+  double log_aspect = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    const Crop crop = DrawCrop({4000, 4000}, {0.1, 0.2}, 1.5, random);
+    log_aspect += std::log(static_cast<double>(crop.width) / crop.height);
+  }
+  EXPECT_NEAR(log_aspect / kDraws, std::log(1.5), 5 * 0.58 / std::sqrt(12.0 * kDraws));
+  EXPECT_EQ(CentreFallback({100, 900}, 3).width, 400);
+}
+
 TEST(RandomCropTest, FallsBackToTheMiddle) {
-  const Crop wide = CentreFallback(60, 900);
+  const Crop wide = CentreFallback({60, 900}, 1);
   EXPECT_EQ(wide.height, 60);
   EXPECT_EQ(wide.width, 80);
   EXPECT_EQ(wide.left, 410);
-  const Crop tall = CentreFallback(900, 60);
+  const Crop tall = CentreFallback({900, 60}, 1);
   EXPECT_EQ(tall.height, 80);
   EXPECT_EQ(tall.top, 410);
-  const Crop square = CentreFallback(50, 60);
+  const Crop square = CentreFallback({50, 60}, 1);
   EXPECT_EQ(square.height, 50);
   EXPECT_EQ(square.width, 60);
 }
@@ -59,7 +72,8 @@ TEST(RandomCropTest, FallsBackToTheMiddle) {
 class TrainingViewTest : public ::testing::Test {
  protected:
   std::vector<uint8_t> View(const DataConfig& data, uint64_t sample) const {
-    std::vector<uint8_t> planes(static_cast<size_t>(data.crop_size) * data.crop_size * 3);
+    std::vector<uint8_t> planes(static_cast<size_t>(data.crop_size.height) * data.crop_size.width *
+                                3);
     Philox random(9, Purpose::kCrop, 0, sample);
     ViewTools tools;
     const absl::Status status = WriteTrainingView(file_, data, random, tools, planes.data());
@@ -68,7 +82,7 @@ class TrainingViewTest : public ::testing::Test {
   }
   DataConfig Plain() const {
     DataConfig data;
-    data.crop_size = 24;
+    data.crop_size = {24, 24};
     return data;
   }
 
@@ -107,6 +121,20 @@ TEST_F(TrainingViewTest, DistortsFourFifthsAndBlursHalf) {
   EXPECT_NEAR(distorted, 400 * (1 - 0.2 * 0.8), 40);
   EXPECT_NEAR(grey, 80, 40);
   EXPECT_NEAR(blurred, 200, 50);
+}
+
+TEST_F(TrainingViewTest, FillsARectangularView) {
+  DataConfig wide = Plain();
+  wide.crop_size = {16, 40};
+  const std::vector<uint8_t> view = View(wide, 5);
+  EXPECT_EQ(view.size(), 3u * 16 * 40);
+  const Crop crop = [&] {
+    Philox random(9, Purpose::kCrop, 0, 5);
+    return DrawCrop({40, 50}, wide.crop_scale, 2.5, random);
+  }();
+  std::vector<uint8_t> expected(view.size());
+  WritePlanes(CropAndResize(*Decode(file_), crop, 16, 40), expected.data());
+  EXPECT_EQ(view, expected);
 }
 
 TEST_F(TrainingViewTest, PlacesChannelsInPlanes) {

@@ -170,18 +170,29 @@ TEST(ResizeTest, DeterministicViewIsTheMiddleOfTheResizedImage) {
     const int wide = width <= height ? kSize : kSize * width / height;
     const Crop middle{static_cast<int>(std::nearbyint((tall - kSize) / 2.0)),
                       static_cast<int>(std::nearbyint((wide - kSize) / 2.0)), kSize, kSize};
-    EXPECT_EQ(ResizeAndCentreCrop(image, kSize).pixels,
+    EXPECT_EQ(ResizeAndCentreCrop(image, {kSize, kSize}).pixels,
               Cut(SlowResize(image, tall, wide), middle).pixels)
         << height << "x" << width;
   }
 }
 
+TEST(ResizeTest, DeterministicViewCoversARectangle) {
+  Philox random(3, Purpose::kProbe, 0, 0);
+  const Image image = Noise(60, 90, random);
+  // Twice as wide as high: the width is the tight side.
+  EXPECT_EQ(ResizeAndCentreCrop(image, {16, 32}).pixels,
+            Cut(SlowResize(image, 21, 32), {2, 0, 16, 32}).pixels);
+  // Taller than wide: the height is.
+  EXPECT_EQ(ResizeAndCentreCrop(image, {20, 10}).pixels,
+            Cut(SlowResize(image, 20, 30), {0, 10, 20, 10}).pixels);
+}
+
 TEST(ResizeTest, HandlesExtremeShapes) {
   Image line{1, 3'000'000, std::vector<uint8_t>(9'000'000, 77)};
-  const Image view = ResizeAndCentreCrop(line, 32);
+  const Image view = ResizeAndCentreCrop(line, {32, 32});
   EXPECT_EQ(view.pixels, std::vector<uint8_t>(32 * 32 * 3, 77));
   std::swap(line.height, line.width);
-  EXPECT_EQ(ResizeAndCentreCrop(line, 32).pixels, view.pixels);
+  EXPECT_EQ(ResizeAndCentreCrop(line, {32, 32}).pixels, view.pixels);
 }
 
 }  // namespace

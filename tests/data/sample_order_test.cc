@@ -1,11 +1,12 @@
 // The keyed order and who takes which sample.
+#include "worker/jepa/data/sample_order.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <numeric>
 #include <set>
 
-#include "worker/jepa/data/loader.h"
 #include "worker/jepa/data/sample_view.h"
 
 namespace jepa {
@@ -22,6 +23,26 @@ TEST(SampleOrderTest, IsAPermutationForEveryLength) {
       seen[index] = true;
     }
   }
+}
+
+TEST(SampleOrderTest, ReferenceIsAPermutationThatDependsOnTheEpochAlone) {
+  constexpr int64_t kImages = 1000;
+  const SampleOrder order(OrderMode::kReference, 1, kImages);
+  const SampleOrder other_seed(OrderMode::kReference, 2, kImages);
+  std::vector<std::vector<int64_t>> epochs;
+  for (const int64_t epoch : {0, 1, 2, 0}) {
+    std::vector<int64_t> indices;
+    for (int64_t i = 0; i < kImages; ++i) {
+      indices.push_back(order.At(epoch, i));
+      EXPECT_EQ(other_seed.At(epoch, i), indices.back());
+    }
+    EXPECT_EQ(order.At(epoch, kImages), indices[0]);
+    EXPECT_EQ(std::set<int64_t>(indices.begin(), indices.end()).size(), size_t{kImages});
+    epochs.push_back(indices);
+  }
+  EXPECT_NE(epochs[0], epochs[1]);
+  EXPECT_NE(epochs[0], epochs[2]);
+  EXPECT_EQ(epochs[0], epochs[3]);
 }
 
 TEST(SampleOrderTest, IsAPermutationOfLargeLengths) {

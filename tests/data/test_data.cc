@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <png.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
@@ -159,6 +160,13 @@ std::string SharedData(const std::string& file) {
   const std::string path =
       absl::StrCat(folder != nullptr && *folder != '\0' ? folder : "../shared/data", "/", file);
   return std::filesystem::exists(path) ? path : "";
+}
+
+std::string Crc32Bytes(absl::string_view data) {
+  const uLong sum =
+      crc32(0, reinterpret_cast<const Bytef*>(data.data()), static_cast<uInt>(data.size()));
+  return {static_cast<char>(sum >> 24), static_cast<char>(sum >> 16), static_cast<char>(sum >> 8),
+          static_cast<char>(sum)};
 }
 
 }  // namespace jepa::testing

@@ -3,6 +3,7 @@
 #define IJEPA_TESTS_DATA_TEST_DATA_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,19 +72,28 @@ std::string TarEnd();
 // A folder as in the shared test data; empty if it is not there.
 std::string SharedData(const std::string& file);
 
+// CRC-32 of PNG chunks, as its four bytes.
+std::string Crc32Bytes(absl::string_view data);
+
 // Images in memory. Thread-safe.
 class MemorySource final : public ImageSource {
  public:
-  explicit MemorySource(std::vector<std::string> files) : files_(std::move(files)) {}
+  // Reading an image of `failures` fails.
+  explicit MemorySource(std::vector<std::string> files,
+                        std::map<int64_t, absl::Status> failures = {})
+      : files_(std::move(files)), failures_(std::move(failures)) {}
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   std::string name(int64_t index) const override { return "image" + std::to_string(index); }
   absl::Status ReadInto(int64_t index, std::string& bytes) const override {
+    const auto failure = failures_.find(index);
+    if (failure != failures_.end()) return failure->second;
     bytes = files_[index];
     return absl::OkStatus();
   }
 
  private:
   std::vector<std::string> files_;
+  std::map<int64_t, absl::Status> failures_;
 };
 
 }  // namespace jepa::testing

@@ -68,9 +68,11 @@ void Distort(const DataConfig& data, Philox& random, Image& view) {
 
 absl::Status WriteTrainingView(absl::string_view bytes, const DataConfig& data, Philox& random,
                                ViewTools& tools, uint8_t* planes) {
+  tools.reader.set_orient(data.exif_orientation);
   IJEPA_ASSIGN_OR_RETURN(const Size image, tools.reader.Open(bytes));
-  const Size size{data.crop_size, data.crop_size};
-  const Crop crop = DrawCrop(image.height, image.width, data.crop_scale, random);
+  const Size size = data.crop_size;
+  const double aspect = static_cast<double>(size.width) / size.height;
+  const Crop crop = DrawCrop(image, data.crop_scale, aspect, random);
   ViewGeometry view = CropGeometry(crop, size.height, size.width);
   view.mirror = data.horizontal_flip && random.Uniform() < kFlipShare;
   IJEPA_RETURN_IF_ERROR(tools.reader.Read(tools.resizer.Begin(view, 3, planes), tools.resizer));

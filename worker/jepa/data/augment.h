@@ -24,8 +24,9 @@ struct ViewTools {
 
 // The training view of the image file `bytes`: random resized crop, then as data says: flip (half
 // of the images); colour jitter (four fifths, in random order) and grey (a fifth); blur (half,
-// radius 0.1 to 2). Writes crop_size x crop_size pixels as planar RGB to `planes`, [3, crop_size,
-// crop_size]. Errors as ImageReader's; `planes` may be written in part then. ijepa-spec 4.
+// radius 0.1 to 2). Writes data.crop_size pixels as planar RGB to `planes`, [3, height, width].
+// Errors as ImageReader's; `planes` may be written in part then. ijepa-spec 4. Differs for a view
+// that is not square: the crop's aspect ratio is drawn relative to the view's, so that shapes stay.
 absl::Status WriteTrainingView(absl::string_view bytes, const DataConfig& data, Philox& random,
                                ViewTools& tools, uint8_t* planes);
 

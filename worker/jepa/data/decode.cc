@@ -9,7 +9,9 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "worker/jepa/data/augment.h"
+#include "worker/jepa/data/bad_image.h"
 #include "worker/jepa/data/codec.h"
+#include "worker/jepa/data/exif.h"
 #include "worker/jepa/data/view_resizer.h"
 
 namespace jepa {
@@ -62,20 +64,35 @@ absl::Status CheckImageSize(int64_t height, int64_t width) {
 
 struct ImageReader::Parts {
   JpegReader jpeg;
+  bool orient = false;
   bool streams = false;  // The image that is open is the JPEG reader's; else it is `image`.
   Image image;
   std::vector<uint8_t> line;
 };
+
+absl::StatusOr<Size> ImageReader::OpenJpeg(Parts& parts, absl::string_view bytes) {
+  IJEPA_ASSIGN_OR_RETURN(const Size size, parts.jpeg.Open(bytes));
+  const int orientation = parts.orient ? ExifOrientation(bytes) : 1;
+  if (orientation == 1) return size;
+  // Rows come out as columns or from the end: the image is needed whole.
+  WholeImage whole(size);
+  IJEPA_RETURN_IF_ERROR(parts.jpeg.Read({0, 0, size.height, size.width}, whole));
+  parts.image = Oriented(whole.Take(), orientation);
+  parts.streams = false;
+  return Size{parts.image.height, parts.image.width};
+}
 
 ImageReader::ImageReader() : parts_(std::make_unique<Parts>()) {}
 ImageReader::~ImageReader() = default;
 ImageReader::ImageReader(ImageReader&&) noexcept = default;
 ImageReader& ImageReader::operator=(ImageReader&&) noexcept = default;
 
+void ImageReader::set_orient(bool orient) { parts_->orient = orient; }
+
 absl::StatusOr<Size> ImageReader::Open(absl::string_view bytes) {
+  if (bytes.empty()) return EmptyError("the file is empty");
   parts_->streams = LooksLikeJpeg(bytes);
-  if (parts_->streams) return parts_->jpeg.Open(bytes);
-  if (bytes.empty()) return absl::DataLossError("the file is empty");
+  if (parts_->streams) return OpenJpeg(*parts_, bytes);
   if (!LooksLikePng(bytes)) {
     return absl::DataLossError("neither a JPEG nor a PNG by its first bytes");
   }
@@ -105,8 +122,8 @@ Image CropAndResize(const Image& image, Crop crop, int out_height, int out_width
   return ViewOf(image, CropGeometry(crop, out_height, out_width));
 }
 
-Image ResizeAndCentreCrop(const Image& image, int size) {
-  return ViewOf(image, CentreGeometry({image.height, image.width}, size, size));
+Image ResizeAndCentreCrop(const Image& image, Size size) {
+  return ViewOf(image, CentreGeometry({image.height, image.width}, size.height, size.width));
 }
 
 }  // namespace jepa

@@ -9,14 +9,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "worker/jepa/config.h"
 #include "worker/jepa/data/image.h"
 
 namespace jepa {
-
-struct Size {
-  int height = 0;
-  int width = 0;
-};
 
 // A part of an image, in pixels: rows [top, top + height), columns [left, left + width).
 struct Crop {
@@ -38,8 +34,7 @@ class RowSink {
 // Decodes one image after the other, keeping its memory; one per thread. Not copyable.
 //
 // JPEG (any colour space, baseline or progressive) or PNG by its first bytes, whatever the name, to
-// RGB as Pillow's convert("RGB") does; EXIF orientation is ignored, as torchvision's ImageFolder
-// ignores it.
+// RGB as Pillow's convert("RGB") does.
 class ImageReader {
  public:
   ImageReader();
@@ -47,9 +42,13 @@ class ImageReader {
   ImageReader(ImageReader&&) noexcept;
   ImageReader& operator=(ImageReader&&) noexcept;
 
+  // Whether images are turned as their EXIF orientation says (exif.h). Without it the orientation
+  // is ignored, as torchvision's ImageFolder ignores it. Default false.
+  void set_orient(bool orient);
+
   // Begins with the file `bytes`, which must live until its rows are read, and returns the size of
-  // its image. Returns DataLoss for what is not an image, ResourceExhausted above 178,956,970
-  // pixels (Pillow's limit).
+  // its image. Returns DataLoss for what is not an image (bad_image.h tells the kinds),
+  // ResourceExhausted above 178,956,970 pixels (Pillow's limit).
   absl::StatusOr<Size> Open(absl::string_view bytes);
 
   // Gives the rows of `part` of the image that is open to `sink`, once. The bits are those of the
@@ -59,6 +58,7 @@ class ImageReader {
 
  private:
   struct Parts;
+  static absl::StatusOr<Size> OpenJpeg(Parts& parts, absl::string_view bytes);
   std::unique_ptr<Parts> parts_;
 };
 
@@ -69,8 +69,8 @@ absl::StatusOr<Image> Decode(absl::string_view bytes);
 // inside the image.
 Image CropAndResize(const Image& image, Crop crop, int out_height, int out_width);
 
-// The deterministic view for probes, size x size (CentreGeometry).
-Image ResizeAndCentreCrop(const Image& image, int size);
+// The deterministic view for probes (CentreGeometry).
+Image ResizeAndCentreCrop(const Image& image, Size size);
 
 }  // namespace jepa
 

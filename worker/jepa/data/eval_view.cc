@@ -22,12 +22,13 @@ absl::Status WriteView(const ImageSource& source, int64_t index, const Size& siz
 }  // namespace
 
 absl::StatusOr<std::vector<uint8_t>> LoadEvalView(const ImageSource& source,
-                                                  const std::vector<int64_t>& indices, int crop,
+                                                  const std::vector<int64_t>& indices, Size crop,
                                                   std::vector<int64_t>* bad) {
-  if (crop < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("crop is ", crop, "; must be at least 1"));
+  if (crop.height < 1 || crop.width < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("crop is ", crop.height, " x ", crop.width, "; both must be at least 1"));
   }
-  const size_t view_bytes = static_cast<size_t>(crop) * crop * 3;
+  const size_t view_bytes = static_cast<size_t>(crop.height) * crop.width * 3;
   std::vector<uint8_t> pixels(view_bytes * indices.size());
   ViewTools tools;
   for (size_t i = 0; i < indices.size(); ++i) {
@@ -36,7 +37,7 @@ absl::StatusOr<std::vector<uint8_t>> LoadEvalView(const ImageSource& source,
           absl::StrCat("image ", indices[i], " of a source of ", source.size(), " images"));
     }
     uint8_t* planes = pixels.data() + view_bytes * i;
-    if (WriteView(source, indices[i], {crop, crop}, tools, planes).ok()) continue;
+    if (WriteView(source, indices[i], crop, tools, planes).ok()) continue;
     std::fill(planes, planes + view_bytes, uint8_t{0});
     if (bad != nullptr) bad->push_back(indices[i]);
   }

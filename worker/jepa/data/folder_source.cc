@@ -19,11 +19,6 @@
 namespace jepa {
 namespace {
 
-absl::Status ReadFailure(int error, const std::string& path) {
-  const absl::Status status = ijepa::ErrnoStatus(error, "reading", path);
-  return absl::IsNotFound(status) ? status : absl::DataLossError(status.message());
-}
-
 class FolderSource final : public ImageSource {
  public:
   FolderSource(std::string root, FileList files)
@@ -33,7 +28,8 @@ class FolderSource final : public ImageSource {
   std::string name(int64_t index) const override { return std::string(files_.name(index)); }
 
   absl::Status ReadInto(int64_t index, std::string& bytes) const override {
-    const std::string path = absl::StrCat(root_, "/", files_.name(index));
+    const absl::string_view name = files_.name(index);
+    const std::string path = name[0] == '/' ? std::string(name) : absl::StrCat(root_, "/", name);
     const ijepa::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!fd.valid()) return ReadFailure(errno, path);
     struct stat info;
@@ -117,6 +113,10 @@ class TreeWalk {
 };
 
 }  // namespace
+
+std::unique_ptr<ImageSource> OpenFiles(const std::string& root, FileList files) {
+  return std::make_unique<FolderSource>(root, std::move(files));
+}
 
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenFolder(const std::string& path) {
   IJEPA_ASSIGN_OR_RETURN(FileList files, TreeWalk(path).Run());

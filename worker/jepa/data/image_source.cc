@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "worker/jepa/data/source_list.h"
 #include "worker/jepa/data/sources.h"
 
 namespace jepa {
@@ -41,19 +42,40 @@ std::string Join(absl::string_view folder, absl::string_view name) {
 
 }  // namespace
 
+absl::Status ReadFailure(int error, absl::string_view path) {
+  const absl::Status status = ijepa::ErrnoStatus(error, "reading", path);
+  if (absl::IsNotFound(status)) return status;
+  for (const int passing : {EIO, ESTALE, ETIMEDOUT, EAGAIN, ENOMEM, EMFILE, ENFILE, ENOTCONN}) {
+    if (error == passing) return absl::UnavailableError(status.message());
+  }
+  return absl::DataLossError(status.message());
+}
+
 absl::StatusOr<std::string> ImageSource::Read(int64_t index) const {
   std::string bytes;
   IJEPA_RETURN_IF_ERROR(ReadInto(index, bytes));
   return bytes;
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path) {
+namespace {
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenAnyKind(const std::string& path) {
+  if (IsPattern(path)) {
+    IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> paths, ExpandPattern(path));
+    return OpenAll(paths);
+  }
   IJEPA_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(path));
-  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source,
-                         is_folder ? OpenFolder(path) : OpenTar(path));
+  if (is_folder) return OpenFolder(path);
+  return IsManifestName(path) ? OpenManifest(path) : OpenTar(path);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path) {
+  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenAnyKind(path));
   if (source->size() == 0) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path, " has no .jpg, .jpeg or .png file; check data.root_path"));
+        absl::StrCat(path, " has no .jpg, .jpeg or .png file; check data.path and data.root_path"));
   }
   return source;
 }
@@ -67,11 +89,20 @@ std::string PublishedImagePath(const std::string& root_path, const std::string& 
   return train;
 }
 
-absl::StatusOr<LabelsFile> ReadLabelsFile(const std::string& path) {
+absl::StatusOr<std::vector<LabelsFile>> ReadLabelsFiles(const std::string& path) {
+  if (IsPattern(path)) {
+    IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> paths, ExpandPattern(path));
+    return ReadListLabels(paths);
+  }
   IJEPA_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(path));
-  if (!is_folder) return ReadTarLabelsFile(path);
-  IJEPA_ASSIGN_OR_RETURN(std::string text, ijepa::ReadFile(Join(path, kLabelsName)));
-  return LabelsFile{std::move(text), ""};
+  if (!is_folder && IsManifestName(path)) return ReadManifestLabels(path);
+  std::vector<LabelsFile> files(1);
+  if (is_folder) {
+    IJEPA_ASSIGN_OR_RETURN(files[0].text, ijepa::ReadFile(Join(path, kLabelsName)));
+  } else {
+    IJEPA_ASSIGN_OR_RETURN(files[0], ReadTarLabelsFile(path));
+  }
+  return files;
 }
 
 }  // namespace jepa

@@ -19,15 +19,17 @@ class ImageSource {
   // Path within the source, for messages and labels. 0 <= index < size().
   virtual std::string name(int64_t index) const = 0;
   // Replaces `bytes` by the file's, keeping its memory from file to file. Returns NotFound if the
-  // file vanished, DataLoss if it cannot be read, ResourceExhausted past the size limit of 256 MiB.
+  // file vanished, Unavailable if its storage answers with an error that may pass, DataLoss if it
+  // cannot be read, ResourceExhausted past the size limit of 256 MiB.
   virtual absl::Status ReadInto(int64_t index, std::string& bytes) const = 0;
   absl::StatusOr<std::string> Read(int64_t index) const;
 };
 
-// Opens `path`: a folder (searched recursively) or a tar file. Files ending in .jpg, .jpeg, .png in
-// any case count, sorted by name, so that every rank and every start sees the same numbers. Returns
-// NotFound if path does not exist, FailedPrecondition if there is no image ("... has no .jpg, .jpeg
-// or .png file").
+// Opens `path`: a folder (searched recursively), a tar file, a manifest (.txt or .tsv), or a
+// pattern for several of these (source_list.h). Files ending in .jpg, .jpeg, .png in any case
+// count, sorted by name within a folder or tar, so that every rank and every start sees the same
+// numbers. Returns NotFound if path does not exist, FailedPrecondition if there is no image ("...
+// has no .jpg, .jpeg or .png file").
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path);
 
 // The published layout: root_path/image_folder/train, or whichever of the prefixes exists.
@@ -44,7 +46,8 @@ struct Labels {
   std::vector<double> cuts;
 };
 
-// Labels of a source: from labels.csv beside the images (header path,NAME,...; a column of
+// Labels of a source: from labels.csv beside the images, a manifest or the .cls and .json files of
+// a tar (header path,NAME,...; a column of
 // fractions is cut into 6 classes at its quantiles) or, where there is none, one column "class"
 // from the name of the folder each file is in. With `vocabulary` (the labels of the other set of a
 // probe) the columns and numbers are those of `vocabulary`: what it does not know becomes -1.

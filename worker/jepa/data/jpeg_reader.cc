@@ -12,9 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/jepa/data/bad_image.h"
 #include "worker/jepa/data/codec.h"
 #include "worker/jepa/data/jpeg_error.h"
 #include "worker/jepa/data/resize_kernels.h"
+// After jpeg_error.h, which brings what it needs.
+#include <jerror.h>
 
 namespace jepa {
 namespace {
@@ -28,6 +31,7 @@ void OnProgress(j_common_ptr info) {
   if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMaxScans) return;
   auto* error = reinterpret_cast<JpegError*>(info->err);
   snprintf(error->text, sizeof(error->text), "more than %d scans", kMaxScans);
+  error->base.msg_code = 0;
   longjmp(error->jump, 1);
 }
 
@@ -58,7 +62,9 @@ struct JpegReader::State {
   std::vector<uint8_t> inks;
 
   absl::Status Failure() const {
-    return absl::DataLossError(absl::StrCat("the JPEG cannot be decoded: ", error.text));
+    const std::string message = absl::StrCat("the JPEG cannot be decoded: ", error.text);
+    return error.base.msg_code == JWRN_JPEG_EOF ? TruncatedError(message)
+                                                : absl::DataLossError(message);
   }
 
   bool Create() {

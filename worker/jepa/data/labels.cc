@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "common/status_macros.h"
 #include "worker/jepa/data/image_source.h"
@@ -68,26 +69,48 @@ absl::StatusOr<std::vector<Column>> ReadHeader(absl::string_view& text) {
   return columns;
 }
 
-absl::StatusOr<std::vector<Column>> ReadTable(const LabelsFile& file, const ImageSource& source) {
+using Index = std::unordered_map<std::string, int64_t>;
+
+// The place of the column `name`, added empty where it is new.
+size_t PlaceOf(const std::string& name, int64_t images, std::vector<Column>& columns) {
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].name == name) return i;
+  }
+  columns.push_back({name, std::vector<std::string>(static_cast<size_t>(images))});
+  return columns.size() - 1;
+}
+
+absl::Status ReadTable(const LabelsFile& file, int64_t images, const Index& index_of,
+                       std::vector<Column>& columns) {
   absl::string_view text = file.text;
-  IJEPA_ASSIGN_OR_RETURN(std::vector<Column> columns, ReadHeader(text));
-  for (Column& column : columns) column.cells.resize(static_cast<size_t>(source.size()));
-  std::unordered_map<std::string, int64_t> index_of;
-  for (int64_t i = 0; i < source.size(); ++i) index_of.emplace(source.name(i), i);
+  IJEPA_ASSIGN_OR_RETURN(const std::vector<Column> header, ReadHeader(text));
+  std::vector<size_t> places;
+  for (const Column& column : header) places.push_back(PlaceOf(column.name, images, columns));
   std::vector<std::string> fields;
   for (int64_t line = 2; !text.empty(); ++line) {
     const absl::string_view row = TakeLine(text);
     if (row.empty()) continue;
     if (!SplitCsvLine(row, fields)) return BadLine(line, "a quote is not closed");
-    if (fields.size() != columns.size() + 1) {
+    if (fields.size() != header.size() + 1) {
       return BadLine(line,
-                     absl::StrCat(fields.size(), " fields; the header has ", columns.size() + 1));
+                     absl::StrCat(fields.size(), " fields; the header has ", header.size() + 1));
     }
     const auto found = index_of.find(file.base + fields[0]);
     if (found == index_of.end()) continue;
-    for (size_t i = 0; i < columns.size(); ++i) {
-      columns[i].cells[static_cast<size_t>(found->second)] = std::move(fields[i + 1]);
+    for (size_t i = 0; i < places.size(); ++i) {
+      columns[places[i]].cells[static_cast<size_t>(found->second)] = std::move(fields[i + 1]);
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Column>> ReadTables(const std::vector<LabelsFile>& files,
+                                               const ImageSource& source) {
+  Index index_of;
+  for (int64_t i = 0; i < source.size(); ++i) index_of.emplace(source.name(i), i);
+  std::vector<Column> columns;
+  for (const LabelsFile& file : files) {
+    IJEPA_RETURN_IF_ERROR(ReadTable(file, source.size(), index_of, columns));
   }
   return columns;
 }
@@ -214,16 +237,20 @@ std::vector<Labels> LabelsLike(const std::vector<Labels>& vocabulary,
 
 }  // namespace
 
+std::string CsvField(absl::string_view text) {
+  return absl::StrCat("\"", absl::StrReplaceAll(text, {{"\"", "\"\""}}), "\"");
+}
+
 absl::StatusOr<std::vector<Labels>> ReadLabels(const std::string& path, const ImageSource& source,
                                                const std::vector<Labels>* vocabulary) {
   std::vector<Column> columns;
-  const absl::StatusOr<LabelsFile> file = ReadLabelsFile(path);
-  if (file.ok()) {
-    IJEPA_ASSIGN_OR_RETURN(columns, ReadTable(*file, source));
-  } else if (absl::IsNotFound(file.status())) {
+  const absl::StatusOr<std::vector<LabelsFile>> files = ReadLabelsFiles(path);
+  if (files.ok()) {
+    IJEPA_ASSIGN_OR_RETURN(columns, ReadTables(*files, source));
+  } else if (absl::IsNotFound(files.status())) {
     columns.push_back(FolderColumn(source));
   } else {
-    return file.status();
+    return files.status();
   }
   if (vocabulary != nullptr) return LabelsLike(*vocabulary, columns, source.size());
   std::vector<Labels> result;

@@ -30,13 +30,14 @@ constexpr int kStepsAhead = 3;
 constexpr int kNice = 10;  // Decoding yields to the trainer.
 constexpr int kMaxNotes = 20;
 constexpr int kAlwaysForgiven = 10;  // Bad images before max_bad_fraction counts.
+constexpr absl::Duration kStalls = absl::Seconds(30);
 constexpr absl::Duration kHangs = absl::Seconds(120);
 constexpr std::chrono::milliseconds kLookAtClock(100);
 
-// Lines about the bad images met while making one image of a batch.
+// The bad images met while making one image of a batch.
 struct BadImages {
   int image = 0;
-  std::vector<std::string> lines;
+  std::vector<BadImage> found;
 };
 
 struct Slot {
@@ -88,7 +89,9 @@ class RingLoader final : public Loader {
   void MakeOne(Lock& lock, ViewTools& tools, Busy* busy);
   Claim TakeClaim();
   absl::Status WaitForHead(Lock& lock);
-  absl::Status Hanging() const;
+  std::string Waiting(absl::Duration silent) const;
+  // Brings stats_ up to date; under the lock.
+  void CountReady();
   // Counts and tells the bad images of a batch. Consumer only.
   absl::Status Account(int64_t step, std::vector<BadImages>& bad);
 
@@ -97,7 +100,7 @@ class RingLoader final : public Loader {
   RunHost& host_;
   ijepa::Clock& clock_;
   const SamplePlan plan_;
-  const SampleViews views_;
+  SampleViews views_;  // Constant once the threads start.
   const size_t view_bytes_;
   const int64_t total_;  // Batches of the whole run.
 
@@ -117,6 +120,8 @@ class RingLoader final : public Loader {
   Claim claim_;             // The next image to make.
   int64_t delivered_ = 0;
   int64_t finished_images_ = 0;
+  int64_t bytes_read_ = 0;
+  absl::Duration work_;
   bool stopping_ = false;
 
   std::vector<std::thread> threads_;  // Last: they use all of the above.
@@ -129,11 +134,13 @@ RingLoader::RingLoader(const LoaderOptions& options, const ImageSource& source, 
       clock_(options.clock != nullptr ? *options.clock : ijepa::Clock::Real()),
       plan_{options.shards, options.data.batch_size, options.steps_per_epoch},
       views_(options_.data, options.seed, source),
-      view_bytes_(static_cast<size_t>(options.data.crop_size) * options.data.crop_size * 3),
+      view_bytes_(static_cast<size_t>(options.data.crop_size.height) *
+                  options.data.crop_size.width * 3),
       total_(std::max<int64_t>(options.last_step - options.first_step, 0) *
              static_cast<int64_t>(options.local_shards.size())) {
-  IJEPA_CHECK(source.size() > 0 && options.data.batch_size > 0 && options.data.crop_size > 0);
+  IJEPA_CHECK(source.size() > 0 && options.data.batch_size > 0 && view_bytes_ > 0);
   IJEPA_CHECK(!options.local_shards.empty() && options.steps_per_epoch > 0);
+  views_.set_retry_delay(options.retry_delay);
   const bool ahead = options.data.num_workers > 0;
   ring_.resize(ahead ? kStepsAhead * options.local_shards.size() : 1);
   StartThreads();
@@ -197,9 +204,13 @@ void RingLoader::MakeOne(Lock& lock, ViewTools& tools, Busy* busy) {
   if (busy != nullptr) *busy = {views_.IndexOf(sample), clock_.Monotonic()};
   uint8_t* planes = SlotOf(claim.batch).pixels.data() + view_bytes_ * claim.image;
   lock.unlock();
-  std::vector<std::string> bad;
+  std::vector<BadImage> bad;
+  const absl::Duration begin = clock_.Monotonic();
   absl::Status status = views_.Write(sample, tools, planes, bad);
+  const absl::Duration work = clock_.Monotonic() - begin;
   lock.lock();
+  work_ += work;
+  bytes_read_ += static_cast<int64_t>(tools.bytes.size());
   if (busy != nullptr) *busy = Busy();
   Slot& slot = SlotOf(claim.batch);
   if (!bad.empty()) slot.bad.push_back({claim.image, std::move(bad)});
@@ -211,27 +222,37 @@ void RingLoader::MakeOne(Lock& lock, ViewTools& tools, Busy* busy) {
   }
 }
 
-absl::Status RingLoader::Hanging() const {
+std::string RingLoader::Waiting(absl::Duration silent) const {
   const Busy* oldest = nullptr;
   for (const Busy& busy : busy_) {
     if (busy.index >= 0 && (oldest == nullptr || busy.since < oldest->since)) oldest = &busy;
   }
-  return absl::DeadlineExceededError(absl::StrCat(
-      "no image for ", absl::FormatDuration(kHangs), "; reading ",
-      oldest != nullptr ? source_.name(oldest->index) : "nothing", "; check the storage"));
+  return absl::StrCat("no image for ", absl::FormatDuration(silent), "; reading ",
+                      oldest != nullptr ? source_.name(oldest->index) : "nothing");
 }
 
 absl::Status RingLoader::WaitForHead(Lock& lock) {
   int64_t progress = finished_images_;
   absl::Duration progress_at = clock_.Monotonic();
+  bool told = false;
   while (!HeadIsReady()) {
     finished_one_.wait_for(lock, kLookAtClock);
-    const absl::Duration now = clock_.Monotonic();
+    const absl::Duration silent = clock_.Monotonic() - progress_at;
     if (finished_images_ != progress) {
       progress = finished_images_;
-      progress_at = now;
-    } else if (now - progress_at >= kHangs && !HeadIsReady()) {
-      return Hanging();
+      progress_at += silent;
+    } else if (HeadIsReady()) {
+      break;
+    } else if (silent >= kHangs) {
+      return absl::DeadlineExceededError(absl::StrCat(Waiting(kHangs), "; check the storage"));
+    } else if (silent >= kStalls && !told) {
+      told = true;
+      const std::string line = absl::StrCat(Waiting(kStalls), "; the job fails at ",
+                                            absl::FormatDuration(kHangs), "; check the storage");
+      const int64_t step = StepOf(delivered_);
+      lock.unlock();
+      host_.Note("DATA_STALLED", line, step);
+      lock.lock();
     }
   }
   return absl::OkStatus();
@@ -243,10 +264,11 @@ absl::Status RingLoader::Account(int64_t step, std::vector<BadImages>& bad) {
   seen_ += options_.data.batch_size;
   std::string last;
   for (BadImages& image : bad) {
-    for (std::string& line : image.lines) {
+    for (BadImage& found : image.found) {
       ++stats_.bad_images;
-      if (notes_++ < kMaxNotes) host_.Note("BAD_IMAGE", line, step);
-      last = std::move(line);
+      ++stats_.bad_reasons[static_cast<size_t>(found.reason)];
+      if (notes_++ < kMaxNotes) host_.Note("BAD_IMAGE", found.line, step);
+      last = std::move(found.line);
     }
   }
   const double allowed = options_.data.max_bad_fraction * static_cast<double>(seen_);
@@ -256,6 +278,17 @@ absl::Status RingLoader::Account(int64_t step, std::vector<BadImages>& bad) {
         options_.data.max_bad_fraction, "; repair the data or raise it; the last: ", last));
   }
   return absl::OkStatus();
+}
+
+void RingLoader::CountReady() {
+  stats_.images = finished_images_;
+  stats_.bytes_read = bytes_read_;
+  stats_.work = work_;
+  stats_.max_batches = static_cast<int>(ring_.size());
+  stats_.ready_batches = 0;
+  for (int64_t batch = delivered_; batch < claim_.batch; ++batch) {
+    stats_.ready_batches += SlotOf(batch).finished == options_.data.batch_size ? 1 : 0;
+  }
 }
 
 absl::StatusOr<Batch> RingLoader::Next() {
@@ -274,6 +307,7 @@ absl::StatusOr<Batch> RingLoader::Next() {
       stats_.wait += clock_.Monotonic() - begin;
       return status;
     }
+    CountReady();
     slot = std::move(SlotOf(delivered_));
     batch.step = StepOf(delivered_);
     batch.shard = ShardOf(delivered_);

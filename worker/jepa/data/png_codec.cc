@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/jepa/data/bad_image.h"
 #include "worker/jepa/data/codec.h"
 
 namespace jepa {
@@ -60,13 +61,17 @@ class PngReader {
 
   static void OnRead(png_structp png, png_bytep target, png_size_t size) {
     auto* self = static_cast<PngReader*>(png_get_io_ptr(png));
-    if (size > self->rest_.size()) png_error(png, "the file is truncated");
+    if (size > self->rest_.size()) {
+      self->truncated_ = true;
+      png_error(png, "the file is truncated");
+    }
     std::memcpy(target, self->rest_.data(), size);
     self->rest_.remove_prefix(size);
   }
 
   absl::Status Failure() const {
-    return absl::DataLossError(absl::StrCat("the PNG cannot be decoded: ", text_));
+    const std::string message = absl::StrCat("the PNG cannot be decoded: ", text_);
+    return truncated_ ? TruncatedError(message) : absl::DataLossError(message);
   }
 
   bool ReadHeader() {
@@ -138,6 +143,7 @@ class PngReader {
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
   char text_[128] = "";
+  bool truncated_ = false;
   size_t height_ = 0;
   size_t width_ = 0;
   size_t row_bytes_ = 0;

@@ -1,8 +1,13 @@
 // A keyed permutation of [0, n) without storing it: a balanced Feistel network over the next even
 // number of bits, walked along its cycle until it lands inside.
+#include "worker/jepa/data/sample_order.h"
+
+#include <numeric>
+#include <utility>
+
 #include "common/check.h"
-#include "worker/jepa/data/loader.h"
 #include "worker/jepa/plan/random.h"
+#include "worker/jepa/plan/torch_generator.h"
 
 namespace jepa {
 namespace {
@@ -50,6 +55,30 @@ int64_t SampleAt(uint64_t seed, int64_t epoch, int64_t position, int64_t n) {
     value = (left << half) | right;
   } while (value >= static_cast<uint64_t>(n));
   return static_cast<int64_t>(value);
+}
+
+std::vector<uint32_t> TorchPermutation(uint64_t seed, int64_t n) {
+  IJEPA_CHECK(n >= 0 && n <= kMaxReferenceImages);
+  std::vector<uint32_t> permutation(static_cast<size_t>(n));
+  std::iota(permutation.begin(), permutation.end(), 0u);
+  TorchGenerator generator(seed);
+  for (size_t i = 0; i + 1 < permutation.size(); ++i) {
+    const size_t other = i + generator.Next() % (permutation.size() - i);
+    std::swap(permutation[i], permutation[other]);
+  }
+  return permutation;
+}
+
+int64_t SampleOrder::At(int64_t epoch, int64_t position) const {
+  position %= n_;
+  if (mode_ == OrderMode::kKeyed) return SampleAt(seed_, epoch, position, n_);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Stored& stored = stored_[epoch % 2];
+  if (stored.epoch != epoch) {
+    stored.permutation = TorchPermutation(static_cast<uint64_t>(epoch), n_);
+    stored.epoch = epoch;
+  }
+  return stored.permutation[static_cast<size_t>(position)];
 }
 
 }  // namespace jepa

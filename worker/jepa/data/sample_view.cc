@@ -1,47 +1,64 @@
 // Reading, decoding, cropping and replacing; all chance is keyed by (seed, epoch, k).
 #include "worker/jepa/data/sample_view.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
-#include "common/status_macros.h"
-#include "worker/jepa/data/loader.h"
+#include "absl/time/clock.h"
 #include "worker/jepa/plan/random.h"
 
 namespace jepa {
 namespace {
 
 constexpr int kMaxDraws = 100;
+constexpr int kReads = 3;  // Of one file, where its storage answers with an error.
 
 }  // namespace
 
-int64_t SampleViews::IndexOf(Sample sample) const {
-  const int64_t n = source_.size();
-  return SampleAt(seed_, sample.epoch, sample.k % n, n);
+int64_t SampleViews::IndexOf(Sample sample) const { return order_.At(sample.epoch, sample.k); }
+
+// Storage that answers with an error may answer better a moment later.
+absl::Status SampleViews::ReadFile(int64_t index, std::string& bytes) const {
+  absl::Status status;
+  for (int attempt = 1; attempt <= kReads; ++attempt) {
+    status = source_.ReadInto(index, bytes);
+    if (!absl::IsUnavailable(status)) return status;
+    if (attempt < kReads) absl::SleepFor(retry_delay_);
+  }
+  return absl::UnavailableError(absl::StrCat(status.message(), "; tried ", kReads, " times"));
 }
 
 absl::Status SampleViews::WriteImage(int64_t index, Sample sample, ViewTools& tools,
-                                     uint8_t* planes) const {
-  IJEPA_RETURN_IF_ERROR(source_.ReadInto(index, tools.bytes));
-  Philox random(seed_, Purpose::kCrop, static_cast<uint64_t>(sample.epoch),
-                static_cast<uint64_t>(sample.k));
-  return WriteTrainingView(tools.bytes, data_, random, tools, planes);
+                                     uint8_t* planes, BadReason& reason) const {
+  absl::Status status = ReadFile(index, tools.bytes);
+  const bool read = status.ok();
+  if (read) {
+    Philox random(seed_, Purpose::kCrop, static_cast<uint64_t>(sample.epoch),
+                  static_cast<uint64_t>(sample.k));
+    status = WriteTrainingView(tools.bytes, data_, random, tools, planes);
+  }
+  if (!status.ok()) reason = BadReasonOf(status, /*reading=*/!read);
+  return status;
 }
 
 absl::Status SampleViews::Write(Sample sample, ViewTools& tools, uint8_t* planes,
-                                std::vector<std::string>& bad) const {
+                                std::vector<BadImage>& bad) const {
   Philox random(seed_, Purpose::kReplace, static_cast<uint64_t>(sample.epoch),
                 static_cast<uint64_t>(sample.k));
   int64_t index = IndexOf(sample);
   for (int draw = 0; draw < kMaxDraws; ++draw) {
-    const absl::Status status = WriteImage(index, sample, tools, planes);
+    BadImage image;
+    const absl::Status status = WriteImage(index, sample, tools, planes, image.reason);
     if (status.ok()) return status;
-    bad.push_back(absl::StrCat(source_.name(index), ": ", status.message(),
-                               "; another image takes its place"));
+    image.line = absl::StrCat(source_.name(index), ": ", BadReasonName(image.reason), ": ",
+                              status.message(), "; another image takes its place");
+    bad.push_back(std::move(image));
     const uint64_t high = random.Next();
     const uint64_t wide = (high << 32) | random.Next();
     index = static_cast<int64_t>(wide % static_cast<uint64_t>(source_.size()));
   }
   return absl::DataLossError(absl::StrCat("no readable image in ", kMaxDraws,
-                                          " draws from the data; the last was ", bad.back()));
+                                          " draws from the data; the last was ", bad.back().line));
 }
 
 }  // namespace jepa

@@ -7,9 +7,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "worker/jepa/config.h"
 #include "worker/jepa/data/augment.h"
+#include "worker/jepa/data/bad_image.h"
 #include "worker/jepa/data/image_source.h"
+#include "worker/jepa/data/sample_order.h"
 
 namespace jepa {
 
@@ -32,28 +35,41 @@ struct SamplePlan {
   }
 };
 
+// One image that could not be used.
+struct BadImage {
+  BadReason reason = BadReason::kCorrupt;
+  std::string line;  // Names it, and says why.
+};
+
 // Makes views of samples. Thread-safe; `source` must outlive it.
 class SampleViews {
  public:
   SampleViews(const DataConfig& data, uint64_t seed, const ImageSource& source)
-      : data_(data), seed_(seed), source_(source) {}
+      : data_(data), seed_(seed), source_(source), order_(data.order, seed, source.size()) {}
+
+  // Waits this long before a second and a third try of a file that is there and cannot be read.
+  void set_retry_delay(absl::Duration delay) { retry_delay_ = delay; }
 
   // The image that `sample` starts from, before any replacement.
   int64_t IndexOf(Sample sample) const;
 
-  // Writes the view of `sample` to `planes`, [3, crop_size, crop_size]. For each image that could
-  // not be read or decoded, and was replaced, appends a line to `bad`. Returns DataLoss if no
-  // readable image was found in 100 draws.
+  // Writes the view of `sample` to `planes`, [3, height, width] of data.crop_size. For each image
+  // that could not be read or decoded, and was replaced, appends to `bad`. Returns DataLoss
+  // if no readable image was found in 100 draws.
   absl::Status Write(Sample sample, ViewTools& tools, uint8_t* planes,
-                     std::vector<std::string>& bad) const;
+                     std::vector<BadImage>& bad) const;
 
  private:
+  absl::Status ReadFile(int64_t index, std::string& bytes) const;
   // Tries one image.
-  absl::Status WriteImage(int64_t index, Sample sample, ViewTools& tools, uint8_t* planes) const;
+  absl::Status WriteImage(int64_t index, Sample sample, ViewTools& tools, uint8_t* planes,
+                          BadReason& reason) const;
 
   const DataConfig data_;
   const uint64_t seed_;
   const ImageSource& source_;
+  const SampleOrder order_;
+  absl::Duration retry_delay_ = absl::Milliseconds(200);
 };
 
 }  // namespace jepa

@@ -4,10 +4,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/file.h"
@@ -32,9 +37,7 @@ absl::Status ReadAt(int fd, FileList::Place place, absl::string_view name, std::
     const ssize_t got = pread(fd, bytes.data() + done, bytes.size() - done,
                               static_cast<off_t>(place.offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return absl::DataLossError(ijepa::ErrnoStatus(errno, "reading", name).message());
-    }
+    if (got < 0) return ReadFailure(errno, name);
     if (got == 0) return absl::DataLossError(absl::StrCat(name, ": the tar became shorter"));
     done += static_cast<size_t>(got);
   }
@@ -74,24 +77,88 @@ absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path) {
   return std::make_unique<TarSource>(std::move(fd), std::move(files));
 }
 
-absl::StatusOr<LabelsFile> ReadTarLabelsFile(const std::string& path) {
-  IJEPA_ASSIGN_OR_RETURN(const ijepa::UniqueFd fd, OpenFile(path));
-  std::optional<TarMember> nearest;
+namespace {
+
+// WebDataset: what belongs together has one name up to the first dot after the last slash.
+std::string SampleKey(absl::string_view name) {
+  const size_t base = name.rfind('/') + 1;  // npos + 1 is 0.
+  return std::string(name.substr(0, name.find('.', base)));
+}
+
+// The label in a .cls or a .json file; empty if there is none.
+std::string LabelIn(absl::string_view name, const std::string& text) {
+  if (absl::EndsWith(name, ".cls")) return std::string(absl::StripAsciiWhitespace(text));
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return "";
+  for (const char* key : {"label", "class", "cls"}) {
+    const auto value = json.find(key);
+    if (value == json.end()) continue;
+    if (value->is_string()) return value->get<std::string>();
+    if (value->is_number()) return value->dump();
+  }
+  return "";
+}
+
+// What a scan for labels finds.
+struct LabelMembers {
+  std::optional<TarMember> table;  // The labels.csv nearest to the root.
+  std::vector<TarMember> small;    // .cls and .json.
+  std::vector<std::string> images;
+};
+
+absl::StatusOr<LabelMembers> FindLabels(int fd, const std::string& path) {
+  LabelMembers found;
   const auto depth = [](absl::string_view name) {
     return std::count(name.begin(), name.end(), '/');
   };
-  IJEPA_RETURN_IF_ERROR(ScanTar(fd.get(), path, [&](const TarMember& member) {
+  IJEPA_RETURN_IF_ERROR(ScanTar(fd, path, [&](const TarMember& member) {
     const size_t base = member.name.rfind('/') + 1;  // npos + 1 is 0.
-    if (member.name.compare(base, std::string::npos, kLabelsName) != 0) return;
-    if (!nearest.has_value() || depth(member.name) <= depth(nearest->name)) nearest = member;
+    if (member.name.compare(base, std::string::npos, kLabelsName) == 0) {
+      const bool nearer =
+          !found.table.has_value() || depth(member.name) <= depth(found.table->name);
+      if (nearer) found.table = member;
+    } else if (IsImageName(member.name)) {
+      found.images.push_back(member.name);
+    } else if (absl::EndsWith(member.name, ".cls") || absl::EndsWith(member.name, ".json")) {
+      found.small.push_back(member);
+    }
   }));
-  if (!nearest.has_value()) {
-    return absl::NotFoundError(absl::StrCat(path, " has no ", kLabelsName));
+  return found;
+}
+
+// A table of the labels beside the images.
+absl::StatusOr<LabelsFile> ReadSmallLabels(int fd, const LabelMembers& found) {
+  std::unordered_map<std::string, std::string> label_of;
+  std::string text;
+  for (const TarMember& member : found.small) {
+    IJEPA_RETURN_IF_ERROR(ReadAt(fd, {member.offset, member.bytes}, member.name, text));
+    const std::string label = LabelIn(member.name, text);
+    if (!label.empty()) label_of.emplace(SampleKey(member.name), label);
+  }
+  LabelsFile file{"path,class\n", ""};
+  for (const std::string& image : found.images) {
+    const auto label = label_of.find(SampleKey(image));
+    if (label == label_of.end()) continue;
+    absl::StrAppend(&file.text, CsvField(image), ",", CsvField(label->second), "\n");
+  }
+  return file;
+}
+
+}  // namespace
+
+absl::StatusOr<LabelsFile> ReadTarLabelsFile(const std::string& path) {
+  IJEPA_ASSIGN_OR_RETURN(const ijepa::UniqueFd fd, OpenFile(path));
+  IJEPA_ASSIGN_OR_RETURN(const LabelMembers found, FindLabels(fd.get(), path));
+  if (!found.table.has_value()) {
+    if (!found.small.empty()) return ReadSmallLabels(fd.get(), found);
+    return absl::NotFoundError(
+        absl::StrCat(path, " has no ", kLabelsName, " and no .cls or .json"));
   }
   std::string text;
-  IJEPA_RETURN_IF_ERROR(ReadAt(fd.get(), {nearest->offset, nearest->bytes}, nearest->name, text));
-  const std::string base = nearest->name.substr(0, nearest->name.size() - sizeof(kLabelsName) + 1);
-  return LabelsFile{std::move(text), base};
+  IJEPA_RETURN_IF_ERROR(
+      ReadAt(fd.get(), {found.table->offset, found.table->bytes}, found.table->name, text));
+  const std::string& name = found.table->name;
+  return LabelsFile{std::move(text), name.substr(0, name.size() - sizeof(kLabelsName) + 1)};
 }
 
 }  // namespace jepa
