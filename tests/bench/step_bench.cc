@@ -243,27 +243,29 @@ nlohmann::ordered_json Row(const Run& run, const std::string& impl) {
   }
   if (run.by_impl.count("eager") > 0) {
     row["speed_over_eager"] = Quantile(run.by_impl.at("eager").wall_ms, 0.5) / median;
+    row["cpu_over_eager"] =
+        Quantile(run.by_impl.at("eager").cpu_ms, 0.5) / Quantile(samples.cpu_ms, 0.5);
   }
   return row;
 }
 
 void PrintText(const nlohmann::ordered_json& row) {
-  std::printf(
-      "%-13s %-14s batch %d, %d threads, %s: %8.2f images/s, step %.1f ms [%.1f, %.1f], %.0f "
-      "GFLOP/s, loss %.6f .. %.6f",
-      row["impl"].get<std::string>().c_str(), row["config"].get<std::string>().c_str(),
-      row["batch"].get<int>(), row["threads"].get<int>(),
-      row["precision"].get<std::string>().c_str(), row["images_per_s"].get<double>(),
-      row["step_ms"].get<double>(), row["step_ms_p10"].get<double>(),
-      row["step_ms_p90"].get<double>(), row["gflop_per_s"].get<double>(),
-      row["first_loss"].get<double>(), row["last_loss"].get<double>());
-  if (row.contains("speed_over_eager"))
-    std::printf(", %.2fx eager", row["speed_over_eager"].get<double>());
-  if (row.contains("parts_ms")) {
-    std::printf("\n   ");
-    for (const auto& [part, milliseconds] : row["parts_ms"].items()) {
-      std::printf(" %s %.2f", part.c_str(), milliseconds.get<double>());
-    }
+  const auto text = [&](const char* key) { return row[key].get<std::string>(); };
+  const auto number = [&](const char* key) { return row[key].get<double>(); };
+  std::printf("%-13s %-14s %8.2f images/s  step %.1f ms [%.1f, %.1f]  CPU %.1f ms  %.0f GFLOP/s",
+              text("impl").c_str(), text("config").c_str(), number("images_per_s"),
+              number("step_ms"), number("step_ms_p10"), number("step_ms_p90"),
+              number("step_cpu_ms"), number("gflop_per_s"));
+  std::printf("  peak %.0f MB  loss %.6f .. %.6f", number("peak_rss_bytes") / 1e6,
+              number("first_loss"), number("last_loss"));
+  if (row.contains("speed_over_eager")) std::printf("  %.2fx eager", number("speed_over_eager"));
+  std::printf("\n");
+  if (!row.contains("parts_ms")) return;
+  std::printf("    batch %.0f, %.0f threads, %s, %s, N_c %.1f, N_p %.1f, %.1f GFLOP an image; ms:",
+              number("batch"), number("threads"), text("precision").c_str(), text("isa").c_str(),
+              number("n_c"), number("n_p"), number("gflop_per_image"));
+  for (const auto& [part, milliseconds] : row["parts_ms"].items()) {
+    std::printf(" %s %.2f", part.c_str(), milliseconds.get<double>());
   }
   std::printf("\n");
 }

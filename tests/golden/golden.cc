@@ -2,6 +2,7 @@
 #include "tests/golden/golden.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -90,6 +91,35 @@ std::optional<double> Golden::Tolerance(const std::string& tensor) const {
     return std::nullopt;
   }
   return 8 * (*found)["fp64_max_abs_diff"].get<double>() + 1e-6 * (*found)["max_abs"].get<double>();
+}
+
+GoldenReport::GoldenReport(const Golden& golden)
+    : name_(absl::StrCat(std::filesystem::path(golden.folder()).filename().string(), "/",
+                         golden.name())) {}
+
+GoldenReport::~GoldenReport() {
+  if (!different_.empty()) {
+    std::printf("golden %s: DIFFERS (%s)\n", name_.c_str(), different_.c_str());
+  } else if (inexact_) {
+    std::printf("golden %s: worst %.2f of tolerance (%s)\n", name_.c_str(), worst_,
+                worst_name_.c_str());
+  } else {
+    std::printf("golden %s: exact\n", name_.c_str());
+  }
+  std::fflush(stdout);
+}
+
+void GoldenReport::Add(absl::string_view what, double share) {
+  inexact_ = true;
+  // Written so that a NaN is the worst.
+  if (!worst_name_.empty() && share <= worst_) return;
+  worst_ = share;
+  worst_name_ = std::string(what);
+  if (!(share <= 1)) different_ = worst_name_;
+}
+
+void GoldenReport::AddExact(absl::string_view what, bool equal) {
+  if (!equal) different_ = std::string(what);
 }
 
 absl::StatusOr<std::vector<Golden>> LoadGoldens(absl::string_view kind) {

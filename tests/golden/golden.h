@@ -54,6 +54,30 @@ class Golden {
   std::optional<SafetensorsFile> tensors_;
 };
 
+// What a test found for one golden file, printed as one line when it ends:
+//   golden d_masks/grid8_64: exact
+//   golden b_forward/tiny192: worst 0.31 of tolerance (grad.encoder.norm.weight)
+// Prints only; the test's own expectations fail it.
+class GoldenReport {
+ public:
+  explicit GoldenReport(const Golden& golden);
+  ~GoldenReport();
+  GoldenReport(const GoldenReport&) = delete;
+  GoldenReport& operator=(const GoldenReport&) = delete;
+
+  // Something compared within a tolerance used up `share` of it; 1 is the limit.
+  void Add(absl::string_view what, double share);
+  // Something that must be equal was, or was not.
+  void AddExact(absl::string_view what, bool equal);
+
+ private:
+  std::string name_;
+  bool inexact_ = false;
+  double worst_ = 0;
+  std::string worst_name_;
+  std::string different_;
+};
+
 // All sidecars of GoldenRoot()/kind, by name. Returns NotFound if the folder is not there or holds
 // none.
 absl::StatusOr<std::vector<Golden>> LoadGoldens(absl::string_view kind);

@@ -215,6 +215,33 @@ TEST(FixedMaskTest, DoesNotPreferTheTopOfTheImage) {
   }
 }
 
+// Of the patches that a context block and its targets leave, each is kept as often as any other.
+TEST(FixedMaskTest, GivesUpSurplusPatchesAtRandom) {
+  MaskConfig config = Fixed();
+  config.enc_mask_scale = {1, 1};  // The context is the whole grid minus the targets.
+  const auto sampler = NewMaskSampler(config, kGrid16, 0, 0);
+  double first_kept = 0, last_kept = 0, left = 0, kept = 0;
+  for (int64_t step = 0; step < 200; ++step) {
+    const MaskBatch masks = sampler->Sample(step, 32).value();
+    for (int image = 0; image < 32; ++image) {
+      std::set<int64_t> rest;
+      for (int64_t cell = 0; cell < 256; ++cell) rest.insert(cell);
+      for (const auto& target : masks.target) {
+        for (const int64_t cell : ImageOf(target, masks.target_patches, image)) rest.erase(cell);
+      }
+      const auto cells = ImageOf(masks.context[0], masks.context_patches, image);
+      left += static_cast<double>(rest.size());
+      kept += static_cast<double>(cells.size());
+      first_kept += cells.front() == *rest.begin();
+      last_kept += cells.back() == *rest.rbegin();
+    }
+  }
+  const double images = 200 * 32;
+  EXPECT_LT(kept, 0.9 * left);
+  EXPECT_NEAR(first_kept / images, kept / left, 0.03);
+  EXPECT_NEAR(last_kept / images, kept / left, 0.03);
+}
+
 TEST(FixedMaskTest, DrawsScaleAndAspectIndependently) {
   const FixedMaskSampler sampler(Fixed(), {64, 64}, 0, 0);
   double sum_area = 0, sum_aspect = 0, sum_both = 0, sum_area2 = 0, sum_aspect2 = 0;
@@ -296,6 +323,52 @@ TEST(ReferenceMaskTest, PlacesBlocksAsTheSpecificationSays) {
             (std::vector<std::vector<int64_t>>{{137, 134}, {32, 105}, {121, 22}, {115, 8}}));
 }
 
+// ijepa-spec 0.4 to 0.7: what the published sampler does, and `fixed` does not.
+TEST(ReferenceMaskTest, HasTheDefectsThatTheSpecificationNames) {
+  const auto sampler = NewMaskSampler(MaskConfig(), kGrid16, 0, 0);
+  const double published[16] = {.82, .69, .56, .46, .36, .27, .22, .21,
+                                .20, .21, .21, .19, .13, .07, .02, .00};
+  std::vector<double> rows(16);
+  constexpr int kSteps = 300;
+  constexpr int kBatch = 128;
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const MaskBatch masks = sampler->Sample(step, kBatch).value();
+    for (const int64_t cell : masks.context[0]) ++rows[static_cast<size_t>(cell / 16)];
+    for (const auto& blocks : {masks.context, masks.target}) {
+      for (const auto& cells : blocks) {
+        for (const int64_t cell : cells) {
+          ASSERT_NE(cell / 16, 15) << "the last row";
+          ASSERT_NE(cell % 16, 15) << "the last column";
+        }
+      }
+    }
+  }
+  for (int row = 0; row < 16; ++row) {
+    // The figures are of the 15 columns that are seen at all.
+    EXPECT_NEAR(rows[row] / (15.0 * kSteps * kBatch), published[row], 0.06) << row;
+  }
+}
+
+TEST(ReferenceMaskTest, DrawsOneNumberForScaleAndAspectAndIgnoresTheContextScale) {
+  const ReferenceMaskSampler sampler(MaskConfig(), {64, 64}, 0, 0);
+  std::vector<std::pair<double, double>> sizes;
+  for (int64_t step = 0; step < 500; ++step) {
+    const BlockSize size = sampler.SizesAt(step).target;
+    sizes.emplace_back(size.area(), static_cast<double>(size.height) / size.width);
+  }
+  std::sort(sizes.begin(), sizes.end());
+  // The larger tenth of the areas has the larger ratios, without exception.
+  EXPECT_LT(sizes[49].second, 0.85);
+  EXPECT_GT(sizes[450].second, 1.4);
+  for (const auto& [side, context] : {std::pair{16, 15}, {14, 13}}) {
+    const ReferenceMaskSampler published(MaskConfig(), {side, side}, 0, 0);
+    for (int64_t step = 0; step < 500; ++step) {
+      EXPECT_EQ(published.SizesAt(step).context.height, context);
+      EXPECT_EQ(published.SizesAt(step).context.width, context);
+    }
+  }
+}
+
 TEST(ReferenceMaskTest, RefusesToSkipAStep) {
   const auto sampler = NewMaskSampler(MaskConfig(), kGrid16, 0, 0);
   EXPECT_TRUE(absl::IsFailedPrecondition(sampler->Sample(1, 2).status()));
@@ -336,6 +409,28 @@ TEST(ValidateMasksTest, AcceptsThePublishedConfigurations) {
   for (const int side : {14, 16, 28}) {
     EXPECT_TRUE(ValidateMasks(MaskConfig(), {side, side}).ok()) << side;
     EXPECT_TRUE(ValidateMasks(Fixed(), {side, side}).ok()) << side;
+  }
+}
+
+// No draw is outside of the bounds, on any grid, the largest included.
+TEST(ValidateMasksTest, BoundsHoldForEveryDraw) {
+  for (uint64_t trial = 0; trial < 400; ++trial) {
+    Philox random(trial, Purpose::kProbe, 2, 0);
+    MaskGrid grid;
+    MaskConfig config = RandomConfig(random, grid);
+    if (trial % 100 == 0) grid = {256, trial % 200 == 0 ? 256 : 100};
+    config.mode = trial % 2 == 0 ? MaskMode::kFixed : MaskMode::kReference;
+    const AreaBounds bounds = BoundsOf(config, grid);
+    const FixedMaskSampler fixed(config, grid, trial, 0);
+    const ReferenceMaskSampler reference(config, grid, trial, 0);
+    for (int64_t step = 0; step < 200; ++step) {
+      const StepSizes sizes =
+          config.mode == MaskMode::kFixed ? fixed.SizesAt(step) : reference.SizesAt(step);
+      ASSERT_GE(sizes.target.area(), bounds.target_min) << trial;
+      ASSERT_LE(sizes.target.area(), bounds.target_max) << trial;
+      ASSERT_GE(sizes.context.area(), bounds.context_min) << trial;
+      ASSERT_LE(sizes.context.area(), bounds.context_max) << trial;
+    }
   }
 }
 

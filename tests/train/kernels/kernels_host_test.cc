@@ -93,6 +93,7 @@ AddNormResult RunAddNorm(const AddNormSample& s, FloatType type, const std::vect
                          .gamma = s.gamma.data(),
                          .grad_residual = out.grad_residual.data(),
                          .grad_branch = grad_branch.data(),
+                         .branch_type = FloatType::kBfloat16,
                          .partial = partial.data(),
                          .grad_gamma = out.grad_gamma.data(),
                          .grad_beta = out.grad_beta.data(),

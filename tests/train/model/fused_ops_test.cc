@@ -14,6 +14,7 @@
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
+#include "worker/jepa/model/shard_pass.h"
 
 namespace jepa {
 namespace {
@@ -89,6 +90,22 @@ TEST(FusedAddNormTest, RoundsNormedRowsAndBranchGradientOnce) {
   EXPECT_EQ(x.grad().scalar_type(), at::kFloat);
   EXPECT_EQ(branch.grad().scalar_type(), at::kBFloat16);
   ExpectClose(branch.grad(), x.grad().to(at::kBFloat16), 0);
+}
+
+// The S4 rung of the GPU bench: x is rounded where it is stored, not where it is normed.
+TEST(FusedAddNormTest, KeepsABf16StreamWhereAskedTo) {
+  at::manual_seed(8);
+  const at::Tensor x = at::randn({6, 32}).to(at::kBFloat16).set_requires_grad(true);
+  const at::Tensor branch = at::randn({6, 32}).to(at::kBFloat16).set_requires_grad(true);
+  NormWeights norm{.weight = Leaf({32}), .bias = Leaf({32}), .fused = true, .bf16_sum = true};
+  const NormedRows rows = AddNorm(norm, {x, branch});
+  const at::Tensor exact = x.detach().to(at::kFloat) + branch.detach().to(at::kFloat);
+  ExpectClose(rows.sum, exact.to(at::kBFloat16), 0);
+  ExpectClose(rows.normed, at::layer_norm(exact, {32}, norm.weight, norm.bias, kNormEps), 2e-6);
+  (rows.normed.sum() + rows.sum.to(at::kFloat).square().sum()).backward();
+  EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
+  ExpectClose(branch.grad(), x.grad(), 0);
+  EXPECT_GT(x.grad().to(at::kFloat).norm().item<double>(), 1);
 }
 
 TEST(DirectLinearTest, EqualsALinearLayerAndSumsItsGradientsInPlace) {
@@ -202,6 +219,47 @@ TEST(FusedStepTest, EqualsThePlainStepInFp32) {
   EXPECT_GT(plain.grad.norm().item<double>(), 1e-2);
   EXPECT_LT(Relative(fused.grad, plain.grad), 1e-5);
   ExpectClose(fused.grad, plain.grad, 1e-6);
+}
+
+TEST(ShardPassTest, AddsScaledGradientsAndGivesTheLoss) {
+  const StepResult expected = RunStep(Precision::kFp32, KernelChoice::All());
+  const TrainConfig config = testing::SmallConfig();
+  Networks networks(config.model, at::kCPU, Precision::kFp32, KernelChoice::All());
+  networks.Initialise(config.init, config.seed);
+  ShardPass pass(&networks, CudaGraphs::kOn);
+  const Batch batch = testing::RandomBatch(config, 3, /*seed=*/1);
+  for (int i = 0; i < 4; ++i) {
+    const at::Tensor loss = pass.Run(batch.pixels.data(), 3, testing::SmallMasks(3), 0.25);
+    EXPECT_EQ(loss.item<double>(), expected.loss);
+  }
+  ExpectClose(networks.storage().grad, expected.grad, 1e-6);
+  EXPECT_EQ(pass.graphs(), 0u);  // There are none on a CPU.
+}
+
+TEST(GraphPaysTest, ForSmallModelsAndBatchesOnly) {
+  const PredictorShape shape{.images = 16,
+                             .context_blocks = 1,
+                             .context_patches = 80,
+                             .target_blocks = 4,
+                             .target_patches = 36};
+  const ModelConfig small{.grid_height = 14,
+                          .grid_width = 14,
+                          .embed_dim = 384,
+                          .depth = 12,
+                          .num_heads = 6,
+                          .mlp_hidden = 1536,
+                          .pred_depth = 6,
+                          .pred_embed_dim = 384,
+                          .pred_mlp_hidden = 1536};
+  ModelConfig huge = small;
+  huge.embed_dim = 1280;
+  huge.depth = 32;
+  huge.mlp_hidden = 5120;
+  huge.pred_depth = 12;
+  PredictorShape many = shape;
+  many.images = 128;
+  EXPECT_TRUE(GraphPays(small, shape));
+  EXPECT_FALSE(GraphPays(huge, many));
 }
 
 // Rounding differs in places (KernelChoice says where), the types must not: both are as far from

@@ -6,6 +6,7 @@
 #include <c10/core/GradMode.h>
 
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "worker/jepa/plan/arithmetic.h"
@@ -128,7 +129,7 @@ double ExpectMatches(const Golden& golden, const std::string& name, const at::Te
   const at::Tensor expected = TensorOf(golden, name);
   const at::Tensor values = actual.detach().cpu();
   EXPECT_EQ(values.numel(), expected.numel()) << name;
-  if (values.numel() != expected.numel()) return 0;
+  if (values.numel() != expected.numel()) return std::numeric_limits<double>::infinity();
   const double difference = values.reshape(expected.sizes())
                                 .to(at::kDouble)
                                 .sub(expected.to(at::kDouble))
@@ -138,7 +139,12 @@ double ExpectMatches(const Golden& golden, const std::string& name, const at::Te
   const double tolerance =
       golden.Tolerance(name).value_or(1e-5 * expected.abs().max().item<double>());
   EXPECT_LE(difference, tolerance) << golden.name() << " " << name;
-  return tolerance > 0 ? difference / tolerance : 0;
+  return difference == 0 ? 0 : difference / tolerance;
+}
+
+void ExpectMatches(const Golden& golden, const std::string& name, const at::Tensor& actual,
+                   GoldenReport* report) {
+  report->Add(name, ExpectMatches(golden, name, actual));
 }
 
 }  // namespace jepa::testing

@@ -32,8 +32,10 @@ at::Tensor FormulaImages(const Golden& golden);
 MaskBatch MasksOf(const Golden& golden, const std::string& prefix);
 
 // Expects |actual - golden| within the tolerance of the golden tensor and returns the used share of
-// it: 1 is the limit.
+// it: 1 is the limit. With a report, says it there.
 double ExpectMatches(const Golden& golden, const std::string& name, const at::Tensor& actual);
+void ExpectMatches(const Golden& golden, const std::string& name, const at::Tensor& actual,
+                   GoldenReport* report);
 
 }  // namespace jepa::testing
 

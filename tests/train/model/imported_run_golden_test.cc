@@ -13,6 +13,7 @@
 
 #include "tests/train/model/golden_networks.h"
 #include "worker/jepa/exchange/start_state.h"
+#include "worker/jepa/host_state.h"
 #include "worker/jepa/model/learner.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
@@ -112,6 +113,7 @@ TEST(ImportedRunGoldenTest, TheResumedRunEndsInTheReferenceState) {
   const CheckpointSet set = FindSet(goldens);
   ASSERT_TRUE(set.inputs != nullptr && set.saved != nullptr && set.final != nullptr);
   const int64_t first = set.final->json().at("resume").at("first_step");
+  GoldenReport report(*set.final);
   for (const std::string& path : FilesOf(*set.saved)) {
     SCOPED_TRACE(path);
     Networks networks(ModelOf(*set.final), at::kCPU, Precision::kFp32);
@@ -124,8 +126,9 @@ TEST(ImportedRunGoldenTest, TheResumedRunEndsInTheReferenceState) {
     const double losses = RunSteps(set, first, &networks, &optimizer);
     EXPECT_LE(losses, 1);
     const double state = CompareState(*set.final, networks.storage());
-    std::printf("%s: losses %.3f, final state %.3f of the tolerance\n",
-                path.substr(path.rfind('/') + 1).c_str(), losses, state);
+    const std::string file = path.substr(path.rfind('/') + 1);
+    report.Add(file + " losses", losses);
+    report.Add(file + " final state", state);
   }
 }
 
@@ -136,16 +139,17 @@ TEST(ImportedRunGoldenTest, TheLearnerHoldsTheImportedBits) {
   ASSERT_TRUE(set.saved != nullptr);
   TrainConfig config;
   config.model = ModelOf(*set.saved);
-  config.data.crop_size = set.saved->json().at("config").at("img");
+  const int side = set.saved->json().at("config").at("img");
+  config.data.crop_size = {side, side};
   const auto learner = Learner::Create(config);
   ASSERT_TRUE(learner.ok()) << learner.status();
   const auto start = StartState::Open(FilesOf(*set.saved)[0], config.model);
   ASSERT_TRUE(start.ok()) << start.status();
   ASSERT_TRUE((*learner)->Restore(*start).ok());
-  const auto snapshot = (*learner)->Snapshot();
-  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  const auto state = CopyWholeState(**learner);
+  ASSERT_TRUE(state.ok()) << state.status();
   size_t compared = 0;
-  for (const TensorToSave& tensor : *snapshot) {
+  for (const TensorToSave& tensor : state->tensors) {
     if (tensor.type != TensorType::kFloat32) continue;
     std::string name = tensor.name;
     std::replace(name.begin(), name.end(), '/', '.');
@@ -197,7 +201,7 @@ TEST(ProbeFeaturesGoldenTest, LastFourLayersMatchWithAndWithoutTheFinalNorm) {
     share = std::max(share,
                      ExpectMatches(golden, "feat.last4_concat_avgpool_normed", at::cat(normed, 1)));
     share = std::max(share, ExpectMatches(golden, "feat.last_avgpool", normed.back()));
-    std::printf("%s features: %.3f of the tolerance\n", golden.name().c_str(), share);
+    GoldenReport(golden).Add("features", share);
   }
 }
 

@@ -14,7 +14,7 @@ namespace jepa::testing {
 // 4x4 grid of 4-pixel patches, encoder 32x2, predictor 16x2, two heads, mlp 4x, betas (0.9, 0.95).
 inline TrainConfig SmallConfig() {
   TrainConfig config;
-  config.data.crop_size = 16;
+  config.data.crop_size = {16, 16};
   config.data.batch_size = 3;
   config.model = {.grid_height = 4,
                   .grid_width = 4,
@@ -34,8 +34,8 @@ inline TrainConfig SmallConfig() {
 inline Batch RandomBatch(const TrainConfig& config, int images, uint64_t seed) {
   Batch batch;
   batch.images = images;
-  batch.pixels.resize(static_cast<size_t>(images) * 3 * config.data.crop_size *
-                      config.data.crop_size);
+  batch.pixels.resize(static_cast<size_t>(images) * 3 * config.data.crop_size.height *
+                      config.data.crop_size.width);
   Philox random(seed, Purpose::kCrop, 0, 0);
   for (uint8_t& pixel : batch.pixels) pixel = static_cast<uint8_t>(random.Below(256));
   return batch;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/train/model/learner_fixture.h"
+#include "worker/jepa/host_state.h"
 
 namespace jepa {
 namespace {
@@ -46,9 +47,9 @@ using State = std::map<std::string, std::vector<float>>;
 
 State StateOf(Learner& learner) {
   State state;
-  auto tensors = learner.Snapshot();
-  EXPECT_TRUE(tensors.ok()) << tensors.status();
-  for (const TensorToSave& tensor : *tensors) {
+  const auto copy = CopyWholeState(learner);
+  EXPECT_TRUE(copy.ok()) << copy.status();
+  for (const TensorToSave& tensor : copy->tensors) {
     int64_t count = 1;
     for (int64_t size : tensor.shape) count *= size;
     if (tensor.type == TensorType::kInt64) {
@@ -67,9 +68,9 @@ absl::StatusOr<CheckpointReader> SaveAndOpen(Learner& learner) {
       ::testing::TempDir() + "/" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
-  auto tensors = learner.Snapshot();
-  if (!tensors.ok()) return tensors.status();
-  auto summary = WriteCheckpoint(folder, {.job_uid = "job", .step = 1}, *tensors);
+  const auto copy = CopyWholeState(learner);
+  if (!copy.ok()) return copy.status();
+  auto summary = WriteCheckpoint(folder, {.job_uid = "job", .step = 1}, copy->tensors);
   if (!summary.ok()) return summary.status();
   return CheckpointReader::Open(summary->path);
 }
@@ -124,6 +125,58 @@ TEST(LearnerTest, TwoHalvesOfABatchGiveTheGradientOfTheWhole) {
   EXPECT_NEAR(loss, (low_loss + high_loss) / 2, 1e-6);
   const std::vector<float> expected = Gradient(*whole), actual = Gradient(*halves);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-6) << i;
+}
+
+// Masks that keep `context` and `target` patches of those of SmallMasks.
+MaskBatch CutMasks(int images, int context, int target) {
+  const MaskBatch whole = SmallMasks(images);
+  MaskBatch cut{.context_patches = context, .target_patches = target};
+  const auto keep = [&](const std::vector<int64_t>& block, int64_t had, int64_t kept) {
+    std::vector<int64_t> rows;
+    for (int64_t b = 0; b < images; ++b) {
+      rows.insert(rows.end(), block.begin() + b * had, block.begin() + b * had + kept);
+    }
+    return rows;
+  };
+  for (const auto& block : whole.context) {
+    cut.context.push_back(keep(block, whole.context_patches, context));
+  }
+  for (const auto& block : whole.target) {
+    cut.target.push_back(keep(block, whole.target_patches, target));
+  }
+  return cut;
+}
+
+// Each shard is a mean over its own elements, and shards weigh the same, as the ranks of the
+// original do (ijepa-spec 3). So two shards are one shard of the union only where their masks keep
+// the same counts (TwoHalvesOfABatch...); else neither the mean over all elements nor the union,
+// whose images would all be cut to the smaller counts.
+TEST(LearnerTest, ShardsWithUnequalMasksWeighTheSame) {
+  const auto gradient = [](double first_scale, double second_scale, const MaskBatch& second) {
+    const std::unique_ptr<Learner> learner = MakeLearner();
+    const TrainConfig config = SmallConfig();
+    EXPECT_TRUE(
+        learner->AccumulateShard(RandomBatch(config, 2, 1), SmallMasks(2), first_scale).ok());
+    EXPECT_TRUE(learner->AccumulateShard(RandomBatch(config, 2, 2), second, second_scale).ok());
+    return Gradient(*learner);
+  };
+  const auto distance = [](const std::vector<float>& a, const std::vector<float>& b) {
+    double squares = 0, norm = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      squares += (a[i] - b[i]) * (a[i] - b[i]);
+      norm += a[i] * a[i];
+    }
+    return std::sqrt(squares / norm);
+  };
+  const MaskBatch narrow = CutMasks(2, 4, 1);
+  const std::vector<float> both = gradient(0.5, 0.5, narrow);
+  const std::vector<float> first = gradient(1, 0, narrow), second = gradient(0, 1, narrow);
+  std::vector<float> mean = first;
+  for (size_t i = 0; i < mean.size(); ++i) mean[i] = 0.5f * (first[i] + second[i]);
+  EXPECT_LT(distance(mean, both), 1e-5);
+  // Three target patches against one: over all elements the first shard would weigh 3/4.
+  EXPECT_GT(distance(gradient(0.75, 0.25, narrow), both), 1e-2);
+  EXPECT_GT(distance(gradient(0.5, 0.5, SmallMasks(2)), both), 1e-2);
 }
 
 TEST(LearnerTest, UpdateReturnsTheNormAndClearsGradientsAndScalars) {

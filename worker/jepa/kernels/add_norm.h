@@ -11,18 +11,21 @@
 
 namespace jepa {
 
-inline constexpr int64_t kMaxNormWidth = 8192;  // A block of 1024 threads, eight columns each.
+inline constexpr int64_t kMaxNormWidth = 4096;  // A block of 512 threads, eight columns each.
 
-// sum = residual + branch; normed = (sum - mean) * rstd * gamma + beta, rounded once to its type.
-// Without a branch sum is neither needed nor written. Statistics in fp32 by two passes over the
-// registers; the variance is that of the population. ijepa-spec 1.1.
+// sum = residual + branch, rounded to its type; normed = (x - mean) * rstd * gamma + beta of the
+// unrounded x = residual + branch. Without a branch sum is neither needed nor written. Statistics
+// in fp32 by two passes over the registers; the variance is that of the population. ijepa-spec 1.1.
+// There the residual stream is fp32; a bf16 one differs from the original.
 struct AddNormForward {
-  const float* residual = nullptr;
-  const void* branch = nullptr;  // Null, or of branch_type.
+  const void* residual = nullptr;
+  FloatType residual_type = FloatType::kFloat32;
+  const void* branch = nullptr;  // May be null.
   FloatType branch_type = FloatType::kFloat32;
   const float* gamma = nullptr;
   const float* beta = nullptr;
-  float* sum = nullptr;
+  void* sum = nullptr;
+  FloatType sum_type = FloatType::kFloat32;
   void* normed = nullptr;
   FloatType normed_type = FloatType::kFloat32;
   float* mean = nullptr;  // [rows]
@@ -32,22 +35,24 @@ struct AddNormForward {
   float eps = 0;
 };
 
-// grad_sum_out = grad_sum + the gradient through LayerNorm; grad_branch the same in the branch's
-// type. gamma_beta_grad [2, width] is overwritten, or added to if `accumulate`.
+// grad_residual = grad_sum + the gradient through LayerNorm; grad_branch the same in another type.
 struct AddNormBackward {
   const void* grad_normed = nullptr;
   FloatType normed_type = FloatType::kFloat32;
-  const float* grad_sum = nullptr;  // Null: zero.
-  const float* sum = nullptr;
+  const void* grad_sum = nullptr;  // Null: zero.
+  const void* sum = nullptr;
+  FloatType sum_type = FloatType::kFloat32;  // Of both.
   const float* mean = nullptr;
   const float* rstd = nullptr;
   const float* gamma = nullptr;
-  float* grad_residual = nullptr;
-  Bf16* grad_branch = nullptr;  // Null: not wanted; an fp32 branch shares grad_residual.
-  float* partial = nullptr;     // Scratch [AddNormPartials(rows, width), 2, width].
+  void* grad_residual = nullptr;
+  FloatType residual_type = FloatType::kFloat32;
+  void* grad_branch = nullptr;  // Null: not wanted; one of the residual's type shares its gradient.
+  FloatType branch_type = FloatType::kFloat32;
+  float* partial = nullptr;  // Scratch [AddNormPartials(rows, width), 2, width].
   float* grad_gamma = nullptr;
   float* grad_beta = nullptr;
-  bool accumulate = false;
+  bool accumulate = false;  // Adds to grad_gamma and grad_beta; else overwrites them.
   int64_t rows = 0;
   int64_t width = 0;
 };

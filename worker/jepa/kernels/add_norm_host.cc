@@ -24,10 +24,9 @@ float SumOfThreads(std::vector<float> values) {
   return sum;
 }
 
-template <typename Branch, typename Normed>
 void ForwardRows(const AddNormForward& a) {
   const int threads = NormThreads(a.width);
-  std::vector<AddNormThread<Branch, Normed>> block(threads);
+  std::vector<AddNormThread> block(threads);
   std::vector<float> parts(threads);
   for (int64_t row = 0; row < a.rows; ++row) {
     for (int t = 0; t < threads; ++t) parts[t] = block[t].Load(a, row, int64_t{t} * kColumns);
@@ -38,11 +37,10 @@ void ForwardRows(const AddNormForward& a) {
   }
 }
 
-template <typename Normed>
 void BackwardRows(const AddNormBackward& a) {
   const int threads = NormThreads(a.width);
   const int64_t blocks = AddNormPartials(a.rows, a.width);
-  std::vector<AddNormBackwardThread<Normed>> block(threads);
+  std::vector<AddNormBackwardThread> block(threads);
   std::vector<float> parts_w(threads), parts_wh(threads);
   for (int64_t b = 0; b < blocks; ++b) {
     for (int t = 0; t < threads; ++t) block[t].Begin(a, int64_t{t} * kColumns);
@@ -59,12 +57,6 @@ void BackwardRows(const AddNormBackward& a) {
   }
 }
 
-template <typename Branch>
-void Forward(const AddNormForward& a) {
-  a.normed_type == FloatType::kBfloat16 ? ForwardRows<Branch, Bf16>(a)
-                                        : ForwardRows<Branch, float>(a);
-}
-
 }  // namespace
 
 int64_t AddNormPartials(int64_t rows, int64_t width) {
@@ -73,12 +65,10 @@ int64_t AddNormPartials(int64_t rows, int64_t width) {
   return std::min(rows, wanted);
 }
 
-void AddNormOnHost(const AddNormForward& args) {
-  args.branch_type == FloatType::kBfloat16 ? Forward<Bf16>(args) : Forward<float>(args);
-}
+void AddNormOnHost(const AddNormForward& args) { ForwardRows(args); }
 
 void AddNormBackwardOnHost(const AddNormBackward& args) {
-  args.normed_type == FloatType::kBfloat16 ? BackwardRows<Bf16>(args) : BackwardRows<float>(args);
+  BackwardRows(args);
   ColumnSum sum{.in = args.partial,
                 .rows = AddNormPartials(args.rows, args.width),
                 .columns = args.width,

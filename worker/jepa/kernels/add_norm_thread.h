@@ -17,7 +17,6 @@ inline int NormThreads(int64_t width) {
   return (wanted + kWarp - 1) / kWarp * kWarp;
 }
 
-template <typename Branch, typename Normed>
 struct AddNormThread {
   float x[kColumns];
 
@@ -26,12 +25,12 @@ struct AddNormThread {
     for (float& value : x) value = 0;
     if (column >= a.width) return 0;
     const int64_t at = row * a.width + column;
-    LoadEight(a.residual + at, x);
+    LoadEight(a.residual, a.residual_type, at, x);
     if (a.branch != nullptr) {
       float branch[kColumns];
-      LoadEight(static_cast<const Branch*>(a.branch) + at, branch);
+      LoadEight(a.branch, a.branch_type, at, branch);
       for (int i = 0; i < kColumns; ++i) x[i] += branch[i];
-      StoreEight(x, a.sum + at);
+      StoreEight(x, a.sum, a.sum_type, at);
     }
     float total = 0;
     for (float value : x) total += value;
@@ -56,13 +55,12 @@ struct AddNormThread {
     LoadEight(a.gamma + column, gamma);
     LoadEight(a.beta + column, beta);
     for (int i = 0; i < kColumns; ++i) out[i] = (x[i] - mean) * rstd * gamma[i] + beta[i];
-    StoreEight(out, static_cast<Normed*>(a.normed) + row * a.width + column);
+    StoreEight(out, a.normed, a.normed_type, row * a.width + column);
   }
 };
 
 // With h = (x - mean) * rstd and w = grad * gamma:
 // dx = rstd * (w - mean(w) - h * mean(w * h)); dgamma = sum of grad * h; dbeta = sum of grad.
-template <typename Normed>
 struct AddNormBackwardThread {
   float gamma[kColumns];
   float grad_gamma[kColumns];  // Over the rows of this block.
@@ -82,8 +80,8 @@ struct AddNormBackwardThread {
     if (column >= a.width) return;
     const int64_t at = row * a.width + column;
     float grad[kColumns];
-    LoadEight(static_cast<const Normed*>(a.grad_normed) + at, grad);
-    LoadEight(a.sum + at, hat);
+    LoadEight(a.grad_normed, a.normed_type, at, grad);
+    LoadEight(a.sum, a.sum_type, at, hat);
     const float mean = a.mean[row], rstd = a.rstd[row];
     for (int i = 0; i < kColumns; ++i) {
       hat[i] = (hat[i] - mean) * rstd;
@@ -103,10 +101,10 @@ struct AddNormBackwardThread {
     const float mean_w = sum_w / a.width, mean_wh = sum_wh / a.width;
     float out[kColumns];
     for (float& value : out) value = 0;
-    if (a.grad_sum != nullptr) LoadEight(a.grad_sum + at, out);
+    if (a.grad_sum != nullptr) LoadEight(a.grad_sum, a.sum_type, at, out);
     for (int i = 0; i < kColumns; ++i) out[i] += rstd * (weighted[i] - mean_w - hat[i] * mean_wh);
-    StoreEight(out, a.grad_residual + at);
-    if (a.grad_branch != nullptr) StoreEight(out, a.grad_branch + at);
+    StoreEight(out, a.grad_residual, a.residual_type, at);
+    if (a.grad_branch != nullptr) StoreEight(out, a.grad_branch, a.branch_type, at);
   }
 
   IJEPA_HOST_DEVICE void End(const AddNormBackward& a, int64_t block, int64_t column) const {

@@ -108,6 +108,26 @@ IJEPA_HOST_DEVICE void StoreEight(const float (&in)[kColumns], Bf16* out) {
 #endif
 }
 
+// Elements [at, at + 8) of a tensor whose type is known at run time only: the branch is the same in
+// every thread and costs nothing beside the memory access.
+IJEPA_HOST_DEVICE void LoadEight(const void* in, FloatType type, int64_t at,
+                                 float (&out)[kColumns]) {
+  if (type == FloatType::kBfloat16) {
+    LoadEight(static_cast<const Bf16*>(in) + at, out);
+  } else {
+    LoadEight(static_cast<const float*>(in) + at, out);
+  }
+}
+
+IJEPA_HOST_DEVICE void StoreEight(const float (&in)[kColumns], void* out, FloatType type,
+                                  int64_t at) {
+  if (type == FloatType::kBfloat16) {
+    StoreEight(in, static_cast<Bf16*>(out) + at);
+  } else {
+    StoreEight(in, static_cast<float*>(out) + at);
+  }
+}
+
 }  // namespace jepa
 
 #endif  // IJEPA_WORKER_JEPA_KERNELS_ELEMENT_H_

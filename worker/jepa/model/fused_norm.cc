@@ -54,11 +54,15 @@ class AddNormFunction : public torch::autograd::Function<AddNormFunction> {
     const at::Tensor residual = inputs[2].contiguous();
     const bool has_branch = inputs.size() == 4;
     const at::Tensor branch = has_branch ? inputs[3].contiguous() : at::Tensor();
-    const at::Tensor sum = has_branch ? at::empty_like(residual) : residual;
-    const at::Tensor normed = at::empty_like(
-        residual, residual.options().dtype(norm.bf16_out ? at::kBFloat16 : at::kFloat));
-    const at::Tensor statistics = at::empty({2, residual.size(0)}, residual.options());
-    AddNormForward args{.residual = residual.const_data_ptr<float>(),
+    const auto of_type = [&](bool bf16) {
+      return at::empty_like(residual, residual.options().dtype(bf16 ? at::kBFloat16 : at::kFloat));
+    };
+    const at::Tensor sum = has_branch ? of_type(norm.bf16_sum) : residual;
+    const at::Tensor normed = of_type(norm.bf16_out);
+    const at::Tensor statistics =
+        at::empty({2, residual.size(0)}, residual.options().dtype(at::kFloat));
+    AddNormForward args{.residual = residual.const_data_ptr(),
+                        .residual_type = TypeOf(residual),
                         .gamma = gamma.const_data_ptr<float>(),
                         .beta = beta.const_data_ptr<float>(),
                         .normed = normed.data_ptr(),
@@ -71,12 +75,14 @@ class AddNormFunction : public torch::autograd::Function<AddNormFunction> {
     if (has_branch) {
       args.branch = branch.const_data_ptr();
       args.branch_type = TypeOf(branch);
-      args.sum = sum.data_ptr<float>();
+      args.sum = sum.data_ptr();
+      args.sum_type = TypeOf(sum);
     }
     Forward(args, residual);
     context->save_for_backward({sum, statistics, gamma});
     context->saved_data["has_branch"] = has_branch;
-    context->saved_data["bf16_branch"] = has_branch && branch.scalar_type() == at::kBFloat16;
+    context->saved_data["residual_type"] = residual.scalar_type();
+    if (has_branch) context->saved_data["branch_type"] = branch.scalar_type();
     if (norm.weight_grad.defined()) {
       context->saved_data["weight_grad"] = norm.weight_grad;
       context->saved_data["bias_grad"] = norm.bias_grad;
@@ -96,27 +102,31 @@ class AddNormFunction : public torch::autograd::Function<AddNormFunction> {
     const int64_t rows = sum.size(0), width = sum.size(1);
     const GradTarget grad_gamma(SavedTensor(context, "weight_grad"), gamma);
     const GradTarget grad_beta(SavedTensor(context, "bias_grad"), gamma);
-    const at::Tensor grad_residual = at::empty_like(sum);
-    const at::Tensor partial = at::empty({AddNormPartials(rows, width), 2, width}, sum.options());
+    const at::Tensor grad_residual = at::empty_like(
+        sum, sum.options().dtype(context->saved_data["residual_type"].toScalarType()));
+    const at::Tensor partial = at::empty({AddNormPartials(rows, width), 2, width}, gamma.options());
     at::Tensor grad_branch = has_branch ? grad_residual : at::Tensor();
-    AddNormBackward args{
-        .grad_normed = grad_normed.const_data_ptr(),
-        .normed_type = TypeOf(grad_normed),
-        .grad_sum = grad_sum.defined() ? grad_sum.const_data_ptr<float>() : nullptr,
-        .sum = sum.const_data_ptr<float>(),
-        .mean = statistics.const_data_ptr<float>(),
-        .rstd = statistics.const_data_ptr<float>() + rows,
-        .gamma = gamma.const_data_ptr<float>(),
-        .grad_residual = grad_residual.data_ptr<float>(),
-        .partial = partial.data_ptr<float>(),
-        .grad_gamma = grad_gamma.tensor.data_ptr<float>(),
-        .grad_beta = grad_beta.tensor.data_ptr<float>(),
-        .accumulate = grad_gamma.accumulate,
-        .rows = rows,
-        .width = width};
-    if (context->saved_data["bf16_branch"].toBool()) {
-      grad_branch = at::empty_like(sum, sum.options().dtype(at::kBFloat16));
-      args.grad_branch = static_cast<Bf16*>(grad_branch.data_ptr());
+    AddNormBackward args{.grad_normed = grad_normed.const_data_ptr(),
+                         .normed_type = TypeOf(grad_normed),
+                         .grad_sum = grad_sum.defined() ? grad_sum.const_data_ptr() : nullptr,
+                         .sum = sum.const_data_ptr(),
+                         .sum_type = TypeOf(sum),
+                         .mean = statistics.const_data_ptr<float>(),
+                         .rstd = statistics.const_data_ptr<float>() + rows,
+                         .gamma = gamma.const_data_ptr<float>(),
+                         .grad_residual = grad_residual.data_ptr(),
+                         .residual_type = TypeOf(grad_residual),
+                         .partial = partial.data_ptr<float>(),
+                         .grad_gamma = grad_gamma.tensor.data_ptr<float>(),
+                         .grad_beta = grad_beta.tensor.data_ptr<float>(),
+                         .accumulate = grad_gamma.accumulate,
+                         .rows = rows,
+                         .width = width};
+    const c10::IValue& branch_type = context->saved_data["branch_type"];
+    if (has_branch && branch_type.toScalarType() != grad_residual.scalar_type()) {
+      grad_branch = at::empty_like(sum, sum.options().dtype(branch_type.toScalarType()));
+      args.grad_branch = grad_branch.data_ptr();
+      args.branch_type = TypeOf(grad_branch);
     }
     if (sum.is_cuda()) {
       CheckLaunch(LaunchAddNormBackward(args, StreamOf(sum)), "add_norm backward");

@@ -10,7 +10,7 @@ namespace jepa {
 bool CanFuseNorm(const at::Tensor& x_RD) {
   const int64_t width = x_RD.size(-1);
   return x_RD.dim() == 2 && width % kColumns == 0 && width <= kMaxNormWidth &&
-         x_RD.scalar_type() == at::kFloat;
+         (x_RD.scalar_type() == at::kFloat || x_RD.scalar_type() == at::kBFloat16);
 }
 
 at::Tensor LayerNorm(const NormWeights& norm, const at::Tensor& x_RD) {
@@ -18,10 +18,13 @@ at::Tensor LayerNorm(const NormWeights& norm, const at::Tensor& x_RD) {
   return at::layer_norm(x_RD, {x_RD.size(-1)}, norm.weight, norm.bias, kNormEps);
 }
 
+at::Tensor ValueOf(const Stream& stream) {
+  return stream.branch.defined() ? stream.residual + stream.branch : stream.residual;
+}
+
 NormedRows AddNorm(const NormWeights& norm, const Stream& stream) {
   if (norm.fused && CanFuseNorm(stream.residual)) return FusedAddNorm(norm, stream);
-  const at::Tensor sum =
-      stream.branch.defined() ? stream.residual + stream.branch : stream.residual;
+  const at::Tensor sum = ValueOf(stream);
   return {sum, LayerNorm(norm, sum)};
 }
 

@@ -24,6 +24,7 @@ struct NormWeights {
   at::Tensor bias_grad;
   bool fused = false;     // Take FusedAddNorm where it can serve the shape.
   bool bf16_out = false;  // Fused: normed rows come in bf16, for a bf16 product.
+  bool bf16_sum = false;  // Fused: so does the sum. Differs from the original.
 };
 
 // Residual stream between two blocks, as a sum that is not yet made: its value is residual +
@@ -38,6 +39,9 @@ struct NormedRows {
   at::Tensor sum;     // [R, D]; the tensor `residual` itself where there was no branch.
   at::Tensor normed;  // [R, D]
 };
+
+// The stream's value.
+at::Tensor ValueOf(const Stream& stream);
 
 // Differentiable in residual, branch and both weights.
 NormedRows AddNorm(const NormWeights& norm, const Stream& stream);
@@ -59,8 +63,8 @@ struct RowChoice {
 // int32 rows the fused kernel, whose gradient has a fixed order of additions; else LibTorch's.
 at::Tensor TakeRows(const at::Tensor& x_RD, const RowChoice& choice);
 
-// As AddNorm; stream.residual fp32, stream.branch fp32 or bf16. Returns sum fp32 and normed in the
-// type of norm.bf16_out.
+// As AddNorm; stream.residual and stream.branch fp32 or bf16, sum and normed in the types that norm
+// says.
 NormedRows FusedAddNorm(const NormWeights& norm, const Stream& stream);
 // Whether the kernel serves this width.
 bool CanFuseNorm(const at::Tensor& x_RD);

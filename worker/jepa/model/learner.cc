@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
 #include <malloc.h>
 
 #include <cmath>
@@ -19,6 +21,7 @@
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
+#include "worker/jepa/model/shard_pass.h"
 #include "worker/jepa/model/telemetry.h"
 #include "worker/jepa/plan/model_line.h"
 
@@ -105,6 +108,15 @@ absl::Status CheckBlocks(const std::vector<std::vector<int64_t>>& blocks, int64_
   return absl::OkStatus();
 }
 
+// For this thread and the rest of the process: a stream of its own, because the default one cannot
+// be captured, and the order of attention kernels.
+void PrepareCuda(at::Device device) {
+  c10::cuda::set_device(device.index());
+  c10::cuda::setCurrentCUDAStream(
+      c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()));
+  SetCudaAttentionOrder();
+}
+
 // A named part of the state: a view into a flat buffer, or a position table.
 struct StateTensor {
   std::string name;
@@ -114,10 +126,11 @@ struct StateTensor {
 class TorchLearner : public Learner {
  public:
   TorchLearner(const TrainConfig& config, at::Device device)
-      : crop_size_(config.data.crop_size),
-        networks_(config.model, device, config.precision),
+      : networks_(config.model, device, config.precision),
         optimizer_(&networks_.storage(), config.optimization.beta1, config.optimization.beta2),
+        shard_pass_(&networks_, config.cuda_graphs),
         telemetry_(networks_.storage(), config) {
+    networks_.SetActivationCheckpointing(config.activation_checkpointing);
     networks_.Initialise(config.init, config.seed);
   }
 
@@ -131,7 +144,9 @@ class TorchLearner : public Learner {
   void StartTelemetry() override { telemetry_.Start(); }
   absl::StatusOr<Telemetry> ReadTelemetry() override;
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override;
-  absl::StatusOr<std::vector<TensorToSave>> Snapshot() override;
+  std::vector<TensorToSave> StateLayout() const override;
+  absl::Status CopyState(const std::vector<size_t>& which,
+                         const std::vector<void*>& out) const override;
   absl::Status Restore(const TensorReader& saved) override;
   std::string ModelLine() const override;
 
@@ -140,22 +155,26 @@ class TorchLearner : public Learner {
   std::vector<StateTensor> State() const;
   // Rows of the patch embedding of `images` images, on the device.
   at::Tensor Patches(const uint8_t* pixels, int64_t images) const;
-  int64_t ImageBytes() const { return int64_t{3} * crop_size_ * crop_size_; }
+  Size Crop() const;
+  int64_t ImageBytes() const { return int64_t{3} * Crop().height * Crop().width; }
 
-  int crop_size_;
   Networks networks_;
   Optimizer optimizer_;
+  ShardPass shard_pass_;  // CUDA.
   TelemetryMeter telemetry_;
-  std::vector<at::Tensor> snapshot_;  // Host copies that Snapshot's result points into.
-  int64_t snapshot_step_ = 0;
 };
+
+Size TorchLearner::Crop() const {
+  const ModelConfig& model = networks_.model();
+  return {model.grid_height * model.patch_size, model.grid_width * model.patch_size};
+}
 
 absl::Status TorchLearner::CheckBatch(const Batch& batch, const MaskBatch& masks) const {
   if (batch.images <= 0 ||
       static_cast<int64_t>(batch.pixels.size()) != batch.images * ImageBytes()) {
-    return absl::InternalError(absl::StrCat("batch of ", batch.images, " images has ",
-                                            batch.pixels.size(), " bytes; an image of crop ",
-                                            crop_size_, " has ", ImageBytes()));
+    return absl::InternalError(absl::StrCat(
+        "batch of ", batch.images, " images has ", batch.pixels.size(), " bytes; an image of crop ",
+        Crop().height, " x ", Crop().width, " has ", ImageBytes()));
   }
   const int64_t patches = networks_.grid_patches();
   IJEPA_RETURN_IF_ERROR(CheckBlocks(masks.context, int64_t{batch.images} * masks.context_patches,
@@ -176,6 +195,10 @@ absl::StatusOr<double> TorchLearner::AccumulateShard(const Batch& batch, const M
   IJEPA_RETURN_IF_ERROR(CheckBatch(batch, masks));
   return Guarded("forward and backward", [&]() -> absl::StatusOr<double> {
     const at::Device device = networks_.device();
+    // A captured graph keeps no features, so a measured step runs as it is.
+    if (device.is_cuda() && !telemetry_.active()) {
+      return shard_pass_.Run(batch.pixels.data(), batch.images, masks, scale).item<double>();
+    }
     const StepRows rows =
         MakeStepRows(masks, batch.images, networks_.grid_patches(), device, networks_.kernels());
     const at::Tensor patches = Patches(batch.pixels.data(), batch.images);
@@ -241,8 +264,8 @@ absl::StatusOr<Features> TorchLearner::PooledFeatures(const std::vector<uint8_t>
                                                       int images) {
   if (images < 0 || static_cast<int64_t>(pixels.size()) != images * ImageBytes()) {
     return absl::InternalError(absl::StrCat(images, " images have ", pixels.size(),
-                                            " bytes; an image of crop ", crop_size_, " has ",
-                                            ImageBytes()));
+                                            " bytes; an image of crop ", Crop().height, " x ",
+                                            Crop().width, " has ", ImageBytes()));
   }
   return Guarded("features", [&]() -> absl::StatusOr<Features> {
     const c10::NoGradGuard no_grad;
@@ -282,21 +305,32 @@ std::vector<StateTensor> TorchLearner::State() const {
   return state;
 }
 
-absl::StatusOr<std::vector<TensorToSave>> TorchLearner::Snapshot() {
-  return Guarded("snapshot", [&]() -> absl::StatusOr<std::vector<TensorToSave>> {
-    std::vector<TensorToSave> tensors;
-    snapshot_.clear();
-    for (const StateTensor& part : State()) {
-      snapshot_.push_back(part.value.cpu());
-      tensors.push_back({.name = part.name,
-                         .type = TensorType::kFloat32,
-                         .shape = part.value.sizes().vec(),
-                         .data = snapshot_.back().data_ptr<float>()});
-    }
-    snapshot_step_ = optimizer_.step();
+// The tensors of State(), then the step.
+std::vector<TensorToSave> TorchLearner::StateLayout() const {
+  std::vector<TensorToSave> tensors;
+  for (const StateTensor& part : State()) {
     tensors.push_back(
-        {.name = kStepName, .type = TensorType::kInt64, .shape = {1}, .data = &snapshot_step_});
-    return tensors;
+        {.name = part.name, .type = TensorType::kFloat32, .shape = part.value.sizes().vec()});
+  }
+  tensors.push_back({.name = kStepName, .type = TensorType::kInt64, .shape = {1}});
+  return tensors;
+}
+
+absl::Status TorchLearner::CopyState(const std::vector<size_t>& which,
+                                     const std::vector<void*>& out) const {
+  return Guarded("copying the state", [&]() -> absl::Status {
+    const c10::NoGradGuard no_grad;
+    const std::vector<StateTensor> state = State();
+    for (size_t i = 0; i < which.size(); ++i) {
+      if (which[i] == state.size()) {
+        const int64_t step = optimizer_.step();
+        std::memcpy(out[i], &step, sizeof(step));
+        continue;
+      }
+      const at::Tensor& value = state.at(which[i]).value;
+      at::from_blob(out[i], value.sizes(), at::kFloat).copy_(value);
+    }
+    return absl::OkStatus();
   });
 }
 
@@ -335,7 +369,7 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const TrainConfig& conf
     IJEPA_ASSIGN_OR_RETURN(const at::Device device, FindDevice(config));
     at::set_num_threads(config.cpu_threads);
     if (device.is_cpu()) KeepFreedMemory();
-    if (device.is_cuda()) SetCudaAttentionOrder();
+    if (device.is_cuda()) PrepareCuda(device);
     return std::make_unique<TorchLearner>(config, device);
   });
 }

@@ -32,7 +32,7 @@ struct FloatBuffer {
 };
 
 // Scalars that ride in the tail of the gradient buffer, so that one all-reduce sums them too.
-enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kReserved = 3 };
+enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kWritten = 3 };
 inline constexpr int kStepScalars = 4;
 
 struct UpdateRates {
@@ -53,7 +53,7 @@ class Learner {
 
   // Forward and backward of one shard: adds `scale` times the gradient of the shard's mean
   // smooth-L1 loss to the gradient buffer. Returns that loss (unscaled). batch.pixels: uint8 [B, 3,
-  // crop, crop]; masks of the same B.
+  // height, width]; masks of the same B.
   virtual absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
                                                  double scale) = 0;
   // The gradient of all trainable parameters, then kStepScalars scalars.
@@ -75,14 +75,18 @@ class Learner {
   virtual absl::StatusOr<Telemetry> ReadTelemetry() = 0;
 
   // Average-pooled target-encoder output (its final LayerNorm included), row-major [images,
-  // embed_dim]. pixels: uint8 [images, 3, crop, crop].
+  // embed_dim]. pixels: uint8 [images, 3, height, width] of the crop.
   virtual absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels,
                                                   int images) = 0;
 
-  // All state as host tensors: "encoder/NAME", "predictor/NAME", "target_encoder/NAME",
-  // "exp_avg/encoder/NAME", ..., "optimizer/step", with the published names. Valid until the next
-  // call that changes the state.
-  virtual absl::StatusOr<std::vector<TensorToSave>> Snapshot() = 0;
+  // Names, types and shapes of all state, without data: "encoder/NAME", "predictor/NAME",
+  // "target_encoder/NAME", "exp_avg/encoder/NAME", ..., "optimizer/step", with the published names.
+  // The same on every rank.
+  virtual std::vector<TensorToSave> StateLayout() const = 0;
+  // Copies the tensors `which` (indices into StateLayout) to host memory: out[i] has the bytes of
+  // tensor which[i].
+  virtual absl::Status CopyState(const std::vector<size_t>& which,
+                                 const std::vector<void*>& out) const = 0;
   // Replaces all state, position tables included; checks every tensor first, so a failure changes
   // nothing.
   virtual absl::Status Restore(const TensorReader& state) = 0;

@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/autocast_mode.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "common/check.h"
 #include "worker/jepa/kernels/rows.h"
+#include "worker/jepa/model/autocast.h"
 #include "worker/jepa/model/initial_law.h"
 #include "worker/jepa/plan/arithmetic.h"
 
@@ -39,29 +39,6 @@ at::Tensor ToDevice(const std::vector<int64_t>& values, at::Device device, at::S
   }
   return host.to(device, /*non_blocking=*/true);
 }
-
-// bf16 arithmetic of matrix products while it lives; master weights stay fp32. ijepa-spec 3.
-class AutocastScope {
- public:
-  AutocastScope(Precision precision, at::Device device)
-      : active_(precision == Precision::kBf16), type_(device.type()) {
-    if (!active_) return;
-    at::autocast::set_autocast_dtype(type_, at::kBFloat16);
-    at::autocast::set_autocast_enabled(type_, true);
-    at::autocast::increment_nesting();
-  }
-  ~AutocastScope() {
-    if (!active_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(type_, false);
-  }
-  AutocastScope(const AutocastScope&) = delete;
-  AutocastScope& operator=(const AutocastScope&) = delete;
-
- private:
-  bool active_;
-  at::DeviceType type_;
-};
 
 at::Tensor MakePositions(const ModelConfig& model, int width, at::Device device) {
   std::vector<float> table = PositionTable(model.grid_height, model.grid_width, width);
@@ -155,6 +132,11 @@ Networks::Networks(const ModelConfig& model, at::Device device, Precision precis
   encoder_ = BindEncoder(false);
   target_ = BindEncoder(true);
   predictor_ = BindPredictor();
+}
+
+void Networks::SetActivationCheckpointing(bool on) {
+  encoder_.recompute = on;
+  predictor_.recompute = on;
 }
 
 EncoderWeights Networks::BindEncoder(bool target) const {

@@ -49,6 +49,10 @@ class Networks {
   // With all kernels on CUDA and none on a CPU.
   Networks(const ModelConfig& model, at::Device device, Precision precision);
 
+  // On: blocks of a training pass keep their input alone and run again in the backward pass; the
+  // result is the same (recompute.h). Off at first.
+  void SetActivationCheckpointing(bool on);
+
   // Draws the initial weights; the target becomes a copy of the encoder.
   void Initialise(InitMode mode, uint64_t seed);
 

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "worker/jepa/model/recompute.h"
+
 namespace jepa {
 namespace {
 
@@ -26,40 +28,71 @@ at::Tensor MaskedTail(const PredictorShape& shape, const at::Tensor& joined) {
       .reshape({shape.sequences() * shape.target_patches, joined.size(1)});
 }
 
-// QKV of the first block. A context token's is computed once for its npred copies, a mask token's
-// once per position of the grid.
-at::Tensor FirstQkv(const BlockWeights& block, const PredictorInput& input,
-                    const at::Tensor& context, const at::Tensor& mask_tokens) {
+// What the blocks of a pass share.
+struct BlockRun {
+  PredictorShape shape;
+  Sequences sequences;
+  RowChoice target_positions;
+  bool last = false;  // Only the mask tokens of the output are needed.
+};
+
+// A block from its QKV on.
+Stream FinishBlock(const BlockWeights& block, const BlockRun& run, const at::Tensor& x,
+                   const at::Tensor& qkv) {
+  const at::Tensor attended = Attend(qkv, run.sequences, run.last ? run.shape.context_patches : 0);
+  return RunMlp(block, {run.last ? MaskedTail(run.shape, x) : x, Linear(block.proj, attended)});
+}
+
+// The first block. QKV of a context token is computed once for its npred copies, that of a mask
+// token once per position of the grid.
+Stream RunFirst(const BlockWeights& block, const BlockRun& run, const at::Tensor& context,
+                const at::Tensor& mask_tokens) {
   const at::Tensor context_qkv = Linear(block.qkv, LayerNorm(block.norm1, context));
   const at::Tensor mask_qkv = Linear(block.qkv, LayerNorm(block.norm1, mask_tokens));
-  return Join(input.shape, context_qkv, TakeRows(mask_qkv, input.target_positions));
+  return FinishBlock(block, run,
+                     Join(run.shape, context, TakeRows(mask_tokens, run.target_positions)),
+                     Join(run.shape, context_qkv, TakeRows(mask_qkv, run.target_positions)));
+}
+
+Stream RunLater(const BlockWeights& block, const BlockRun& run, const Stream& stream) {
+  const NormedRows x = AddNorm(block.norm1, stream);
+  return FinishBlock(block, run, x.sum, Linear(block.qkv, x.normed));
 }
 
 }  // namespace
 
+at::Tensor ContextTokens(const PredictorWeights& predictor, const PredictorInput& input) {
+  const at::Tensor embedded = Linear(predictor.embed, input.context);
+  const at::Tensor placed = embedded + TakeRows(predictor.pos_embed, input.context_positions);
+  return placed.to(embedded.scalar_type()).to(at::kFloat);
+}
+
+at::Tensor MaskTokens(const PredictorWeights& predictor) {
+  return predictor.mask_token.view({-1}) + predictor.pos_embed;
+}
+
 at::Tensor PredictorForward(const PredictorWeights& predictor, const PredictorInput& input) {
-  const PredictorShape& shape = input.shape;
-  const Sequences sequences{
-      .count = shape.sequences(), .tokens = shape.tokens(), .heads = predictor.num_heads};
-  const at::Tensor context = Linear(predictor.embed, input.context) +
-                             TakeRows(predictor.pos_embed, input.context_positions);
-  const at::Tensor mask_tokens = predictor.mask_token.view({-1}) + predictor.pos_embed;  // [N, P]
-  Stream stream{Join(shape, context, TakeRows(mask_tokens, input.target_positions)), {}};
+  BlockRun run{.shape = input.shape,
+               .sequences = {.count = input.shape.sequences(),
+                             .tokens = input.shape.tokens(),
+                             .heads = predictor.num_heads},
+               .target_positions = input.target_positions};
+  const at::Tensor context = ContextTokens(predictor, input);
+  const at::Tensor mask_tokens = MaskTokens(predictor);
+  Stream stream;
   for (size_t i = 0; i < predictor.blocks.size(); ++i) {
     const BlockWeights& block = predictor.blocks[i];
-    at::Tensor x = stream.residual;
-    at::Tensor qkv;
-    if (i == 0) {
-      qkv = FirstQkv(block, input, context, mask_tokens);
-    } else {
-      const NormedRows normed = AddNorm(block.norm1, stream);
-      x = normed.sum;
-      qkv = Linear(block.qkv, normed.normed);
+    run.last = i + 1 == predictor.blocks.size();
+    if (!predictor.recompute) {
+      stream = i == 0 ? RunFirst(block, run, context, mask_tokens) : RunLater(block, run, stream);
+      continue;
     }
-    const bool last = i + 1 == predictor.blocks.size();
-    if (last) x = MaskedTail(shape, x);
-    const at::Tensor attended = Attend(qkv, sequences, last ? shape.context_patches : 0);
-    stream = RunMlp(block, {x, Linear(block.proj, attended)});
+    const auto part = [&block, run, i](const at::Tensor& first, const at::Tensor& second) {
+      return ValueOf(i == 0 ? RunFirst(block, run, first, second)
+                            : RunLater(block, run, {first, {}}));
+    };
+    stream = {i == 0 ? Recomputed(part, context, mask_tokens) : Recomputed(part, stream.residual),
+              {}};
   }
   return Linear(predictor.proj, AddNorm(predictor.norm, stream).normed);
 }

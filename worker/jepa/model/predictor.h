@@ -20,6 +20,7 @@ struct PredictorWeights {
   NormWeights norm;
   LinearWeights proj;  // P -> D
   int num_heads = 0;
+  bool recompute = false;  // Blocks run as Recomputed (recompute.h).
 };
 
 // Which tokens a step uses.
@@ -48,6 +49,12 @@ struct PredictorInput {
   RowChoice target_positions;
 };
 at::Tensor PredictorForward(const PredictorWeights& predictor, const PredictorInput& input);
+
+// What its first block gets, with positions, fp32. Context tokens: [nenc * B * K_c, P]. The
+// original adds positions in place, so in bf16 the sum is rounded to bf16 again (ijepa-spec 0.9).
+// Mask tokens: one for each position of the grid, [N, P], never rounded.
+at::Tensor ContextTokens(const PredictorWeights& predictor, const PredictorInput& input);
+at::Tensor MaskTokens(const PredictorWeights& predictor);
 
 }  // namespace jepa
 

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "worker/jepa/model/recompute.h"
+
 namespace jepa {
 
 LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name) {
@@ -25,7 +27,8 @@ NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name, boo
           .weight_grad = weight.grad,
           .bias_grad = bias.grad,
           .fused = lookup.kernels.add_norm,
-          .bf16_out = bf16_out && weight.bf16.defined()};
+          .bf16_out = bf16_out && weight.bf16.defined(),
+          .bf16_sum = lookup.kernels.bf16_residual};
 }
 
 BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name) {
@@ -77,9 +80,18 @@ at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& inp
   Stream stream{x, {}};
   for (size_t i = 0; i < encoder.blocks.size(); ++i) {
     const bool last = i + 1 == encoder.blocks.size();
-    stream = last && input.rows.defined()
-                 ? RunBlockForRows(encoder.blocks[i], shape, stream, input.rows)
-                 : RunBlock(encoder.blocks[i], shape, stream);
+    const auto run = [&block = encoder.blocks[i], shape,
+                      rows = last ? input.rows : at::Tensor()](const Stream& in) {
+      return rows.defined() ? RunBlockForRows(block, shape, in, rows) : RunBlock(block, shape, in);
+    };
+    if (encoder.recompute) {
+      const auto part = [run](const at::Tensor& in, const at::Tensor&) {
+        return ValueOf(run({in, {}}));
+      };
+      stream = {Recomputed(part, stream.residual), {}};
+    } else {
+      stream = run(stream);
+    }
   }
   return AddNorm(encoder.norm, stream).normed;
 }

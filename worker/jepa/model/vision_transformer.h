@@ -33,6 +33,7 @@ struct EncoderWeights {
   std::vector<BlockWeights> blocks;
   NormWeights norm;
   int num_heads = 0;
+  bool recompute = false;  // Blocks run as Recomputed (recompute.h).
 };
 
 // Which of our kernels the networks take instead of LibTorch's operators. All off: plain operators,
@@ -42,8 +43,11 @@ struct KernelChoice {
   bool direct = false;     // DirectLinear: explicit types, kept bf16 weights, own weight gradients.
   bool bias_gelu = false;  // Needs `direct`.
   bool take_rows = false;  // Choices of rows carry their inverse.
+  // Sums of AddNorm in bf16. Differs from the original, whose residual stream is fp32 (ijepa-spec
+  // 3).
+  bool bf16_residual = false;
 
-  static KernelChoice All() { return {true, true, true, true}; }
+  static KernelChoice All() { return {true, true, true, true, false}; }
 };
 
 // A parameter as the networks see it. grad and bf16 are defined where `direct` wants them.

@@ -1,8 +1,11 @@
-// Counts of parameters and FLOP are exact for the networks of ijepa-spec 1; memory is an estimate.
+// Counts of parameters and FLOP are exact for the networks of ijepa-spec 1.
 #include "worker/jepa/plan/arithmetic.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -45,9 +48,20 @@ double BlocksFlop(int depth, double width, double hidden, double tokens) {
   return depth * (linear + attention);
 }
 
-// Numbers that a block keeps per token for its backward pass: input, two norms, q, k, v, attention,
-// its projection (8 widths), and the MLP before and after GELU.
-double KeptPerToken(double width, double hidden) { return 8 * width + 2 * hidden; }
+// What `share` of the values lie at or below.
+double Percentile(const std::vector<double>& sorted, double share) {
+  return sorted[static_cast<size_t>(share * static_cast<double>(sorted.size() - 1))];
+}
+
+// Writes the member `patches` of every part of the forecast.
+void Summarise(std::vector<double> values, double ExpectedMasks::*patches, MaskForecast* forecast) {
+  std::sort(values.begin(), values.end());
+  forecast->mean.*patches =
+      std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+  forecast->p5.*patches = Percentile(values, 0.05);
+  forecast->p95.*patches = Percentile(values, 0.95);
+  forecast->largest.*patches = values.back();
+}
 
 }  // namespace
 
@@ -80,8 +94,8 @@ int64_t PredictorParameters(const ModelConfig& model) {
          LinearParameters(model.pred_embed_dim, model.embed_dim);
 }
 
-absl::StatusOr<ExpectedMasks> SimulateMasks(const MaskConfig& mask, const ModelConfig& model,
-                                            int batch_size, int steps) {
+absl::StatusOr<MaskForecast> ForecastMasks(const MaskConfig& mask, const ModelConfig& model,
+                                           int batch_size, int steps) {
   const MaskGrid grid{model.grid_height, model.grid_width};
   IJEPA_RETURN_IF_ERROR(ValidateMasks(mask, grid));
   if (batch_size < 1 || steps < 1) {
@@ -89,15 +103,17 @@ absl::StatusOr<ExpectedMasks> SimulateMasks(const MaskConfig& mask, const ModelC
                                                    " images asked for; both must be at least 1"));
   }
   const auto sampler = NewMaskSampler(mask, grid, /*seed=*/0, /*shard=*/0);
-  ExpectedMasks expected;
+  std::vector<double> contexts;
+  std::vector<double> targets;
   for (int step = 0; step < steps; ++step) {
     IJEPA_ASSIGN_OR_RETURN(const MaskBatch masks, sampler->Sample(step, batch_size));
-    expected.context_patches += masks.context_patches;
-    expected.target_patches += masks.target_patches;
+    contexts.push_back(masks.context_patches);
+    targets.push_back(masks.target_patches);
   }
-  expected.context_patches /= steps;
-  expected.target_patches /= steps;
-  return expected;
+  MaskForecast forecast;
+  Summarise(std::move(contexts), &ExpectedMasks::context_patches, &forecast);
+  Summarise(std::move(targets), &ExpectedMasks::target_patches, &forecast);
+  return forecast;
 }
 
 StepFlop FlopPerImage(const ModelConfig& model, const MaskConfig& mask, ExpectedMasks kept) {
@@ -120,32 +136,6 @@ StepFlop FlopPerImage(const ModelConfig& model, const MaskConfig& mask, Expected
   const double out = 2 * width * pred_width * target_tokens;
   flop.predictor = 3 * contexts * (targets * blocks + in + targets * out);
   return flop;
-}
-
-MemoryEstimate EstimateMemory(const ModelConfig& model, const MaskConfig& mask, int batch_size,
-                              Precision precision, ExpectedMasks kept) {
-  const double encoder = static_cast<double>(EncoderParameters(model));
-  const double both = encoder + static_cast<double>(PredictorParameters(model));
-  const bool half = precision == Precision::kBf16;
-  // fp32: parameters, gradients, two moments of both networks, the target. bf16: a copy of each.
-  const double state = 4 * (4 * both + encoder) + (half ? 2 * (both + encoder) : 0);
-
-  const double batch = batch_size;
-  const double contexts = mask.num_enc_masks;
-  const double rows = contexts * mask.num_pred_masks;
-  const double encoder_block = KeptPerToken(model.embed_dim, model.mlp_hidden);
-  const double predictor_block = KeptPerToken(model.pred_embed_dim, model.pred_mlp_hidden);
-  const double sequence = kept.context_patches + kept.target_patches;
-  // The target keeps one block at a time; prediction, target and their difference are rows x D.
-  const double numbers = contexts * kept.context_patches * model.depth * encoder_block +
-                         rows * sequence * model.pred_depth * predictor_block +
-                         Patches(model) * encoder_block +
-                         3 * rows * kept.target_patches * model.embed_dim;
-  const double pixels = Patches(model) * model.channels * model.patch_size * model.patch_size;
-  MemoryEstimate estimate;
-  estimate.state_bytes = static_cast<int64_t>(state);
-  estimate.activation_bytes = static_cast<int64_t>(batch * (numbers * (half ? 2 : 4) + pixels * 4));
-  return estimate;
 }
 
 std::vector<float> PositionTable(int grid_height, int grid_width, int width) {

@@ -34,8 +34,16 @@ void AddAspects(double area, Range aspect, MaskGrid limit, Extremes& extremes) {
   const auto add = [&](double step) {
     if (step > aspect.low && step < aspect.high) steps.push_back(step);
   };
-  for (int side = 0; side <= limit.height; ++side) add((side + 0.5) * (side + 0.5) / area);
-  for (int side = 0; side <= limit.width; ++side) add(area / ((side + 0.5) * (side + 0.5)));
+  // Of the sides that the aspect ratios give; a side beyond stays at its limit.
+  const auto sides = [&](double low, double high, int most, const auto& step_of) {
+    for (int side = static_cast<int>(low); side <= most && side <= high + 1; ++side) {
+      add(step_of(side + 0.5));
+    }
+  };
+  sides(std::sqrt(area * aspect.low), std::sqrt(area * aspect.high), limit.height,
+        [&](double side) { return side * side / area; });
+  sides(std::sqrt(area / aspect.high), std::sqrt(area / aspect.low), limit.width,
+        [&](double side) { return area / (side * side); });
   std::sort(steps.begin(), steps.end());
   for (size_t i = 0; i < steps.size(); ++i) {
     extremes.Add(SizeOfArea(area, steps[i], limit));
@@ -54,9 +62,14 @@ Extremes ExtremesOf(MaskMode mode, MaskGrid grid, Range scale, Range aspect) {
   const double last = std::floor(cells * scale.high);
   const double span = scale.high - scale.low;
   Extremes extremes;
+  if (mode == MaskMode::kFixed) {
+    // At any aspect ratio both sides grow with the area.
+    for (double area : {first, last}) AddAspects(area, aspect, limit, extremes);
+    return extremes;
+  }
   for (double area = first; area <= last; ++area) {
     Range reachable = aspect;
-    if (mode == MaskMode::kReference && span > 0) {
+    if (span > 0) {
       const double from = std::clamp((area / cells - scale.low) / span, 0.0, 1.0);
       const double to = std::clamp(((area + 1) / cells - scale.low) / span, 0.0, 1.0);
       reachable = {Between(aspect, from), Between(aspect, to)};

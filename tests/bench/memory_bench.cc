@@ -1,0 +1,225 @@
+// How near EstimateMemory comes to what a rank takes: real steps of the learner, in a child process
+// each. The estimate is of tensors, so the peak of LibTorch's allocator is what it must meet; the
+// peak of resident memory, with process, libraries and oneDNN's compiled products, stands beside.
+//
+// usage: memory_bench [--json] [--config NAME] [--steps N]
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/jepa/model/learner.h"
+#include "worker/jepa/plan/arithmetic.h"
+#include "worker/jepa/plan/memory.h"
+#include "worker/jepa/plan/random.h"
+
+namespace jepa {
+namespace {
+
+struct BenchConfig {
+  const char* name;
+  const char* encoder;
+  int patch;
+  int batch;
+  bool checkpointing;
+};
+
+constexpr BenchConfig kConfigs[] = {
+    {"tiny16-b4", "vit_tiny", 16, 4, false},     {"tiny16-b4-ac", "vit_tiny", 16, 4, true},
+    {"tiny16-b8", "vit_tiny", 16, 8, false},     {"tiny16-b8-ac", "vit_tiny", 16, 8, true},
+    {"tiny16-b16", "vit_tiny", 16, 16, false},   {"tiny16-b16-ac", "vit_tiny", 16, 16, true},
+    {"small16-b4", "vit_small", 16, 4, false},   {"small16-b4-ac", "vit_small", 16, 4, true},
+    {"small16-b16", "vit_small", 16, 16, false}, {"small16-b16-ac", "vit_small", 16, 16, true},
+    {"base16-b4", "vit_base", 16, 4, false},     {"base16-b4-ac", "vit_base", 16, 4, true},
+    {"base16-b16", "vit_base", 16, 16, false},   {"base16-b16-ac", "vit_base", 16, 16, true},
+    {"small8-b4", "vit_small", 8, 4, false},     {"small8-b4-ac", "vit_small", 8, 4, true},
+};
+
+TrainConfig ConfigOf(const BenchConfig& bench) {
+  const EncoderShape shape = EncoderByName(bench.encoder).value();
+  TrainConfig config;
+  config.data.batch_size = bench.batch;
+  config.mask.patch_size = bench.patch;
+  config.mask.mode = MaskMode::kFixed;
+  const int side = config.data.crop_size.height / bench.patch;
+  config.model = {.grid_height = side,
+                  .grid_width = side,
+                  .patch_size = bench.patch,
+                  .embed_dim = shape.embed_dim,
+                  .depth = shape.depth,
+                  .num_heads = shape.num_heads,
+                  .mlp_hidden = shape.mlp_hidden,
+                  .pred_depth = 6,
+                  .pred_embed_dim = 384,
+                  .pred_mlp_hidden = 4 * 384};
+  config.activation_checkpointing = bench.checkpointing;
+  config.seed = 1;
+  return config;
+}
+
+// A line of /proc/self/status in bytes.
+int64_t StatusBytes(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind(key + ":", 0) == 0) return std::atoll(line.c_str() + key.size() + 1) * 1024;
+  }
+  return 0;
+}
+
+// The most that LibTorch's allocator had given out at once.
+class PeakMeter : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, int64_t, size_t allocated, size_t, c10::Device) override {
+    peak_ = std::max(peak_, static_cast<int64_t>(allocated));
+  }
+  bool memoryProfilingEnabled() const override { return true; }
+  int64_t peak() const { return peak_; }
+
+ private:
+  int64_t peak_ = 0;
+};
+
+// What a child tells its parent.
+struct Measured {
+  int64_t peak_bytes = 0;      // Of tensors.
+  int64_t resident_bytes = 0;  // Of the process.
+  ExpectedMasks largest;
+};
+
+// In the child. The steps are those of a training run: masks differ from step to step.
+Measured RunSteps(const BenchConfig& bench, int steps) {
+  const TrainConfig config = ConfigOf(bench);
+  Measured measured;
+  const auto meter = std::make_shared<PeakMeter>();
+  const c10::DebugInfoGuard metered(c10::DebugInfoKind::PROFILER_STATE, meter);
+  auto learner = Learner::Create(config).value();
+  Batch batch;
+  batch.images = bench.batch;
+  batch.pixels.resize(size_t{3} * bench.batch * config.data.crop_size.height *
+                      config.data.crop_size.width);
+  Philox random(1, Purpose::kCrop, 0, 0);
+  for (uint8_t& pixel : batch.pixels) pixel = static_cast<uint8_t>(random.Next());
+  const MaskGrid grid{config.model.grid_height, config.model.grid_width};
+  const auto sampler = NewMaskSampler(config.mask, grid, config.seed, /*shard=*/0);
+  for (int step = 0; step < steps; ++step) {
+    const MaskBatch masks = sampler->Sample(step, bench.batch).value();
+    ExpectedMasks& largest = measured.largest;
+    largest.context_patches = std::max<double>(largest.context_patches, masks.context_patches);
+    largest.target_patches = std::max<double>(largest.target_patches, masks.target_patches);
+    learner->AccumulateShard(batch, masks, 1.0).value();
+    learner->Update({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99}).value();
+  }
+  measured.peak_bytes = meter->peak();
+  measured.resident_bytes = StatusBytes("VmHWM");
+  return measured;
+}
+
+// A process of its own, so that nothing of another configuration stays in memory.
+Measured MeasureInChild(const char* program, const BenchConfig& bench, int steps) {
+  const std::string command =
+      std::string(program) + " --child " + bench.name + " --steps " + std::to_string(steps);
+  Measured measured;
+  FILE* child = popen(command.c_str(), "r");
+  long long peak = 0, resident = 0;
+  if (child == nullptr ||
+      std::fscanf(child, "%lld %lld %lf %lf", &peak, &resident, &measured.largest.context_patches,
+                  &measured.largest.target_patches) != 4 ||
+      pclose(child) != 0) {
+    std::fprintf(stderr, "memory_bench: the child for %s failed\n", bench.name);
+    std::exit(1);
+  }
+  measured.peak_bytes = peak;
+  measured.resident_bytes = resident;
+  return measured;
+}
+
+void Report(const BenchConfig& bench, const Measured& measured, bool json) {
+  const TrainConfig config = ConfigOf(bench);
+  const MemoryEstimate estimate =
+      EstimateMemory(config.model, config.mask, measured.largest,
+                     {.batch_size = bench.batch, .activation_checkpointing = bench.checkpointing});
+  const double ratio =
+      static_cast<double>(estimate.tensor_bytes()) / static_cast<double>(measured.peak_bytes);
+  if (json) {
+    std::printf(
+        "{\"bench\":\"memory\",\"config\":\"%s\",\"model\":\"%s\",\"patch\":%d,\"crop\":224,"
+        "\"batch\":%d,\"activation_checkpointing\":%s,\"peak_bytes\":%lld,\"estimate_bytes\":%lld,"
+        "\"estimate_over_peak\":%.4f,\"state_bytes\":%lld,\"activation_bytes\":%lld,"
+        "\"resident_peak_bytes\":%lld,\"context_patches\":%.0f,"
+        "\"target_patches\":%.0f}\n",
+        bench.name, bench.encoder, bench.patch, bench.batch, bench.checkpointing ? "true" : "false",
+        static_cast<long long>(measured.peak_bytes),
+        static_cast<long long>(estimate.tensor_bytes()), ratio,
+        static_cast<long long>(estimate.state_bytes),
+        static_cast<long long>(estimate.activation_bytes),
+        static_cast<long long>(measured.resident_bytes), measured.largest.context_patches,
+        measured.largest.target_patches);
+    return;
+  }
+  constexpr double kMebi = 1 << 20;
+  std::printf(
+      "%-15s peak %7.1f MiB  estimate %7.1f MiB (state %.1f, activations %.1f)  %+.1f %%  resident "
+      "%.1f MiB\n",
+      bench.name, measured.peak_bytes / kMebi, estimate.tensor_bytes() / kMebi,
+      estimate.state_bytes / kMebi, estimate.activation_bytes / kMebi, 100 * (ratio - 1),
+      measured.resident_bytes / kMebi);
+}
+
+struct Arguments {
+  bool json = false;
+  int steps = 6;
+  std::string only;
+  bool child = false;
+};
+
+bool Parse(int argc, char** argv, Arguments* arguments) {
+  for (int i = 1; i < argc; ++i) {
+    const bool has_value = i + 1 < argc;
+    if (std::strcmp(argv[i], "--json") == 0) {
+      arguments->json = true;
+    } else if (std::strcmp(argv[i], "--steps") == 0 && has_value) {
+      arguments->steps = std::max(1, std::atoi(argv[++i]));
+    } else if (std::strcmp(argv[i], "--config") == 0 && has_value) {
+      arguments->only = argv[++i];
+    } else if (std::strcmp(argv[i], "--child") == 0 && has_value) {
+      arguments->child = true;
+      arguments->only = argv[++i];
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  Arguments arguments;
+  if (!Parse(argc, argv, &arguments)) {
+    std::fprintf(stderr, "usage: memory_bench [--json] [--config NAME] [--steps N]\n");
+    return 2;
+  }
+  for (const BenchConfig& bench : kConfigs) {
+    if (!arguments.only.empty() && arguments.only != bench.name) continue;
+    if (arguments.child) {
+      const Measured measured = RunSteps(bench, arguments.steps);
+      std::printf("%lld %lld %.0f %.0f\n", static_cast<long long>(measured.peak_bytes),
+                  static_cast<long long>(measured.resident_bytes), measured.largest.context_patches,
+                  measured.largest.target_patches);
+    } else {
+      Report(bench, MeasureInChild(argv[0], bench, arguments.steps), arguments.json);
+      std::fflush(stdout);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace jepa
+
+int main(int argc, char** argv) { return jepa::Main(argc, argv); }

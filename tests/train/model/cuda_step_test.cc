@@ -1,0 +1,157 @@
+// A learner's step on a GPU against the same step on the CPU, bf16 against fp32, and a captured
+// graph against the same step without one. The small model is wide enough to use every kernel.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/train/model/learner_fixture.h"
+#include "worker/jepa/host_state.h"
+#include "worker/jepa/model/attention.h"
+#include "worker/jepa/model/learner.h"
+#include "worker/jepa/model/networks.h"
+#include "worker/jepa/model/shard_pass.h"
+
+namespace jepa {
+namespace {
+
+#define SKIP_WITHOUT_GPU() \
+  if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device is visible"
+
+TrainConfig Config(Device device, Precision precision, CudaGraphs graphs) {
+  TrainConfig config = testing::SmallConfig();
+  config.device = device;
+  config.precision = precision;
+  config.cuda_graphs = graphs;
+  return config;
+}
+
+struct Trace {
+  std::vector<double> losses;
+  std::vector<double> norms;
+  std::vector<float> params;
+};
+
+// Some steps on one shape: with graphs the third one is captured.
+Trace Train(const TrainConfig& config, int steps = 6) {
+  Trace trace;
+  const auto learner = Learner::Create(config);
+  EXPECT_TRUE(learner.ok()) << learner.status();
+  for (int step = 0; step < steps; ++step) {
+    const Batch batch = testing::RandomBatch(config, 3, static_cast<uint64_t>(step));
+    const auto loss = (*learner)->AccumulateShard(batch, testing::SmallMasks(3), 1.0);
+    EXPECT_TRUE(loss.ok()) << loss.status();
+    trace.losses.push_back(loss.value_or(0));
+    const auto norm = (*learner)->Update({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99});
+    EXPECT_TRUE(norm.ok()) << norm.status();
+    trace.norms.push_back(norm.value_or(0));
+  }
+  const auto state = CopyWholeState(**learner);
+  EXPECT_TRUE(state.ok()) << state.status();
+  for (const TensorToSave& tensor : state->tensors) {
+    if (tensor.name != "encoder/blocks.0.attn.qkv.weight") continue;
+    const auto* data = static_cast<const float*>(tensor.data);
+    trace.params.assign(data, data + tensor.shape[0] * tensor.shape[1]);
+  }
+  return trace;
+}
+
+void ExpectNear(const Trace& actual, const Trace& expected, double tolerance) {
+  for (size_t i = 0; i < expected.losses.size(); ++i) {
+    EXPECT_NEAR(actual.losses[i], expected.losses[i], tolerance * expected.losses[i]) << i;
+    EXPECT_NEAR(actual.norms[i], expected.norms[i], tolerance * expected.norms[i]) << i;
+  }
+}
+
+// Six steps of sign-like AdamW let rounding grow: 2e-3 is ten times what fp32 on two CPUs differs.
+TEST(CudaStepTest, EqualsTheCpuInFp32) {
+  SKIP_WITHOUT_GPU();
+  const Trace cpu = Train(Config(Device::kCpu, Precision::kFp32, CudaGraphs::kOff));
+  const Trace gpu = Train(Config(Device::kCuda, Precision::kFp32, CudaGraphs::kOff));
+  EXPECT_NEAR(gpu.losses[0], cpu.losses[0], 1e-5 * cpu.losses[0]);
+  EXPECT_NEAR(gpu.norms[0], cpu.norms[0], 1e-4 * cpu.norms[0]);
+  ExpectNear(gpu, cpu, 2e-3);
+}
+
+TEST(CudaStepTest, IsWithinBf16OfFp32) {
+  SKIP_WITHOUT_GPU();
+  const Trace fp32 = Train(Config(Device::kCuda, Precision::kFp32, CudaGraphs::kOff));
+  const Trace bf16 = Train(Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOff));
+  ExpectNear(bf16, fp32, 0.05);
+  EXPECT_NE(bf16.losses[0], fp32.losses[0]);
+}
+
+// The same kernels in the same order, and every sum of ours in a fixed order: the same bits.
+TEST(CudaStepTest, ReplayedGraphEqualsTheStepWithoutOne) {
+  SKIP_WITHOUT_GPU();
+  for (Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const Trace eager = Train(Config(Device::kCuda, precision, CudaGraphs::kOff));
+    const Trace graph = Train(Config(Device::kCuda, precision, CudaGraphs::kOn));
+    ExpectNear(graph, eager, 1e-5);
+    EXPECT_EQ(graph.params.size(), eager.params.size());
+    for (size_t i = 0; i < eager.params.size(); ++i) {
+      ASSERT_NEAR(graph.params[i], eager.params[i], 1e-5) << i;
+    }
+  }
+}
+
+TEST(CudaStepTest, CapturesFromTheThirdTimeOn) {
+  SKIP_WITHOUT_GPU();
+  const TrainConfig config = Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOn);
+  const auto learner = Learner::Create(config);  // Makes a stream that can be captured current.
+  ASSERT_TRUE(learner.ok()) << learner.status();
+  Networks networks(config.model, at::Device(at::kCUDA, 0), config.precision);
+  networks.Initialise(config.init, config.seed);
+  ShardPass pass(&networks, CudaGraphs::kOn);
+  const Batch batch = testing::RandomBatch(config, 3, 1);
+  for (size_t expected : {0u, 0u, 1u, 1u}) {
+    pass.Run(batch.pixels.data(), 3, testing::SmallMasks(3), 1.0);
+    EXPECT_EQ(pass.graphs(), expected);
+  }
+}
+
+TEST(CudaStepTest, SkipsAGradientThatIsNotFinite) {
+  SKIP_WITHOUT_GPU();
+  const TrainConfig config = Config(Device::kCuda, Precision::kFp32, CudaGraphs::kOff);
+  const auto learner = Learner::Create(config);
+  ASSERT_TRUE(learner.ok()) << learner.status();
+  const FloatBuffer gradient = (*learner)->gradient();
+  at::from_blob(gradient.data, {gradient.count}, at::TensorOptions().device(at::kCUDA, 0))
+      .narrow(0, 5, 1)
+      .fill_(std::numeric_limits<float>::quiet_NaN());
+  const auto norm = (*learner)->Update({.lr = 1, .weight_decay = 1, .ema_momentum = 0});
+  EXPECT_TRUE(absl::IsOutOfRange(norm.status())) << norm.status();
+  EXPECT_EQ(Train(config).losses[0],
+            (*learner)
+                ->AccumulateShard(testing::RandomBatch(config, 3, 0), testing::SmallMasks(3), 1.0)
+                .value_or(0));
+}
+
+// Head dimensions of ViT-H, ViT-g and their predictor, whichever backend serves them.
+TEST(CudaAttentionTest, ServesTheHeadDimensionsOfEveryModel) {
+  SKIP_WITHOUT_GPU();
+  SetCudaAttentionOrder();
+  for (int64_t head_dim : {24, 32, 64, 80, 88, 128}) {
+    for (int64_t first_query : {0, 40}) {
+      const Sequences shape{.count = 3, .tokens = 113, .heads = 4};
+      const auto options = at::TensorOptions().device(at::kCUDA).dtype(at::kBFloat16);
+      const at::Tensor qkv =
+          at::randn({3 * 113, 3 * 4 * head_dim}, options).set_requires_grad(true);
+      const at::Tensor exact = qkv.detach().cpu().to(at::kFloat).set_requires_grad(true);
+      const at::Tensor out = Attend(qkv, shape, first_query);
+      const at::Tensor expected = AttendBySdpa(exact, shape, first_query);
+      EXPECT_LT((out.cpu().to(at::kFloat) - expected).abs().max().item<double>(), 0.03) << head_dim;
+      out.to(at::kFloat).square().sum().backward();
+      expected.square().sum().backward();
+      const at::Tensor error = qkv.grad().cpu().to(at::kFloat) - exact.grad();
+      EXPECT_LT(error.norm().item<double>(), 0.03 * exact.grad().norm().item<double>()) << head_dim;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace jepa
