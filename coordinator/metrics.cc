@@ -59,6 +59,45 @@ prometheus::MetricFamily Nodes(const State& state) {
   return ByState(Gauge("ijepa_coordinator_nodes", "Registered nodes by state."), counts);
 }
 
+// The data pipeline of rank 0 of active jobs.
+class DataGauges {
+ public:
+  void Add(const std::string& job, const v1::StepReport& step) {
+    const v1::DataReport& data = step.data();
+    const Labels labels = {{"job", job}};
+    coordinator::Add(wait_, labels, step.data_wait_share());
+    coordinator::Add(ready_, labels, data.ready_batches());
+    coordinator::Add(image_, labels, data.seconds_per_image());
+    coordinator::Add(read_, labels, data.read_bytes_per_second());
+    const std::pair<const char*, int64_t> reasons[] = {
+        {"empty", data.empty()},           {"truncated", data.truncated()},
+        {"corrupt", data.corrupt()},       {"too_large", data.too_large()},
+        {"unreadable", data.unreadable()}, {"vanished", data.vanished()}};
+    for (const auto& [reason, count] : reasons) {
+      coordinator::Add(bad_, {{"job", job}, {"reason", reason}}, static_cast<double>(count));
+    }
+  }
+  void MoveTo(std::vector<prometheus::MetricFamily>& families) {
+    for (auto* family : {&wait_, &ready_, &image_, &read_, &bad_}) {
+      families.push_back(std::move(*family));
+    }
+  }
+
+ private:
+  prometheus::MetricFamily wait_ = Gauge("ijepa_coordinator_job_data_wait_share",
+                                         "Share of the last step that waited for data, 0 to 1.");
+  prometheus::MetricFamily ready_ =
+      Gauge("ijepa_coordinator_job_data_ready_batches", "Batches decoded and waiting at rank 0.");
+  prometheus::MetricFamily image_ =
+      Gauge("ijepa_coordinator_job_data_image_seconds",
+            "Seconds that one decoding thread of rank 0 spends on an image.");
+  prometheus::MetricFamily read_ = Gauge("ijepa_coordinator_job_data_read_bytes_per_second",
+                                         "Bytes of image files that rank 0 reads per second.");
+  prometheus::MetricFamily bad_ =
+      Gauge("ijepa_coordinator_job_bad_images",
+            "Images that rank 0 replaced since the start of the attempt, by reason.");
+};
+
 // Figures of active jobs.
 void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& families) {
   auto step = Gauge("ijepa_coordinator_job_step", "Last finished step of an active job.");
@@ -67,6 +106,7 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
   auto rate = Gauge("ijepa_coordinator_job_images_per_second",
                     "Images per second of an active job, over all its ranks.");
   auto restarts = Gauge("ijepa_coordinator_job_restarts", "Restarts of an active job.");
+  DataGauges data;
   for (const std::string& id : state.active) {
     const v1::JobStatus& status = state.jobs.at(id).proto.status();
     const Labels labels = {{"job", id}};
@@ -76,10 +116,12 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
     Add(total, labels, static_cast<double>(status.progress().total_steps()));
     Add(loss, labels, status.progress().loss());
     Add(rate, labels, status.progress().images_per_second());
+    data.Add(id, status.progress());
   }
   for (auto* family : {&step, &total, &loss, &rate, &restarts}) {
     families.push_back(std::move(*family));
   }
+  data.MoveTo(families);
 }
 
 double BlockNorm(const google::protobuf::RepeatedField<double>& norms) {

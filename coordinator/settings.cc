@@ -46,6 +46,8 @@ constexpr Key kKeys[] = {
     {"heartbeat_interval_seconds", "between reports of a worker (default 5)"},
     {"unreachable_after_seconds", "silence until a node is shown as unreachable (default 20)"},
     {"lost_after_seconds", "silence until a node's slots are given elsewhere (default 60)"},
+    {"step_deadline_seconds",
+     "without a step until a job that trained counts as hung (default 45)"},
     {"reattach_window_seconds", "how long ranks go on without a coordinator (default 600)"},
 };
 
@@ -167,6 +169,7 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "heartbeat_interval_seconds", core.heartbeat_interval));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "unreachable_after_seconds", core.unreachable_after));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "lost_after_seconds", core.lost_after));
+  IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "step_deadline_seconds", core.watch.step_floor));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "reattach_window_seconds", core.reattach_window));
   IJEPA_RETURN_IF_ERROR(Check(settings));
   return settings;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "coordinator/core/keys.h"
 
 namespace ijepa::coordinator {
@@ -63,9 +64,11 @@ v1::CommitResult CommitCheckpoint(Turn& turn, Job& job, v1::Checkpoint checkpoin
   *checkpoint.mutable_commit_time() = ToProto(turn.now.wall);
   turn.Put(CheckpointKey(job.id, checkpoint.step(), checkpoint.generation()),
            checkpoint.SerializeAsString());
-  turn.AddEvent(job, EventCode::kCheckpointCommitted,
-                absl::StrCat("step ", checkpoint.step(), ", ", checkpoint.bytes(), " bytes in ",
-                             checkpoint.path()));
+  turn.AddEvent(
+      job, EventCode::kCheckpointCommitted,
+      absl::StrFormat("step %d, %d bytes in %s; training waited %.2f s, written in %.1f s",
+                      checkpoint.step(), checkpoint.bytes(), checkpoint.path(),
+                      checkpoint.stall_seconds(), checkpoint.write_seconds()));
   std::vector<std::string> told_before = std::exchange(job.deletable, {});
   job.checkpoints.push_back(std::move(checkpoint));
   const size_t kept =

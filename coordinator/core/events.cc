@@ -21,6 +21,7 @@ constexpr Entry kTable[] = {
     {EventCode::kCheckpointUnusable, "CHECKPOINT_UNUSABLE", true},
     {EventCode::kRolledBack, "ROLLED_BACK", false},
     {EventCode::kBadImage, "BAD_IMAGE", true},
+    {EventCode::kDataStalled, "DATA_STALLED", true},
     {EventCode::kPrecisionFallback, "PRECISION_FALLBACK", true},
     {EventCode::kCollapseSuspected, "COLLAPSE_SUSPECTED", true},
     {EventCode::kCollapseCleared, "COLLAPSE_CLEARED", true},

@@ -18,6 +18,7 @@ enum class EventCode {
   kCheckpointUnusable,
   kRolledBack,
   kBadImage,
+  kDataStalled,
   kPrecisionFallback,
   kCollapseSuspected,
   kCollapseCleared,

@@ -151,7 +151,7 @@ void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes) {
   }
   gang.launch = LaunchFor(job, static_cast<int>(nodes.size()), turn.options);
   gang.deadline = turn.now.monotonic + turn.options.start_deadline;
-  gang.last_progress = turn.now.monotonic;
+  ForgiveRanks(gang, turn.now.monotonic);
   job.gang = std::move(gang);
   turn.state.active.insert(job.id);
   turn.TouchAttempt(job);

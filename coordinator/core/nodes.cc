@@ -74,7 +74,7 @@ void UpdateRank(Turn& turn, Job& job, int number, const v1::RankStatus& status) 
   rank.seen = true;
   if (status.step() > rank.step) {
     rank.step = status.step();
-    job.gang->last_progress = turn.now.monotonic;
+    rank.watch.Step(status.step(), turn.now.monotonic);
   }
   if (status.phase() == v1::RANK_PHASE_TRAINING && status.step() > 0) rank.stepped = true;
   if (status.phase() == v1::RANK_PHASE_EXITED) TakeExit(turn, job, number, status.exit());
@@ -220,7 +220,7 @@ void HandleHello(Turn& turn, const WorkerHello& command) {
   turn.state.schedule_needed = true;
   for (const std::string& id : node.jobs) {
     Job& job = turn.state.jobs.at(id);
-    job.gang->last_progress = turn.now.monotonic;
+    ForgiveRanks(*job.gang, turn.now.monotonic);
     turn.AddEvent(
         job, EventCode::kWorkerReconnected,
         absl::StrCat("worker of ", name, restarted ? " restarted and" : "", " connected; it runs ",

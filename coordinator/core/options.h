@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "coordinator/core/progress_watch.h"
 
 namespace ijepa::coordinator {
 
@@ -32,8 +33,8 @@ struct CoreOptions {
   // From dropping a gang until its ranks are given up though their node still has them. Their slots
   // stay taken; fencing keeps them harmless.
   absl::Duration clear_deadline = absl::Minutes(5);
-  // Without any message of its ranks for this long, an attempt whose nodes are all there hangs.
-  absl::Duration progress_deadline = absl::Minutes(30);
+  // How long a rank may show no progress, while its node is there, before the attempt hangs.
+  WatchLimits watch;
   // A gap between ticks above this means that the coordinator itself stood still.
   absl::Duration stall_limit = absl::Seconds(1);
   // A lost node without jobs is forgotten after this.

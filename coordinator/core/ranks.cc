@@ -44,6 +44,7 @@ void TakeStep(const Context& at, const v1::StepReport& report) {
   RankState& rank = at.rank();
   rank.stepped = true;
   rank.step = std::max(rank.step, report.step());
+  rank.watch.Step(report.step(), at.turn.now.monotonic);
   if (at.message.rank() == 0) {
     v1::StepReport stamped = report;
     if (!stamped.has_time()) *stamped.mutable_time() = ToProto(at.turn.now.wall);
@@ -191,7 +192,6 @@ void HandleRankMessage(Turn& turn, const FromRankOn& command) {
     Supersede(turn, node, command.message);
     return;
   }
-  job->gang->last_progress = turn.now.monotonic;
   const Context at{turn, node, *job, command.message};
   const v1::FromRank& body = command.message.message();
   switch (body.body_case()) {
@@ -207,6 +207,9 @@ void HandleRankMessage(Turn& turn, const FromRankOn& command) {
       return TakeProbe(at, body.probe());
     case v1::FromRank::kNote:
       return TakeNote(at, body.note());
+    case v1::FromRank::kPhase:
+      at.rank().watch.Enter(body.phase().phase(), turn.now.monotonic);
+      return Acknowledge(at);
     case v1::FromRank::BODY_NOT_SET:
       return Acknowledge(at);
   }

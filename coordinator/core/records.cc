@@ -99,7 +99,7 @@ void RestoreGang(Job& job, const CoreOptions& options, Now now, State& state) {
     rank.gone = node.state == v1::NODE_STATE_LOST;
   }
   gang.launch = LaunchFor(job, attempt.placements_size(), options);
-  gang.last_progress = now.monotonic;
+  ForgiveRanks(gang, now.monotonic);
   gang.deadline =
       now.monotonic + (clearing                                  ? options.clear_deadline
                        : job.state() == v1::JOB_STATE_CANCELLING ? options.drain_deadline

@@ -61,6 +61,10 @@ std::vector<int> RanksOn(const Gang& gang, const std::string& node) {
   return result;
 }
 
+void ForgiveRanks(Gang& gang, absl::Duration now) {
+  for (RankState& rank : gang.ranks) rank.watch.Forgive(now);
+}
+
 std::set<std::string> NodesOf(const Gang& gang) {
   std::set<std::string> result;
   for (const RankState& rank : gang.ranks) result.insert(rank.node);

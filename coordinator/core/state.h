@@ -13,6 +13,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "coordinator/core/progress_watch.h"
 #include "ijepa/v1/job.pb.h"
 #include "ijepa/v1/storage.pb.h"
 #include "ijepa/v1/worker.pb.h"
@@ -30,6 +31,7 @@ struct RankState {
   // The process is known to be gone, or given up. Never goes back.
   bool gone = false;
   v1::RankOutcome outcome = v1::RANK_OUTCOME_UNSPECIFIED;
+  ProgressWatch watch;
   // Highest sequence of a note that was taken; a repeated one is only acknowledged.
   int64_t last_note = 0;
 };
@@ -56,8 +58,6 @@ struct Gang {
   std::map<std::string, int64_t> revisions;
   // Monotonic. Of the start while ranks are missing, of the drain, or of the clearing.
   absl::Duration deadline;
-  // Monotonic. Newest message of any rank, or return of a worker.
-  absl::Duration last_progress;
   std::map<std::string, std::string> rendezvous;
   std::map<std::string, std::vector<Waiter>> waiters;
 };
@@ -149,6 +149,8 @@ v1::Node DescribeNode(const State& state, const std::string& name, const Node& n
 int64_t CommittedStep(const Job& job);
 // Ranks of a gang on a node, rising.
 std::vector<int> RanksOn(const Gang& gang, const std::string& node);
+// Restarts the clock by which each rank's progress is judged.
+void ForgiveRanks(Gang& gang, absl::Duration now);
 // Nodes of a gang.
 std::set<std::string> NodesOf(const Gang& gang);
 

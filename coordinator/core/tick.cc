@@ -35,6 +35,29 @@ std::vector<std::string> Missing(const Gang& gang) {
   return missing;
 }
 
+// Nothing unless a rank has shown no progress for too long; then all that are late, the one
+// furthest behind first. Ranks stop together when one does, so the first to be overdue need not be
+// the cause.
+std::vector<std::string> Overdue(const Gang& gang, const WatchLimits& limits, absl::Duration now) {
+  const auto overdue = [&](const RankState& rank) {
+    return !rank.gone && rank.watch.Overdue(limits, now);
+  };
+  if (std::none_of(gang.ranks.begin(), gang.ranks.end(), overdue)) return {};
+  std::vector<std::pair<int64_t, std::string>> found;
+  for (size_t r = 0; r < gang.ranks.size(); ++r) {
+    const RankState& rank = gang.ranks[r];
+    if (rank.gone || !rank.watch.Late(limits, now)) continue;
+    found.emplace_back(rank.step, absl::StrCat("rank ", r, " on ", rank.node, " (",
+                                               rank.watch.Describe(now), ")"));
+  }
+  std::sort(found.begin(), found.end());
+  constexpr size_t kNamed = 4;
+  std::vector<std::string> named;
+  for (size_t i = 0; i < found.size() && i < kNamed; ++i) named.push_back(found[i].second);
+  if (found.size() > kNamed) named.push_back(absl::StrCat(found.size() - kNamed, " more"));
+  return named;
+}
+
 bool AllNodesUsable(const State& state, const Gang& gang) {
   const std::set<std::string> names = NodesOf(gang);
   return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
@@ -54,19 +77,19 @@ void JudgeUp(Turn& turn, Job& job) {
     return;
   }
   if (!AllNodesUsable(turn.state, gang)) {
-    gang.last_progress = turn.now.monotonic;
+    ForgiveRanks(gang, turn.now.monotonic);
     return;
   }
-  if (turn.now.monotonic - gang.last_progress < turn.options.progress_deadline) return;
+  const std::vector<std::string> overdue = Overdue(gang, turn.options.watch, turn.now.monotonic);
+  if (overdue.empty()) return;
   FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG,
-              absl::StrCat("no rank has shown progress for ",
-                           absl::FormatDuration(turn.options.progress_deadline)));
+              absl::StrCat("no progress of ", absl::StrJoin(overdue, "; ")));
 }
 
 void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
   Gang& gang = *job.gang;
   gang.deadline += stalled;
-  gang.last_progress += stalled;
+  if (stalled > absl::ZeroDuration()) ForgiveRanks(gang, turn.now.monotonic);
   const bool due = turn.now.monotonic >= gang.deadline;
   if (gang.clearing) {
     if (!due) return;

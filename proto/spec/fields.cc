@@ -17,7 +17,8 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 bool IsValueMessage(const Descriptor* type) {
-  return type == v1::FloatRange::descriptor() || type == v1::RankRange::descriptor();
+  return type == v1::FloatRange::descriptor() || type == v1::RankRange::descriptor() ||
+         type == v1::CropSize::descriptor();
 }
 
 bool IsSection(const FieldDescriptor* field) {
@@ -76,6 +77,11 @@ std::string MessageText(const Message& value) {
   if (value.GetDescriptor() == v1::FloatRange::descriptor()) {
     const auto& range = static_cast<const v1::FloatRange&>(value);
     return absl::StrCat("[", NumberText(range.low()), ", ", NumberText(range.high()), "]");
+  }
+  if (value.GetDescriptor() == v1::CropSize::descriptor()) {
+    const auto& size = static_cast<const v1::CropSize&>(value);
+    if (size.height() == size.width()) return absl::StrCat(size.height());
+    return absl::StrCat("[", size.height(), ", ", size.width(), "]");
   }
   const auto& ranks = static_cast<const v1::RankRange&>(value);
   if (ranks.min() == ranks.max()) return absl::StrCat(ranks.min());

@@ -1,5 +1,6 @@
 // The settable fields of a JobSpec, found in its descriptor, so that reader, writer, defaults,
-// rules and tables need no list of their own. FloatRange and RankRange count as one value.
+// rules and tables need no list of their own. FloatRange, RankRange and CropSize count as one
+// value.
 #ifndef IJEPA_PROTO_SPEC_FIELDS_H_
 #define IJEPA_PROTO_SPEC_FIELDS_H_
 

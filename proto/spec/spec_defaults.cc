@@ -18,6 +18,8 @@ namespace {
     (message)->mutable_##field()->set_high(high_value);            \
   }
 
+constexpr int kDefaultCrop = 224;
+
 void ResolveJob(v1::JobSpec* spec) {
   if (!spec->has_ranks()) {
     spec->mutable_ranks()->set_min(1);
@@ -32,7 +34,10 @@ void ResolveJob(v1::JobSpec* spec) {
 }
 
 void ResolveData(v1::DataSpec* data) {
-  IJEPA_DEFAULT(data, crop_size, 224);
+  if (!data->has_crop_size()) {
+    data->mutable_crop_size()->set_height(kDefaultCrop);
+    data->mutable_crop_size()->set_width(kDefaultCrop);
+  }
   IJEPA_DEFAULT_RANGE(data, crop_scale, 0.3, 1.0);
   IJEPA_DEFAULT(data, use_horizontal_flip, false);
   IJEPA_DEFAULT(data, use_color_distortion, false);
@@ -41,6 +46,8 @@ void ResolveData(v1::DataSpec* data) {
   IJEPA_DEFAULT(data, num_workers, 1);
   IJEPA_DEFAULT(data, pin_mem, true);
   IJEPA_DEFAULT(data, max_bad_fraction, 0.01);
+  if (data->rng() == v1::DATA_RNG_UNSPECIFIED) data->set_rng(v1::DATA_RNG_PHILOX);
+  IJEPA_DEFAULT(data, exif_orientation, false);
 }
 
 // After ResolveData: the default of mode depends on the grid.
@@ -66,6 +73,7 @@ void ResolveMeta(v1::MetaSpec* meta) {
   IJEPA_DEFAULT(meta, use_bfloat16, false);
   IJEPA_DEFAULT(meta, load_checkpoint, false);
   IJEPA_DEFAULT(meta, copy_data, false);
+  IJEPA_DEFAULT(meta, activation_checkpointing, false);
   if (meta->model_name() == kCustomModel) IJEPA_DEFAULT(meta, mlp_ratio, 4);
 }
 

@@ -151,6 +151,8 @@ class Reader {
       ReadFloatRange(node, path, static_cast<v1::FloatRange*>(message));
     } else if (message->GetDescriptor() == v1::RankRange::descriptor()) {
       ReadRankRange(node, path, static_cast<v1::RankRange*>(message));
+    } else if (message->GetDescriptor() == v1::CropSize::descriptor()) {
+      ReadCropSize(node, path, static_cast<v1::CropSize*>(message));
     } else if (node.kind != YamlNode::Kind::kMap) {
       WrongType(node, path, absl::StrCat("a section of `key: value` lines"));
     } else {
@@ -168,6 +170,20 @@ class Reader {
     }
     range->set_low(low);
     range->set_high(high);
+  }
+
+  void ReadCropSize(const YamlNode& node, const std::string& path, v1::CropSize* size) {
+    int height = 0;
+    int width = 0;
+    const bool is_pair = node.kind == YamlNode::Kind::kList && node.items.size() == 2;
+    if (ParseInt(node, &height)) {
+      width = height;
+    } else if (!is_pair || !ParseInt(node.items[0], &height) || !ParseInt(node.items[1], &width)) {
+      WrongType(node, path, "a whole number of pixels, or a list [height, width]");
+      return;
+    }
+    size->set_height(height);
+    size->set_width(width);
   }
 
   void ReadRankRange(const YamlNode& node, const std::string& path, v1::RankRange* ranks) {

@@ -39,7 +39,7 @@ constexpr NumberRule kNumberRules[] = {
     {"max_no_progress", 1, 100},
     {"cpu_threads", 1, 256},
     {"data.batch_size", 1, 65536},
-    {"data.crop_size", 8, 2048},
+    {"data.crop_size", 8, 2048, kClosed, kClosed, false},
     {"data.crop_scale", 0, 1, kOpen},
     {"data.color_jitter_strength", 0, 1},
     {"data.num_workers", 0, 64},
@@ -114,8 +114,19 @@ std::vector<double> Numbers(const v1::JobSpec& spec, const Field& field) {
     const auto& ranks = static_cast<const v1::RankRange&>(range);
     return {static_cast<double>(ranks.min()), static_cast<double>(ranks.max())};
   }
+  if (range.GetDescriptor() == v1::CropSize::descriptor()) {
+    const auto& size = static_cast<const v1::CropSize&>(range);
+    return {static_cast<double>(size.height()), static_cast<double>(size.width())};
+  }
   const auto& floats = static_cast<const v1::FloatRange&>(range);
   return {floats.low(), floats.high()};
+}
+
+// Of "must be in".
+absl::string_view Subject(const Field& field, size_t numbers) {
+  if (numbers == 1) return "it";
+  const bool size = field.leaf->message_type() == v1::CropSize::descriptor();
+  return size ? "both sides" : "both ends";
 }
 
 bool IsControl(char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }
@@ -194,9 +205,9 @@ class Validator {
       const bool within = std::all_of(numbers.begin(), numbers.end(),
                                       [&](double value) { return Within(rule, value); });
       if (!within) {
-        Violation(field->path, absl::StrCat("is ", FieldText(spec_, *field), "; ",
-                                            numbers.size() == 2 ? "both ends" : "it",
-                                            " must be in ", Interval(rule)));
+        Violation(field->path,
+                  absl::StrCat("is ", FieldText(spec_, *field), "; ",
+                               Subject(*field, numbers.size()), " must be in ", Interval(rule)));
       } else if (rule.ordered && numbers.size() == 2 && numbers[0] > numbers[1]) {
         Violation(field->path, absl::StrCat("is ", FieldText(spec_, *field),
                                             "; the first must not exceed the second"));
@@ -400,13 +411,19 @@ class Validator {
   void CheckGrid() {
     if (!Sound({"mask.patch_size", "data.crop_size"})) return;
     const int patch = spec_.mask().patch_size();
-    const int crop = spec_.data().crop_size();
-    if (crop % patch != 0) {
-      Violation("mask.patch_size",
-                absl::StrCat("is ", patch, "; it must divide data.crop_size, which is ", crop,
-                             "; nearest crop size is ", NearestMultiple(crop, patch, 2048),
-                             ", nearest patch size ", NearestDivisor(crop, patch, 64)));
-    }
+    const v1::CropSize& crop = spec_.data().crop_size();
+    if (crop.height() % patch == 0 && crop.width() % patch == 0) return;
+    v1::JobSpec nearest = spec_;
+    nearest.mutable_data()->mutable_crop_size()->set_height(
+        NearestMultiple(crop.height(), patch, 2048));
+    nearest.mutable_data()->mutable_crop_size()->set_width(
+        NearestMultiple(crop.width(), patch, 2048));
+    const Field& field = *FindField("data.crop_size");
+    Violation("mask.patch_size",
+              absl::StrCat("is ", patch, "; it must divide data.crop_size, which is ",
+                           FieldText(spec_, field), "; nearest crop size is ",
+                           FieldText(nearest, field), ", nearest patch size ",
+                           NearestDivisor(std::gcd(crop.height(), crop.width()), patch, 64)));
   }
 
   // What the sampler itself demands, once every field it reads is right by itself.

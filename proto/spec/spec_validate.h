@@ -21,7 +21,8 @@ struct ValidateOptions {
 // value, rule and the next step; never fails in another way, whatever the spec holds.
 absl::Status Validate(const v1::JobSpec& resolved, const ValidateOptions& options = {});
 
-// Range of a number, or of both ends of a FloatRange or RankRange, as documented in the proto.
+// Range of a number, or of both ends of a FloatRange, RankRange or CropSize, as documented in the
+// proto.
 struct NumberRule {
   const char* path;
   double low;

@@ -11,16 +11,17 @@
 #include "proto/spec/spec_validate.h"
 #include "proto/spec/train_config.h"
 #include "worker/jepa/plan/arithmetic.h"
+#include "worker/jepa/plan/memory.h"
 #include "worker/jepa/plan/schedules.h"
 
 namespace ijepa::spec {
 namespace {
 
-// Simulated images per step and in all, and patches looked at: enough for a mean within about 2 %
-// on published grids, little enough for a command line on any grid.
+// Simulated steps, images per step, and patches looked at in all: enough for a mean within 1 % on
+// published grids, little enough for a command line on any grid.
+constexpr int64_t kSimulatedSteps = 400;
 constexpr int64_t kSimulatedBatch = 512;
-constexpr int64_t kSimulatedImages = 2048;
-constexpr int64_t kSimulatedPatches = 8'000'000;
+constexpr int64_t kSimulatedPatches = 40'000'000;
 constexpr double kGiga = 1e9;
 
 using Lines = std::vector<std::pair<std::string, std::string>>;
@@ -51,14 +52,13 @@ std::string Bytes(int64_t bytes) {
   return absl::StrFormat("%.2f GiB", static_cast<double>(bytes) / (1 << 30));
 }
 
-absl::StatusOr<jepa::ExpectedMasks> Simulate(const jepa::MaskConfig& mask,
-                                             const jepa::ModelConfig& model, int batch) {
-  const int64_t per_image = static_cast<int64_t>(model.grid_height) * model.grid_width *
-                            (mask.num_enc_masks + mask.num_pred_masks);
-  const int64_t images = std::clamp<int64_t>(kSimulatedPatches / per_image, 16, kSimulatedImages);
-  const int64_t per_step = std::min({static_cast<int64_t>(batch), kSimulatedBatch, images});
-  return jepa::SimulateMasks(mask, model, static_cast<int>(per_step),
-                             static_cast<int>(images / per_step));
+absl::StatusOr<jepa::MaskForecast> Forecast(const jepa::MaskConfig& mask,
+                                            const jepa::ModelConfig& model, int batch) {
+  const int64_t patches = static_cast<int64_t>(model.grid_height) * model.grid_width;
+  const int64_t per_step = std::min<int64_t>(batch, kSimulatedBatch);
+  const int64_t affordable = kSimulatedPatches / (patches * per_step);
+  return jepa::ForecastMasks(mask, model, static_cast<int>(per_step),
+                             static_cast<int>(std::clamp<int64_t>(affordable, 2, kSimulatedSteps)));
 }
 
 }  // namespace
@@ -70,11 +70,14 @@ absl::StatusOr<JobSummary> Summarise(const v1::JobSpec& resolved, int64_t images
   IJEPA_ASSIGN_OR_RETURN(const jepa::ModelConfig model, ModelFrom(resolved));
   const jepa::MaskConfig mask = MaskFrom(resolved);
   const int batch = resolved.data().batch_size();
-  IJEPA_ASSIGN_OR_RETURN(const jepa::ExpectedMasks kept, Simulate(mask, model, batch));
+  IJEPA_ASSIGN_OR_RETURN(const jepa::MaskForecast forecast, Forecast(mask, model, batch));
+  const jepa::ExpectedMasks& kept = forecast.mean;
   const jepa::StepFlop flop = jepa::FlopPerImage(model, mask, kept);
-  const auto precision =
-      resolved.meta().use_bfloat16() ? jepa::Precision::kBf16 : jepa::Precision::kFp32;
-  const jepa::MemoryEstimate memory = jepa::EstimateMemory(model, mask, batch, precision, kept);
+  const jepa::MemoryEstimate memory = jepa::EstimateMemory(
+      model, mask, forecast.largest,
+      {.batch_size = batch,
+       .precision = PrecisionFrom(resolved),
+       .activation_checkpointing = resolved.meta().activation_checkpointing()});
 
   JobSummary summary;
   summary.encoder_parameters = jepa::EncoderParameters(model);

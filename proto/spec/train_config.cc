@@ -61,17 +61,27 @@ absl::Status ChooseDevice(const v1::RankLaunch& launch, const NodeFacts& facts,
   return absl::OkStatus();
 }
 
-void ChoosePrecision(const v1::RankLaunch& launch, const NodeFacts& facts,
-                     jepa::TrainConfig* config, std::vector<std::string>* warnings) {
-  if (!launch.spec().meta().use_bfloat16()) return;
+// design.md, ruling 9: what was asked for in so many words is given or refused; the published key
+// is a wish.
+absl::Status ChoosePrecision(const v1::RankLaunch& launch, const NodeFacts& facts,
+                             jepa::TrainConfig* config, std::vector<std::string>* warnings) {
+  const jepa::Precision wanted = PrecisionFrom(launch.spec());
+  if (wanted == jepa::Precision::kFp32) return absl::OkStatus();
   if (config->device == jepa::Device::kCuda || facts.cpu_bf16) {
-    config->precision = jepa::Precision::kBf16;
-    return;
+    config->precision = wanted;
+    return absl::OkStatus();
   }
-  if (warnings == nullptr) return;
-  warnings->push_back(
-      "meta.use_bfloat16 is true, but this CPU has no bf16 arithmetic (AVX512-BF16 or AMX-BF16); "
-      "training in fp32");
+  constexpr absl::string_view kMissing =
+      ", but this CPU has no bf16 arithmetic (AVX512-BF16 or AMX-BF16); ";
+  if (launch.spec().meta().has_precision()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "meta.precision is bf16", kMissing,
+        "set it to fp32, or remove it and set meta.use_bfloat16 for bf16 where there is some"));
+  }
+  if (warnings != nullptr) {
+    warnings->push_back(absl::StrCat("meta.use_bfloat16 is true", kMissing, "training in fp32"));
+  }
+  return absl::OkStatus();
 }
 
 jepa::CheckpointConfig CheckpointFrom(const v1::RankLaunch& launch) {
@@ -156,9 +166,9 @@ absl::StatusOr<jepa::EncoderShape> ShapeFrom(const v1::MetaSpec& meta) {
 
 jepa::MaskGrid GridFrom(const v1::JobSpec& resolved) {
   const int patch = resolved.mask().patch_size();
-  if (patch < 1 || resolved.data().crop_size() < 1) return {};
-  const int side = resolved.data().crop_size() / patch;
-  return {side, side};
+  const v1::CropSize& crop = resolved.data().crop_size();
+  if (patch < 1 || crop.height() < 1 || crop.width() < 1) return {};
+  return {crop.height() / patch, crop.width() / patch};
 }
 
 std::string ImagePath(const v1::DataSpec& data) {
@@ -193,6 +203,13 @@ absl::StatusOr<jepa::ModelConfig> ModelFrom(const v1::JobSpec& resolved) {
   return model;
 }
 
+jepa::Precision PrecisionFrom(const v1::JobSpec& resolved) {
+  const v1::MetaSpec& meta = resolved.meta();
+  const bool half =
+      meta.has_precision() ? meta.precision() == v1::PRECISION_BF16 : meta.use_bfloat16();
+  return half ? jepa::Precision::kBf16 : jepa::Precision::kFp32;
+}
+
 jepa::MaskConfig MaskFrom(const v1::JobSpec& resolved) {
   const v1::MaskSpec& spec = resolved.mask();
   jepa::MaskConfig mask;
@@ -213,7 +230,7 @@ jepa::DataConfig DataFrom(const v1::JobSpec& resolved) {
   const v1::DataSpec& spec = resolved.data();
   jepa::DataConfig data;
   data.batch_size = spec.batch_size();
-  data.crop_size = spec.crop_size();
+  data.crop_size = {spec.crop_size().height(), spec.crop_size().width()};
   data.crop_scale = RangeFrom(spec.crop_scale());
   data.horizontal_flip = spec.use_horizontal_flip();
   data.color_distortion = spec.use_color_distortion();
@@ -223,6 +240,9 @@ jepa::DataConfig DataFrom(const v1::JobSpec& resolved) {
   data.num_workers = spec.num_workers();
   data.pin_memory = spec.pin_mem();
   data.max_bad_fraction = spec.max_bad_fraction();
+  data.order =
+      spec.rng() == v1::DATA_RNG_REFERENCE ? jepa::OrderMode::kReference : jepa::OrderMode::kKeyed;
+  data.exif_orientation = spec.exif_orientation();
   return data;
 }
 
@@ -258,7 +278,8 @@ absl::StatusOr<jepa::TrainConfig> TrainConfigFrom(const v1::RankLaunch& launch,
                                                               : jepa::InitMode::kClean;
   config.seed = spec.init().seed();
   IJEPA_RETURN_IF_ERROR(ChooseDevice(launch, facts, &config));
-  ChoosePrecision(launch, facts, &config, warnings);
+  IJEPA_RETURN_IF_ERROR(ChoosePrecision(launch, facts, &config, warnings));
+  config.activation_checkpointing = spec.meta().activation_checkpointing();
   config.cpu_threads = spec.cpu_threads();
   config.checkpoint = CheckpointFrom(launch);
   config.eval = EvalFrom(launch);

@@ -24,9 +24,9 @@ struct NodeFacts {
 
 // The input of jepa::Train for one rank. `launch.spec` is resolved and validated. Returns
 // InvalidArgument if the launch contradicts itself, FailedPrecondition if device is cuda and the
-// node has none. bf16 on a device without bf16 arithmetic becomes fp32; `warnings`, when given,
-// receives a sentence for the job's history (design.md, ruling 9). Looks at the file system only to
-// find the published image folder.
+// node has none, or meta.precision is bf16 and the device has no bf16 arithmetic. The published
+// meta.use_bfloat16 becomes fp32 there; `warnings`, when given, receives a sentence for the job's
+// history (design.md, ruling 9). Looks at the file system only to find the published image folder.
 absl::StatusOr<jepa::TrainConfig> TrainConfigFrom(const v1::RankLaunch& launch,
                                                   const NodeFacts& facts,
                                                   std::vector<std::string>* warnings = nullptr);
@@ -34,11 +34,13 @@ absl::StatusOr<jepa::TrainConfig> TrainConfigFrom(const v1::RankLaunch& launch,
 // Parts of it, pure, from a resolved spec. ModelFrom returns InvalidArgument for an unknown model
 // name or sizes that do not fit; the rest is total.
 absl::StatusOr<jepa::ModelConfig> ModelFrom(const v1::JobSpec& resolved);
+// What the spec asks for, whatever the device has.
+jepa::Precision PrecisionFrom(const v1::JobSpec& resolved);
 jepa::MaskConfig MaskFrom(const v1::JobSpec& resolved);
 jepa::DataConfig DataFrom(const v1::JobSpec& resolved);
 jepa::OptimizationConfig OptimizationFrom(const v1::JobSpec& resolved);
 
-// Patches per side: data.crop_size / mask.patch_size; 0 where that is undefined.
+// Patches per side: data.crop_size / mask.patch_size; none where that is undefined.
 jepa::MaskGrid GridFrom(const v1::JobSpec& resolved);
 
 // data.path, or root_path/image_folder/train as published; empty when neither is given.

@@ -15,11 +15,26 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::vector<std::vector<std::string>> kCommands = {
-    {},          {"submit"},    {"list"},           {"describe"}, {"watch"},
-    {"logs"},    {"cancel"},    {"checkpoints"},    {"import"},   {"export"},
-    {"nodes"},   {"data"},      {"data", "scenes"}, {"inspect"},  {"inspect", "masks"},
-    {"version"}, {"completion"}};
+const std::vector<std::vector<std::string>> kCommands = {{},
+                                                         {"submit"},
+                                                         {"list"},
+                                                         {"describe"},
+                                                         {"watch"},
+                                                         {"logs"},
+                                                         {"cancel"},
+                                                         {"checkpoints"},
+                                                         {"import"},
+                                                         {"export"},
+                                                         {"nodes"},
+                                                         {"data"},
+                                                         {"data", "scenes"},
+                                                         {"data", "verify"},
+                                                         {"data", "stats"},
+                                                         {"data", "pack"},
+                                                         {"inspect"},
+                                                         {"inspect", "masks"},
+                                                         {"version"},
+                                                         {"completion"}};
 
 std::string HelpOf(std::vector<std::string> command) {
   command.push_back("--help");

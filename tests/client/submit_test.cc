@@ -265,10 +265,24 @@ TEST_F(SubmitTest, InspectShowsWhereMasksLook) {
   EXPECT_EQ(output.code, 0) << output.err;
   EXPECT_THAT(output.out, AllOf(HasSubstr("grid 8 x 8"), HasSubstr("context patches kept"),
                                 HasSubstr("target patches kept")));
+  // Eight rows of two maps, each with its number.
+  EXPECT_THAT(output.out, HasSubstr("\n  7  "));
+  EXPECT_THAT(output.out, ::testing::ContainsRegex("kept  [0-9.]+ mean, [0-9]+ p5, [0-9]+ p95, "));
   Output wrong =
       RunProgram({"inspect", "masks", Path("tiny.yaml"), "--set", "mask.patch_size=5"}, {});
   EXPECT_EQ(wrong.code, 7);
   EXPECT_THAT(wrong.err, Not(IsEmpty()));
+}
+
+TEST_F(SubmitTest, InspectGivesMasksToPrograms) {
+  Output output = RunProgram({"inspect", "masks", Path("tiny.yaml"), "--steps", "3", "--batch", "7",
+                              "--set", "mask.mode=fixed", "-o", "json"},
+                             {});
+  EXPECT_EQ(output.code, 0) << output.err;
+  for (const char* field : {"contextShare", "targetShare", "contextPatches", "p95", "fixed"}) {
+    EXPECT_THAT(output.out, HasSubstr(field));
+  }
+  EXPECT_THAT(output.out, ::testing::ContainsRegex("\"batch\": *7"));
 }
 
 }  // namespace

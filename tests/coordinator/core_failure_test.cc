@@ -45,6 +45,15 @@ class CoreFailureTest : public ::testing::Test {
     }
   }
 
+  // Of the newest event with that code; empty if there is none.
+  std::string EventMessage(const std::string& code) {
+    std::string message;
+    for (const v1::Event& event : core.job(id).proto.status().events()) {
+      if (event.code() == code) message = event.message();
+    }
+    return message;
+  }
+
   CoreHarness core;
   std::string id;
 };
@@ -232,6 +241,41 @@ TEST_F(CoreFailureTest, AHangEndsTheAttempt) {
   AdvanceTalking(absl::Minutes(2));
   EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RECOVERING);
   EXPECT_TRUE(core.HasEvent(id, "HANG"));
+}
+
+TEST_F(CoreFailureTest, AHangInTrainingIsNoticedByItsMissingStepsAndNamesTheRankBehind) {
+  const auto step = [&](int rank, int64_t number) {
+    v1::FromRank message;
+    message.mutable_step()->set_step(number);
+    core.FromRank(id, rank, message);
+  };
+  for (int64_t number = 11; number <= 20; ++number) {
+    step(0, number);
+    if (number < 20) step(1, number);
+    AdvanceTalking(absl::Seconds(5));
+  }
+  AdvanceTalking(absl::Seconds(30));
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RUNNING);
+  AdvanceTalking(absl::Seconds(10));
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RECOVERING);
+  const std::string hang = EventMessage("HANG");
+  EXPECT_TRUE(StrContains(hang, "rank 1 on node-b (in training, 45 s since step 19)")) << hang;
+}
+
+TEST_F(CoreFailureTest, AStepThatTheNodeCouldNotReportIsNoHang) {
+  v1::FromRank message;
+  for (int64_t number = 11; number <= 20; ++number) {
+    message.mutable_step()->set_step(number);
+    core.FromRank(id, 0, message);
+    core.FromRank(id, 1, message);
+    AdvanceTalking(absl::Seconds(5));
+  }
+  core.Disconnect("node-b");
+  for (int i = 0; i < 11; ++i) {
+    core.Report("node-a");
+    core.Advance(absl::Seconds(5));
+  }
+  EXPECT_FALSE(core.HasEvent(id, "HANG"));
 }
 
 TEST_F(CoreFailureTest, GivesUpOnRanksThatAreNotClearedButKeepsTheirSlots) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core_harness.h"
 
 namespace ijepa::coordinator {
@@ -40,6 +42,12 @@ TEST(MetricsTest, CountsJobsNodesAndSlots) {
   EXPECT_EQ(Value(families, "ijepa_coordinator_slots_used", ""), 2);
   EXPECT_EQ(Value(families, "ijepa_coordinator_mailbox_depth", ""), 4);
   EXPECT_EQ(Value(families, "ijepa_coordinator_job_step", "job"), 7);
+  // One series per reason, zeros included.
+  const auto bad = std::find_if(families.begin(), families.end(), [](const auto& family) {
+    return family.name == "ijepa_coordinator_job_bad_images";
+  });
+  ASSERT_NE(bad, families.end());
+  EXPECT_EQ(bad->metric.size(), 6u);
 }
 
 TEST(MetricsTest, HealthOfActiveJobsWithClosedLabels) {

@@ -50,7 +50,11 @@ class FaultyLearner : public Learner {
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override {
     return sound_->PooledFeatures(pixels, images);
   }
-  absl::StatusOr<std::vector<TensorToSave>> Snapshot() override { return sound_->Snapshot(); }
+  std::vector<TensorToSave> StateLayout() const override { return sound_->StateLayout(); }
+  absl::Status CopyState(const std::vector<size_t>& which,
+                         const std::vector<void*>& out) const override {
+    return sound_->CopyState(which, out);
+  }
   absl::Status Restore(const TensorReader& state) override { return sound_->Restore(state); }
   std::string ModelLine() const override { return sound_->ModelLine(); }
 

@@ -61,6 +61,8 @@ class MemoryHost : public RunHost {
   std::function<absl::StatusOr<std::vector<std::string>>(const CheckpointInfo&)> on_commit;
   std::function<bool()> drain;
   std::function<absl::Status()> alive;
+  // In place of the end of the process: lets go what holds the run.
+  std::function<void()> on_leave;
   // Called after each report is recorded.
   std::function<void(const StepReport&)> on_step;
 
@@ -74,6 +76,7 @@ class MemoryHost : public RunHost {
     steps.push_back(report);
     if (on_step) on_step(report);
   }
+  void EnterPhase(RunPhase phase) override { phases.push_back(phase); }
   void ReportProbe(const ProbeReport& report) override { probes.push_back(report); }
   void Note(absl::string_view code, absl::string_view message, int64_t step) override {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -91,6 +94,10 @@ class MemoryHost : public RunHost {
   }
   bool DrainRequested() override { return drain && drain(); }
   absl::Status Alive() override { return alive ? alive() : absl::OkStatus(); }
+  void Leave(const absl::Status& why) override {
+    left.push_back(why);
+    if (on_leave) on_leave();
+  }
 
   std::vector<RecordedNote> notes() const {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -109,8 +116,10 @@ class MemoryHost : public RunHost {
 
   // Records, for the test to read after the run.
   std::vector<StepReport> steps;
+  std::vector<RunPhase> phases;
   std::vector<ProbeReport> probes;
   std::vector<CheckpointInfo> commits;
+  std::vector<absl::Status> left;
 
  private:
   MemoryRendezvous& rendezvous_;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -24,7 +25,7 @@ struct ToyFaults {
   int64_t unusable_step = -1;
   // What a measurement reads.
   Telemetry telemetry;
-  // One more tensor in every snapshot.
+  // One more tensor in every checkpoint: floats of one dimension.
   std::optional<TensorToSave> extra_tensor;
 };
 
@@ -110,14 +111,30 @@ class ToyLearner : public Learner {
     return features;
   }
 
-  absl::StatusOr<std::vector<TensorToSave>> Snapshot() override {
+  std::vector<TensorToSave> StateLayout() const override {
     const std::vector<int64_t> shape = {static_cast<int64_t>(width_)};
-    std::vector<TensorToSave> tensors = {
-        {"encoder/w", TensorType::kFloat32, shape, weights_.data()},
-        {"target_encoder/w", TensorType::kFloat32, shape, target_.data()},
-        {"exp_avg/encoder/w", TensorType::kFloat32, shape, moments_.data()}};
-    if (faults_.extra_tensor.has_value()) tensors.push_back(*faults_.extra_tensor);
+    std::vector<TensorToSave> tensors = {{"encoder/w", TensorType::kFloat32, shape},
+                                         {"target_encoder/w", TensorType::kFloat32, shape},
+                                         {"exp_avg/encoder/w", TensorType::kFloat32, shape}};
+    if (faults_.extra_tensor.has_value()) {
+      tensors.push_back(*faults_.extra_tensor);
+      tensors.back().data = nullptr;
+    }
     return tensors;
+  }
+
+  absl::Status CopyState(const std::vector<size_t>& which,
+                         const std::vector<void*>& out) const override {
+    const std::vector<const void*> sources = {
+        weights_.data(), target_.data(), moments_.data(),
+        faults_.extra_tensor.has_value() ? faults_.extra_tensor->data : nullptr};
+    for (size_t i = 0; i < which.size(); ++i) {
+      size_t bytes = width_ * sizeof(float);
+      if (which[i] == 3)
+        bytes = static_cast<size_t>(faults_.extra_tensor->shape[0]) * sizeof(float);
+      std::memcpy(out[i], sources.at(which[i]), bytes);
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Restore(const TensorReader& saved) override {

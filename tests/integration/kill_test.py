@@ -19,7 +19,7 @@ def events(job):
 class KillTest(unittest.TestCase):
 
     def setUp(self):
-        self.cluster = Cluster(slots=2).__enter__()
+        self.cluster = Cluster(slots=2, coordinator_flags=["--step-deadline-seconds", "8"]).__enter__()
         self.failed = True
 
     def tearDown(self):
@@ -63,6 +63,23 @@ class KillTest(unittest.TestCase):
         described = self.cluster.ctl("describe", job).out
         for expected in ("signal 9", "WORKER_RECONNECTED", "COORDINATOR_RESTARTED", "RESUMED"):
             self.assertIn(expected, described)
+        self.failed = False
+
+    def test_a_rank_that_stands_still_is_noticed_by_its_missing_steps(self):
+        job = self.submit(epochs=150)
+        self.wait_for_step(job, 2 * EVERY)
+        os.kill(self.cluster.rank_pids()[1], signal.SIGSTOP)
+        again = self.cluster.wait_for(
+            job, lambda found: len(found["status"]["attempts"]) == 2 and found["status"]["state"] == "JOB_STATE_RUNNING",
+            60, "a second attempt runs")
+        self.assertIn("HANG", events(again))
+        self.assertGreaterEqual(int(again["status"]["attempts"][1]["firstStep"]), EVERY)
+        hang = next(event for event in again["status"]["events"] if event["code"] == "HANG")
+        self.assertIn("rank 1", hang["message"])
+        self.assertIn("in training", hang["message"])
+        self.cluster.ctl("cancel", job)
+        self.cluster.wait_for_end(job, 60)
+        self.assertEqual(self.cluster.rank_pids(), [])
         self.failed = False
 
     def test_a_rank_that_always_dies_spends_its_budget_and_the_job_says_why(self):

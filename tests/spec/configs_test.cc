@@ -73,7 +73,8 @@ TEST(ConfigsTest, PublishedFilesStateThePublishedFacts) {
     EXPECT_TRUE(Validate(spec).ok()) << Validate(spec);
     EXPECT_EQ(spec.meta().model_name(), fact.model);
     EXPECT_EQ(spec.mask().patch_size(), fact.patch);
-    EXPECT_EQ(spec.data().crop_size(), fact.crop);
+    EXPECT_EQ(spec.data().crop_size().height(), fact.crop);
+    EXPECT_EQ(spec.data().crop_size().width(), fact.crop);
     EXPECT_EQ(spec.data().batch_size(), fact.batch);
     EXPECT_EQ(spec.optimization().epochs(), fact.epochs);
     EXPECT_EQ(spec.optimization().warmup(), fact.warmup);
@@ -103,9 +104,9 @@ TEST(ConfigsTest, DaemonFilesHoldTheDocumentedKeys) {
       ReadSettings(*ReadFile("configs/coordinator.yaml"), "coordinator.yaml",
                    {"listen", "worker_listen", "metrics_listen", "data_dir", "checkpoint_root",
                     "heartbeat_interval_seconds", "unreachable_after_seconds", "lost_after_seconds",
-                    "reattach_window_seconds"});
+                    "step_deadline_seconds", "reattach_window_seconds"});
   ASSERT_TRUE(coordinator.ok()) << coordinator.status();
-  EXPECT_EQ(coordinator->size(), 9u);
+  EXPECT_EQ(coordinator->size(), 10u);
   EXPECT_EQ(coordinator->at("listen"), "127.0.0.1:7440");
   const auto worker = ReadSettings(*ReadFile("configs/worker.yaml"), "worker.yaml",
                                    {"coordinator", "node", "slots", "state_dir", "rank_binary",

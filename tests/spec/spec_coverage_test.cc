@@ -32,7 +32,7 @@ const std::set<std::string> kRequired = {"name", "data.batch_size", "meta.model_
 const std::set<std::string> kAbsentMeansNone = {
     "data.root_path", "data.image_folder",    "data.path",      "logging.folder",
     "eval.path",      "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
-    "meta.num_heads", "meta.mlp_ratio",       "eval.fit_path"};
+    "meta.num_heads", "meta.mlp_ratio",       "eval.fit_path",  "meta.precision"};
 // Read by coordinator and tools, not by a rank.
 const std::set<std::string> kControlPlaneOnly = {
     "name", "ranks", "priority", "max_restarts", "max_no_progress", "checkpoint.keep_last"};
@@ -83,6 +83,12 @@ bool IsNumber(const Field& field) {
   }
 }
 
+// Of "must be in" in a message.
+absl::string_view Subject(const Field& field) {
+  if (!IsRange(field)) return "it";
+  return field.path == "data.crop_size" ? "both sides" : "both ends";
+}
+
 // Whether Validate refuses the value and says the field's path.
 bool Refuses(const Field& field, double value) {
   const bool whole = field.leaf->cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE;
@@ -93,9 +99,8 @@ bool Refuses(const Field& field, double value) {
   v1::JobSpec spec = Resolved();
   if (!ApplySetting(&spec, absl::StrCat(field.path, "=", text)).ok()) return true;
   const std::string message(Validate(spec).message());
-  return absl::StrContains(message,
-                           absl::StrCat(field.path, " is ", FieldText(spec, field), "; ",
-                                        IsRange(field) ? "both ends" : "it", " must be in "));
+  return absl::StrContains(message, absl::StrCat(field.path, " is ", FieldText(spec, field), "; ",
+                                                 Subject(field), " must be in "));
 }
 
 TEST(SpecCoverageTest, EveryNumberIsRefusedOutOfItsRange) {
@@ -204,25 +209,28 @@ std::string Digest(const jepa::TrainConfig& c) {
     return text;
   };
   return absl::StrCat(
-      join({1.0 * c.data.batch_size, 1.0 * c.data.crop_size, 1.0 * c.data.horizontal_flip,
-            1.0 * c.data.color_distortion, c.data.color_jitter_strength, 1.0 * c.data.gaussian_blur,
-            1.0 * c.data.num_workers, 1.0 * c.data.pin_memory, c.data.max_bad_fraction}),
+      join({1.0 * c.data.batch_size, 1.0 * c.data.crop_size.height, 1.0 * c.data.crop_size.width,
+            1.0 * c.data.horizontal_flip, 1.0 * c.data.color_distortion,
+            c.data.color_jitter_strength, 1.0 * c.data.gaussian_blur, 1.0 * c.data.num_workers,
+            1.0 * c.data.pin_memory, c.data.max_bad_fraction, 1.0 * static_cast<int>(c.data.order),
+            1.0 * c.data.exif_orientation}),
       range(c.data.crop_scale), c.data.path, " ",
       join({1.0 * c.mask.patch_size, 1.0 * c.mask.num_enc_masks, 1.0 * c.mask.num_pred_masks,
             1.0 * c.mask.min_keep, 1.0 * c.mask.allow_overlap,
             1.0 * static_cast<int>(c.mask.mode)}),
       range(c.mask.enc_mask_scale), range(c.mask.pred_mask_scale), range(c.mask.aspect_ratio),
-      join({1.0 * c.model.grid_height, 1.0 * c.model.embed_dim, 1.0 * c.model.depth,
-            1.0 * c.model.num_heads, 1.0 * c.model.mlp_hidden, 1.0 * c.model.pred_depth,
-            1.0 * c.model.pred_embed_dim, 1.0 * c.model.pred_mlp_hidden}),
+      join({1.0 * c.model.grid_height, 1.0 * c.model.grid_width, 1.0 * c.model.embed_dim,
+            1.0 * c.model.depth, 1.0 * c.model.num_heads, 1.0 * c.model.mlp_hidden,
+            1.0 * c.model.pred_depth, 1.0 * c.model.pred_embed_dim, 1.0 * c.model.pred_mlp_hidden}),
       join({c.optimization.epochs, c.optimization.warmup, c.optimization.start_lr,
             c.optimization.lr, c.optimization.final_lr, c.optimization.weight_decay,
             c.optimization.final_weight_decay, c.optimization.ipe_scale, c.optimization.beta1,
             c.optimization.beta2}),
       range(c.optimization.ema),
       join({1.0 * static_cast<int>(c.init), 1.0 * c.seed, 1.0 * static_cast<int>(c.precision),
-            1.0 * static_cast<int>(c.device), 1.0 * c.cpu_threads, 1.0 * c.checkpoint.every_steps,
-            1.0 * c.eval.max_images, 1.0 * c.eval.intermediate, 1.0 * c.shards}),
+            1.0 * static_cast<int>(c.device), 1.0 * c.activation_checkpointing, 1.0 * c.cpu_threads,
+            1.0 * c.checkpoint.every_steps, 1.0 * c.eval.max_images, 1.0 * c.eval.intermediate,
+            1.0 * c.shards}),
       join({1.0 * c.telemetry.every_steps, 1.0 * c.telemetry.collapse.reports,
             1.0 * static_cast<int>(c.faults.non_finite), 1.0 * c.faults.budget,
             1.0 * c.faults.window_steps}),
@@ -233,9 +241,15 @@ std::string Digest(const jepa::TrainConfig& c) {
 
 // Another value of the field, as YAML; good enough for the conversion, not always valid.
 std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
-  static const std::map<std::string, std::string> kWords = {
-      {"device", "cpu"},          {"meta.model_name", "vit_tiny"},   {"mask.mode", "fixed"},
-      {"init.mode", "reference"}, {"faults.non_finite", "rollback"}, {"ranks", "2"}};
+  static const std::map<std::string, std::string> kWords = {{"device", "cpu"},
+                                                            {"meta.model_name", "vit_tiny"},
+                                                            {"mask.mode", "fixed"},
+                                                            {"init.mode", "reference"},
+                                                            {"faults.non_finite", "rollback"},
+                                                            {"ranks", "2"},
+                                                            {"data.crop_size", "[96, 112]"},
+                                                            {"data.rng", "reference"},
+                                                            {"meta.precision", "bf16"}};
   const auto word = kWords.find(field.path);
   if (word != kWords.end()) return word->second;
   const std::string now = FieldText(spec, field);

@@ -52,6 +52,24 @@ TEST(SpecReaderTest, TakesOneNumberAsExactRanks) {
   EXPECT_EQ(spec->ranks().max(), 16);
 }
 
+TEST(SpecReaderTest, TakesOneNumberAsASquareCrop) {
+  const auto square = ReadJobSpec("data: {crop_size: 224}", "job.yaml");
+  ASSERT_TRUE(square.ok()) << square.status();
+  EXPECT_EQ(square->data().crop_size().height(), 224);
+  EXPECT_EQ(square->data().crop_size().width(), 224);
+  EXPECT_THAT(WriteJobSpec(*square), HasSubstr("crop_size: 224\n"));
+  const auto wide = ReadJobSpec("data: {crop_size: [192, 320]}", "job.yaml");
+  ASSERT_TRUE(wide.ok()) << wide.status();
+  EXPECT_EQ(wide->data().crop_size().height(), 192);
+  EXPECT_EQ(wide->data().crop_size().width(), 320);
+  EXPECT_THAT(WriteJobSpec(*wide), HasSubstr("crop_size: [192, 320]\n"));
+  for (const char* bad : {"224.5", "[192]", "[192, 320, 3]", "{height: 192}", "[192, wide]", "x"}) {
+    EXPECT_THAT(Refusal(absl::StrCat("data: {crop_size: ", bad, "}")),
+                HasSubstr("must be a whole number of pixels, or a list [height, width]"))
+        << bad;
+  }
+}
+
 TEST(SpecReaderTest, TakesNullAndAnEmptyFileAsAbsent) {
   const auto spec = ReadJobSpec("data: null\nmeta: {read_checkpoint: ~, pred_depth: }", "job.yaml");
   ASSERT_TRUE(spec.ok());

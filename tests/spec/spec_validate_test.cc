@@ -47,6 +47,19 @@ TEST(SpecValidateTest, NamesTheNearestCropAndPatch) {
   EXPECT_EQ(Refusal({"mask.patch_size=15"}),
             "mask.patch_size is 15; it must divide data.crop_size, which is 224; nearest crop size "
             "is 225, nearest patch size 14");
+  EXPECT_EQ(Refusal({"data.crop_size=[224, 100]"}),
+            "mask.patch_size is 16; it must divide data.crop_size, which is [224, 100]; nearest "
+            "crop size is [224, 96], nearest patch size 4");
+  EXPECT_EQ(Refusal({"data.crop_size=[224, 4096]"}),
+            "data.crop_size is [224, 4096]; both sides must be in [8, 2048]");
+}
+
+TEST(SpecValidateTest, AcceptsARectangularCrop) {
+  for (const char* crop : {"data.crop_size=[192, 320]", "data.crop_size=[320, 192]"}) {
+    for (const char* mode : {"mask.mode=fixed", "mask.mode=reference"}) {
+      EXPECT_TRUE(Validate(Resolved({crop, mode})).ok()) << Validate(Resolved({crop, mode}));
+    }
+  }
 }
 
 TEST(SpecValidateTest, RefusesMinKeepThatNoBlockReaches) {

@@ -78,6 +78,33 @@ TEST(TrainConfigTest, FallsBackToFp32WithAWarningWhereBf16IsMissing) {
   EXPECT_THAT(warnings, SizeIs(0));
 }
 
+TEST(TrainConfigTest, GivesOrRefusesThePrecisionThatIsAskedForInSoManyWords) {
+  std::vector<std::string> warnings;
+  const v1::RankLaunch half = Launch({"meta.precision=bf16"});
+  const auto refused = TrainConfigFrom(half, NodeFacts{}, &warnings);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("meta.precision is bf16, but"));
+  EXPECT_EQ(TrainConfigFrom(half, NodeFacts{false, true})->precision, jepa::Precision::kBf16);
+  EXPECT_EQ(TrainConfigFrom(half, NodeFacts{true, false})->precision, jepa::Precision::kBf16);
+  const v1::RankLaunch full = Launch({"meta.precision=fp32", "meta.use_bfloat16=true"});
+  EXPECT_EQ(TrainConfigFrom(full, NodeFacts{true, true}, &warnings)->precision,
+            jepa::Precision::kFp32);
+  EXPECT_THAT(warnings, SizeIs(0));
+}
+
+TEST(TrainConfigTest, CarriesASquareAndARectangularCrop) {
+  const auto square = TrainConfigFrom(Launch({"data.crop_size=96"}), {});
+  EXPECT_EQ(square->data.crop_size.height, 96);
+  EXPECT_EQ(square->data.crop_size.width, 96);
+  const auto wide = TrainConfigFrom(Launch({"data.crop_size=[192, 320]"}), {});
+  EXPECT_EQ(wide->data.crop_size.height, 192);
+  EXPECT_EQ(wide->data.crop_size.width, 320);
+  EXPECT_EQ(wide->model.grid_height, 12);
+  EXPECT_EQ(wide->model.grid_width, 20);
+  EXPECT_TRUE(TrainConfigFrom(Launch({"meta.activation_checkpointing=true"}), {})
+                  ->activation_checkpointing);
+}
+
 TEST(TrainConfigTest, RefusesALaunchThatContradictsItself) {
   v1::RankLaunch launch = Launch();
   launch.set_rank(2);

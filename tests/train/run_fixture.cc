@@ -40,7 +40,7 @@ void RunFixture::TearDown() { EXPECT_TRUE(ijepa::RemoveTree(folder_).ok()); }
 TrainConfig RunFixture::SmallConfig() const {
   TrainConfig config;
   config.data.batch_size = 4;
-  config.data.crop_size = 32;
+  config.data.crop_size = {32, 32};
   config.data.path = *images_folder_;
   config.mask.patch_size = 4;
   config.mask.min_keep = 2;

@@ -99,8 +99,11 @@ TEST_F(TrainRunFailureTest, RefusedCommitStopsTheRun) {
       return absl::AbortedError("generation 2 exists");
     };
   });
-  EXPECT_EQ(result.outcomes[0].status(), absl::AbortedError("generation 2 exists"));
-  EXPECT_EQ(result.hosts[0]->steps.size(), 3u);
+  EXPECT_EQ(result.outcomes[0].status(),
+            absl::AbortedError("checkpoint of step 3: generation 2 exists"));
+  // It is noticed at the next save at the latest.
+  EXPECT_GE(result.hosts[0]->steps.size(), 3u);
+  EXPECT_LE(result.hosts[0]->steps.size(), 6u);
 }
 
 TEST_F(TrainRunFailureTest, SupersededRankStopsBeforeItsNextStep) {

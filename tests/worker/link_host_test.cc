@@ -4,13 +4,17 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
 #include <future>
+#include <thread>
 
+#include "common/file.h"
 #include "worker/link/unix_socket.h"
+#include "worker/rank/exit_record.h"
 
 namespace ijepa::rank {
 namespace {
@@ -81,6 +85,26 @@ class LinkHostTest : public ::testing::Test {
   LinkHost::Options options_;
   std::unique_ptr<LinkHost> host_;
 };
+
+TEST_F(LinkHostTest, LeavingEndsTheProcessWithAnExitRecordAndJoinsNoThread) {
+  const pid_t child = ::fork();  // Before any thread starts.
+  if (child == 0) {
+    Start();
+    std::thread stuck([] { ::pause(); });  // As a read from storage that hangs.
+    host_->Leave(absl::DeadlineExceededError("no image for 2m; reading a.jpg"));
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), kExitFailed);
+  const auto bytes = ReadFile(folder_ + "/exit.pb");
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  v1::RankExit record;
+  ASSERT_TRUE(record.ParseFromString(*bytes));
+  EXPECT_EQ(record.status_code(), "DEADLINE_EXCEEDED");
+  EXPECT_EQ(record.message(), "no image for 2m; reading a.jpg");
+  EXPECT_EQ(record.outcome(), v1::RANK_OUTCOME_FAILED);
+}
 
 TEST_F(LinkHostTest, CommitWaitsThroughARestartOfTheWorker) {
   Start();

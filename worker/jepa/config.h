@@ -16,9 +16,18 @@ struct Range {
   double high = 0;
 };
 
+// Pixels.
+struct Size {
+  int height = 0;
+  int width = 0;
+};
+
+// How samples are ordered within an epoch (data/sample_order.h).
+enum class OrderMode { kKeyed, kReference };
+
 struct DataConfig {
-  int batch_size = 0;   // Images per shard and step.
-  int crop_size = 224;  // Pixels; a multiple of MaskConfig::patch_size.
+  int batch_size = 0;        // Images per shard and step.
+  Size crop_size{224, 224};  // Multiples of MaskConfig::patch_size.
   Range crop_scale{0.3, 1.0};
   bool horizontal_flip = false;
   bool color_distortion = false;
@@ -28,6 +37,8 @@ struct DataConfig {
   int num_workers = 1;  // Decoding threads per rank; 0: in the training thread.
   bool pin_memory = true;
   double max_bad_fraction = 0.01;
+  OrderMode order = OrderMode::kKeyed;
+  bool exif_orientation = false;  // Turn images as their EXIF says.
 };
 
 enum class MaskMode { kReference, kFixed };
@@ -44,7 +55,7 @@ struct MaskConfig {
   MaskMode mode = MaskMode::kReference;
 };
 
-// Shapes of both networks; named models are resolved to numbers by ModelByName (arithmetic.h).
+// Shapes of both networks; named encoders are resolved to numbers by EncoderByName (arithmetic.h).
 struct ModelConfig {
   int grid_height = 0;  // Patches per side.
   int grid_width = 0;
@@ -76,6 +87,9 @@ struct OptimizationConfig {
 enum class InitMode { kReference, kClean };
 enum class Precision { kFp32, kBf16 };
 enum class Device { kCpu, kCuda };
+// Whether a step is captured as a CUDA graph per mask shape. kAuto: where launching its kernels
+// takes longer than running them (model/shard_pass.h).
+enum class CudaGraphs { kAuto, kOn, kOff };
 
 struct CheckpointConfig {
   int every_steps = 1000;  // 0: only at the end.
@@ -127,6 +141,10 @@ struct TrainConfig {
   InitMode init = InitMode::kClean;
   uint64_t seed = 0;
   Precision precision = Precision::kFp32;
+  CudaGraphs cuda_graphs = CudaGraphs::kAuto;
+  // Keeps only the input of each block for the backward pass and computes the block again there: a
+  // third more arithmetic, a fraction of the activation memory, the same bits.
+  bool activation_checkpointing = false;
   Device device = Device::kCpu;
   int device_index = 0;
   int cpu_threads = 1;

@@ -2,8 +2,6 @@
 #include "worker/jepa/run_checkpoint.h"
 
 #include <map>
-#include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -48,8 +46,7 @@ int64_t GlobalBatch(const TrainConfig& config) {
   return static_cast<int64_t>(config.shards) * config.data.batch_size;
 }
 
-absl::StatusOr<CheckpointInfo> SaveRun(const TrainConfig& config, const RunState& state,
-                                       int64_t step) {
+CheckpointMeta MetaOf(const TrainConfig& config, const RunState& state, int64_t step) {
   CheckpointMeta meta;
   meta.job_uid = config.job_uid;
   meta.generation = config.generation;
@@ -59,14 +56,7 @@ absl::StatusOr<CheckpointInfo> SaveRun(const TrainConfig& config, const RunState
   meta.values[kSeed] = absl::StrCat(config.seed);
   SaveFigures(config, state.figures, meta.values);
   state.masks.SaveTo(meta.values);
-  IJEPA_ASSIGN_OR_RETURN(const std::vector<TensorToSave> tensors, state.learner.Snapshot());
-  absl::StatusOr<CheckpointSummary> written =
-      WriteCheckpoint(config.checkpoint.folder, meta, tensors);
-  if (!written.ok()) {
-    return absl::Status(written.status().code(), absl::StrCat("checkpoint of step ", step, ": ",
-                                                              written.status().message()));
-  }
-  return CheckpointInfo{step, meta.images_seen, written->path, written->bytes};
+  return meta;
 }
 
 absl::Status CheckSameRun(const TrainConfig& config, const CheckpointReader& checkpoint,

@@ -12,7 +12,6 @@
 #include "worker/jepa/config.h"
 #include "worker/jepa/mask_streams.h"
 #include "worker/jepa/model/learner.h"
-#include "worker/jepa/run_host.h"
 
 namespace jepa {
 
@@ -34,10 +33,8 @@ struct RunState {
   RunFigures figures;
 };
 
-// Writes the state after `step` finished steps under config.checkpoint.folder. Errors as
-// WriteCheckpoint and Learner::Snapshot, with the step named.
-absl::StatusOr<CheckpointInfo> SaveRun(const TrainConfig& config, const RunState& state,
-                                       int64_t step);
+// What a checkpoint after `step` finished steps says besides its tensors. The same on every rank.
+CheckpointMeta MetaOf(const TrainConfig& config, const RunState& state, int64_t step);
 
 // FailedPrecondition, naming both sides, unless the checkpoint is of this job, seed, global batch
 // and model.

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "worker/jepa/data/bad_image.h"
 
 namespace jepa {
 
@@ -38,6 +39,15 @@ struct Telemetry {
   bool collapse_suspected = false;
 };
 
+// How the data pipeline of this rank does. Fields as ijepa.v1.DataReport.
+struct DataReport {
+  BadCounts bad_reasons{};  // This attempt.
+  int ready_batches = 0;
+  int max_batches = 0;
+  double seconds_per_image = 0;      // Of one thread, reading included; this attempt.
+  double read_bytes_per_second = 0;  // In this step.
+};
+
 // Figures of one finished step. Fields as ijepa.v1.StepReport.
 struct StepReport {
   int64_t step = 0;  // Finished steps, from 1.
@@ -57,6 +67,7 @@ struct StepReport {
   std::optional<Telemetry> telemetry;  // Newest of the attempt.
   int64_t non_finite_steps = 0;        // This attempt, as below.
   int64_t non_finite_rollbacks = 0;
+  DataReport data;
 };
 
 struct ProbeScore {
@@ -82,7 +93,12 @@ struct CheckpointInfo {
   int64_t images_seen = 0;
   std::string path;
   int64_t bytes = 0;
+  double stall_seconds = 0;  // Training waited this long for the copy.
+  double write_seconds = 0;  // From the copy until it was complete on storage.
 };
+
+// What a rank does. Fields as ijepa.v1.RunPhase.
+enum class RunPhase { kStarting, kTraining, kProbing, kSaving };
 
 // Key-value exchange among the ranks of one attempt, scoped and fenced by (job, generation).
 class Rendezvous {
@@ -99,14 +115,16 @@ class RunHost : public Rendezvous {
  public:
   // Never blocks; the newest report wins when the other side is slow.
   virtual void ReportStep(const StepReport& report) = 0;
+  // From now on the rank does this; it begins in kStarting. Never blocks.
+  virtual void EnterPhase(RunPhase phase) = 0;
   // Kept until acknowledged; survives a restart of the worker.
   virtual void ReportProbe(const ProbeReport& report) = 0;
   // A line of the job's history; `code` is of a closed list (RESUMED, CHECKPOINT_UNUSABLE,
   // BAD_IMAGE, ...). Thread-safe.
   virtual void Note(absl::string_view code, absl::string_view message, int64_t step) = 0;
-  // Offers a checkpoint for commit. Returns the folders that may be deleted now. Blocks until the
-  // coordinator has answered, through its restarts, at most `timeout`. FailedPrecondition or
-  // Aborted: refused, a newer generation exists, stop.
+  // Thread-safe. Offers a checkpoint for commit. Returns the folders that may be deleted now.
+  // Blocks until the coordinator has answered, through its restarts, at most `timeout`.
+  // FailedPrecondition or Aborted: refused, a newer generation exists, stop.
   virtual absl::StatusOr<std::vector<std::string>> Commit(const CheckpointInfo& checkpoint,
                                                           absl::Duration timeout) = 0;
   // True once the gang was asked to save and stop. Never blocks.
@@ -114,6 +132,10 @@ class RunHost : public Rendezvous {
   // OK, or why this rank must stop at once (superseded generation, reattach window over). Never
   // blocks.
   virtual absl::Status Alive() = 0;
+  // Ends the process with `why` as the reason of the attempt's failure, for a run that cannot be
+  // unwound: a thread of it sits in a system call that does not return. Returns only where there
+  // is no process to end (in tests).
+  virtual void Leave(const absl::Status& why) = 0;
 };
 
 }  // namespace jepa

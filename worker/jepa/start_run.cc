@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/jepa/exchange/start_state.h"
+#include "worker/jepa/host_state.h"
 
 namespace jepa {
 namespace {
@@ -47,9 +48,10 @@ absl::StatusOr<RunStart> StartRun(const TrainConfig& config, const RunLength& le
         absl::StrCat(path, " is at step ", step, " of this job, which ends at step ",
                      length.total_steps, "; raise optimization.epochs"));
   }
-  if (start.NeedsInitial()) {  // Borrowed until the learner changes.
-    IJEPA_ASSIGN_OR_RETURN(const std::vector<TensorToSave> initial, state.learner.Snapshot());
-    start.KeepInitial(initial);
+  HostState initial;
+  if (start.NeedsInitial()) {  // Borrowed until the learner has taken it.
+    IJEPA_ASSIGN_OR_RETURN(initial, CopyWholeState(state.learner));
+    start.KeepInitial(initial.tensors);
   }
   IJEPA_RETURN_IF_ERROR(state.learner.Restore(start));
   IJEPA_RETURN_IF_ERROR(StartMasks(config, start.info(), step, state.masks));

@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "worker/jepa/checkpoint/checkpoint_name.h"
+#include "worker/jepa/checkpoint_saver.h"
 #include "worker/jepa/data/image_source.h"
 #include "worker/jepa/data/loader.h"
 #include "worker/jepa/dist/communicator.h"
@@ -48,6 +49,7 @@ struct StepOutcome {
   UpdateRates rates;
   double wait_seconds = 0;  // Mean over ranks.
   bool drain = false;
+  float written_ranks = 0;  // That have written their parts of the checkpoint under way.
   int context_patches = 0;  // Mean over this rank's shards, as below.
   int target_patches = 0;
 };
@@ -80,6 +82,8 @@ class TrainRun {
   void StartLoader();
   absl::StatusOr<StepOutcome> Step();
   absl::StatusOr<StepOutcome> AccumulateShards();
+  absl::StatusOr<Batch> NextBatch();
+  DataReport ReportData(double seconds);
   absl::Status ShareScalars(StepOutcome& outcome);
   absl::Status Update(StepOutcome& outcome);
   absl::Status BearNonFinite(absl::string_view what);
@@ -87,7 +91,7 @@ class TrainRun {
   void Report(const StepOutcome& outcome, absl::Duration took);
   bool SaveIsDue() const;
   absl::Status Save();
-  absl::Status WriteAndCommit();
+  absl::Status FinishSave();
   absl::Status ProbeIfDue();
 
   absl::StatusOr<bool> OnEveryRank(bool mine);
@@ -109,6 +113,7 @@ class TrainRun {
   std::unique_ptr<ProbeRunner> probes_;
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
+  std::unique_ptr<CheckpointSaver> saver_;
   std::unique_ptr<Communicator> peers_;
   // Position.
   int64_t step_ = 0;  // Finished steps. 0 <= step_ <= length_.total_steps
@@ -118,6 +123,7 @@ class TrainRun {
   NonFinitePolicy non_finite_;
   int64_t rollbacks_ = 0;
   StepOutcome last_finite_;
+  int64_t bytes_read_ = 0;
   std::string last_finite_loss_ = "none";
 };
 
@@ -128,14 +134,18 @@ absl::StatusOr<TrainOutcome> TrainRun::Run() {
   IJEPA_RETURN_IF_ERROR(Resume());
   IJEPA_RETURN_IF_ERROR(ProbeIfDue());  // One that the last attempt saved for but did not report.
   StartLoader();
+  host_.EnterPhase(RunPhase::kTraining);
   while (step_ < length_.total_steps) {
     IJEPA_RETURN_IF_ERROR(host_.Alive());
     IJEPA_ASSIGN_OR_RETURN(const StepOutcome outcome, Step());
+    IJEPA_RETURN_IF_ERROR(saver_->Advance(outcome.written_ranks));
     if (outcome.drain && step_ < length_.total_steps) {
       IJEPA_RETURN_IF_ERROR(Save());
+      IJEPA_RETURN_IF_ERROR(FinishSave());
       return TrainOutcome::kDrained;
     }
     if (SaveIsDue()) IJEPA_RETURN_IF_ERROR(Save());
+    if (step_ == length_.total_steps) IJEPA_RETURN_IF_ERROR(FinishSave());
     IJEPA_RETURN_IF_ERROR(ProbeIfDue());
   }
   return TrainOutcome::kCompleted;
@@ -160,6 +170,11 @@ absl::Status TrainRun::OpenData() {
 absl::Status TrainRun::Meet() {
   IJEPA_ASSIGN_OR_RETURN(learner_, parts_.make_learner(config_));
   IJEPA_ASSIGN_OR_RETURN(peers_, NewCommunicator(config_, host_, parts_.peer_timeout));
+  saver_ = std::make_unique<CheckpointSaver>(
+      config_, host_, *peers_,
+      SaverOptions{.commit_timeout = parts_.commit_timeout,
+                   .clock = parts_.clock,
+                   .before_operation = parts_.before_checkpoint_operation});
   return CheckSameData();
 }
 
@@ -278,6 +293,13 @@ absl::StatusOr<StepOutcome> TrainRun::Step() {
   return outcome;
 }
 
+// Storage that hangs holds a thread of the loader, which could never be joined.
+absl::StatusOr<Batch> TrainRun::NextBatch() {
+  absl::StatusOr<Batch> batch = loader_->Next();
+  if (absl::IsDeadlineExceeded(batch.status())) host_.Leave(batch.status());
+  return batch;
+}
+
 // Adds the gradient of every local shard; leaves this rank's scalars in the buffer's tail.
 absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   StepOutcome outcome;
@@ -285,7 +307,7 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   const double scale = 1.0 / config_.shards;
   double loss = 0;
   for (const MaskBatch& shard_masks : masks) {
-    IJEPA_ASSIGN_OR_RETURN(Batch batch, loader_->Next());
+    IJEPA_ASSIGN_OR_RETURN(Batch batch, NextBatch());
     IJEPA_ASSIGN_OR_RETURN(const double shard_loss,
                            learner_->AccumulateShard(batch, shard_masks, scale));
     loss += shard_loss * scale;
@@ -297,6 +319,7 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   outcome.target_patches /= static_cast<int>(masks.size());
   const absl::Duration waited = loader_->stats().wait;
   learner_->SetScalar(StepScalar::kLoss, static_cast<float>(loss));
+  learner_->SetScalar(StepScalar::kWritten, saver_->written());
   learner_->SetScalar(StepScalar::kDrain, host_.DrainRequested() ? 1.0f : 0.0f);
   learner_->SetScalar(StepScalar::kWait,
                       static_cast<float>(absl::ToDoubleSeconds(waited - waited_)));
@@ -312,6 +335,7 @@ absl::Status TrainRun::ShareScalars(StepOutcome& outcome) {
   const auto sum = [&](StepScalar scalar) { return sums[static_cast<size_t>(scalar)]; };
   outcome.loss = sum(StepScalar::kLoss);
   outcome.drain = sum(StepScalar::kDrain) > 0;
+  outcome.written_ranks = sum(StepScalar::kWritten);
   outcome.wait_seconds = sum(StepScalar::kWait) / config_.world_size;
   return absl::OkStatus();
 }
@@ -363,7 +387,9 @@ absl::Status TrainRun::BearNonFinite(absl::string_view what) {
 // Only the learner's state goes back. The position does not: the same batches from the same weights
 // would end the same way.
 absl::Status TrainRun::RollBack(absl::string_view what) {
+  IJEPA_RETURN_IF_ERROR(FinishSave());  // What is under way is known, and so must be committed.
   IJEPA_ASSIGN_OR_RETURN(const int64_t restored, RestoreNewestUsable(Scope::kLearner));
+  host_.EnterPhase(RunPhase::kTraining);
   ++rollbacks_;
   if (!leads()) return absl::OkStatus();
   const int64_t step = step_ + 1;
@@ -392,6 +418,7 @@ void TrainRun::Report(const StepOutcome& outcome, absl::Duration took) {
   report.target_patches = outcome.target_patches;
   report.data_wait_share = seconds > 0 ? std::min(1.0, outcome.wait_seconds / seconds) : 0;
   report.bad_images = loader_->stats().bad_images;
+  report.data = ReportData(seconds);
   report.gradient_norm = last_finite_.gradient_norm;
   report.telemetry = health_.newest();
   report.non_finite_steps = non_finite_.taken();
@@ -399,34 +426,47 @@ void TrainRun::Report(const StepOutcome& outcome, absl::Duration took) {
   host_.ReportStep(report);
 }
 
+DataReport TrainRun::ReportData(double seconds) {
+  const LoaderStats stats = loader_->stats();
+  DataReport report;
+  report.bad_reasons = stats.bad_reasons;
+  report.ready_batches = stats.ready_batches;
+  report.max_batches = stats.max_batches;
+  if (stats.images > 0) {
+    report.seconds_per_image =
+        absl::ToDoubleSeconds(stats.work) / static_cast<double>(stats.images);
+  }
+  if (seconds > 0) {
+    report.read_bytes_per_second = static_cast<double>(stats.bytes_read - bytes_read_) / seconds;
+  }
+  bytes_read_ = stats.bytes_read;
+  return report;
+}
+
 bool TrainRun::SaveIsDue() const {
   if (step_ == length_.total_steps) return true;
   return config_.checkpoint.every_steps > 0 && step_ % config_.checkpoint.every_steps == 0;
 }
 
-// Rank 0 writes and commits; the others wait, so that nobody trains on what may be refused.
+// Waits for the save before, if that is not committed yet.
 absl::Status TrainRun::Save() {
-  if (leads()) IJEPA_RETURN_IF_ERROR(WriteAndCommit());
-  IJEPA_RETURN_IF_ERROR(peers_->Barrier());
+  host_.EnterPhase(RunPhase::kSaving);
+  IJEPA_RETURN_IF_ERROR(saver_->Start(state(), step_));
+  host_.EnterPhase(RunPhase::kTraining);
   known_.insert(known_.begin(), absl::StrCat(config_.checkpoint.folder, "/",
                                              CheckpointFolderName(step_, config_.generation)));
   if (known_.size() > kKnownCheckpoints) known_.resize(kKnownCheckpoints);
   return absl::OkStatus();
 }
 
-absl::Status TrainRun::WriteAndCommit() {
-  IJEPA_ASSIGN_OR_RETURN(const CheckpointInfo checkpoint, SaveRun(config_, state(), step_));
-  IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> deletable,
-                         host_.Commit(checkpoint, parts_.commit_timeout));
-  const absl::Status deleted =
-      DeleteCheckpoints(config_.checkpoint.folder, deletable, config_.generation);
-  // Retention is repeated at the next commit; training does not end for it.
-  if (!deleted.ok()) ijepa::LogWarning("old checkpoints remain: ", deleted.message());
-  return absl::OkStatus();
+absl::Status TrainRun::FinishSave() {
+  host_.EnterPhase(RunPhase::kSaving);
+  return saver_->Finish();
 }
 
 absl::Status TrainRun::ProbeIfDue() {
   if (!probe_plan_->Due(step_)) return absl::OkStatus();
+  host_.EnterPhase(RunPhase::kProbing);
   IJEPA_ASSIGN_OR_RETURN(std::optional<ProbeReport> report,
                          probes_->Run(*learner_, *peers_, host_));
   if (report.has_value()) {
@@ -435,6 +475,7 @@ absl::Status TrainRun::ProbeIfDue() {
     host_.ReportProbe(*report);
   }
   probe_plan_->Done(step_);
+  host_.EnterPhase(loader_ == nullptr ? RunPhase::kStarting : RunPhase::kTraining);
   return absl::OkStatus();
 }
 

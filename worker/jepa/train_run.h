@@ -24,6 +24,8 @@ struct TrainParts {
   absl::Duration peer_timeout = absl::Minutes(15);
   // How long rank 0 waits for the coordinator's answer, through its restarts.
   absl::Duration commit_timeout = absl::Minutes(10);
+  // As CheckpointOptions::before_operation; on the writing thread.
+  std::function<void(absl::string_view)> before_checkpoint_operation;
 };
 
 // As Train (trainer.h). The arguments must outlive the call.

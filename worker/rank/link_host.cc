@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -17,6 +19,7 @@
 #include "common/status_macros.h"
 #include "worker/link/rank_folder.h"
 #include "worker/link/unix_socket.h"
+#include "worker/rank/exit_record.h"
 
 namespace ijepa::rank {
 namespace {
@@ -25,6 +28,7 @@ namespace {
 constexpr absl::Duration kMaxSleep = absl::Seconds(1);
 // A rendezvous value is an id or an address (128 bytes); a frame must hold it.
 constexpr size_t kMaxValueBytes = size_t{1} << 20;
+constexpr absl::Duration kLeaveFlushTimeout = absl::Seconds(5);
 
 google::protobuf::Timestamp Timestamp(absl::Time time) {
   return google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(time));
@@ -56,6 +60,22 @@ v1::Telemetry ToProto(const jepa::Telemetry& telemetry) {
   return proto;
 }
 
+void CopyData(const jepa::DataReport& report, v1::DataReport* proto) {
+  const auto count = [&](jepa::BadReason reason) {
+    return report.bad_reasons[static_cast<size_t>(reason)];
+  };
+  proto->set_empty(count(jepa::BadReason::kEmpty));
+  proto->set_truncated(count(jepa::BadReason::kTruncated));
+  proto->set_corrupt(count(jepa::BadReason::kCorrupt));
+  proto->set_too_large(count(jepa::BadReason::kTooLarge));
+  proto->set_unreadable(count(jepa::BadReason::kUnreadable));
+  proto->set_vanished(count(jepa::BadReason::kVanished));
+  proto->set_ready_batches(report.ready_batches);
+  proto->set_max_batches(report.max_batches);
+  proto->set_seconds_per_image(report.seconds_per_image);
+  proto->set_read_bytes_per_second(report.read_bytes_per_second);
+}
+
 v1::StepReport ToProto(const jepa::StepReport& report) {
   v1::StepReport proto;
   proto.set_step(report.step);
@@ -75,6 +95,7 @@ v1::StepReport ToProto(const jepa::StepReport& report) {
   if (report.telemetry.has_value()) *proto.mutable_telemetry() = ToProto(*report.telemetry);
   proto.set_non_finite_steps(report.non_finite_steps);
   proto.set_non_finite_rollbacks(report.non_finite_rollbacks);
+  CopyData(report.data, proto.mutable_data());
   return proto;
 }
 
@@ -212,6 +233,16 @@ void LinkHost::Note(absl::string_view code, absl::string_view text, int64_t step
   }
 }
 
+void LinkHost::EnterPhase(jepa::RunPhase phase) {
+  static constexpr v1::RunPhase kPhases[] = {v1::RUN_PHASE_STARTING, v1::RUN_PHASE_TRAINING,
+                                             v1::RUN_PHASE_PROBING, v1::RUN_PHASE_SAVING};
+  v1::FromRank message;
+  message.mutable_phase()->set_phase(kPhases[static_cast<int>(phase)]);
+  if (Enqueue(std::move(message)) == 0) {
+    LogWarning("phase not told, too many messages wait for the coordinator");
+  }
+}
+
 absl::StatusOr<std::vector<std::string>> LinkHost::Commit(const jepa::CheckpointInfo& checkpoint,
                                                           absl::Duration timeout) {
   v1::FromRank message;
@@ -221,6 +252,8 @@ absl::StatusOr<std::vector<std::string>> LinkHost::Commit(const jepa::Checkpoint
   proto->set_images_seen(checkpoint.images_seen);
   proto->set_path(checkpoint.path);
   proto->set_bytes(checkpoint.bytes);
+  proto->set_stall_seconds(checkpoint.stall_seconds);
+  proto->set_write_seconds(checkpoint.write_seconds);
   IJEPA_ASSIGN_OR_RETURN(
       v1::ToRank answer,
       Await(Enqueue(std::move(message)), timeout,
@@ -254,6 +287,18 @@ absl::Status LinkHost::AliveLocked() const {
                                            ": another attempt may be running"));
   }
   return absl::OkStatus();
+}
+
+void LinkHost::Leave(const absl::Status& why) {
+  LogError("leaving: ", absl::StatusCodeToString(why.code()), ": ", why.message());
+  const absl::Status flushed = Flush(kLeaveFlushTimeout);
+  if (!flushed.ok()) LogWarning("last messages were not taken: ", flushed.message());
+  const v1::RankExit record = FailureRecord(why, last_step(), options_.clock->Now());
+  if (absl::Status written = WriteExitRecord(options_.folder, record); !written.ok()) {
+    LogError("no exit record: ", written.message());
+  }
+  std::fflush(nullptr);
+  std::_Exit(record.exit_code());
 }
 
 absl::Status LinkHost::Flush(absl::Duration timeout) {

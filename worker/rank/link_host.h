@@ -54,12 +54,16 @@ class LinkHost final : public jepa::RunHost {
   absl::Status Put(absl::string_view key, absl::string_view value) override;
   absl::StatusOr<std::string> Get(absl::string_view key, absl::Duration timeout) override;
   void ReportStep(const jepa::StepReport& report) override;
+  void EnterPhase(jepa::RunPhase phase) override;
   void ReportProbe(const jepa::ProbeReport& report) override;
   void Note(absl::string_view code, absl::string_view message, int64_t step) override;
   absl::StatusOr<std::vector<std::string>> Commit(const jepa::CheckpointInfo& checkpoint,
                                                   absl::Duration timeout) override;
   bool DrainRequested() override;
   absl::Status Alive() override;
+  // Sends what is due for 5 s at most, writes the exit record and ends the process; no thread is
+  // joined and nothing is destroyed.
+  void Leave(const absl::Status& why) override;
 
   // Waits until everything is acknowledged and the newest step report is sent, at most `timeout`.
   // Returns DeadlineExceeded, or the error of Alive.

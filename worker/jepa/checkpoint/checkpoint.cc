@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <numeric>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -48,9 +49,6 @@ absl::StatusOr<Manifest> PlanLayout(const CheckpointMeta& meta,
     entry.type = tensor.type;
     entry.shape = tensor.shape;
     IJEPA_ASSIGN_OR_RETURN(entry.bytes, TensorBytes(tensor.type, tensor.shape));
-    if (tensor.data == nullptr && tensor.fill == nullptr && entry.bytes > 0) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " has no data"));
-    }
     if (manifest.parts.empty() || manifest.parts.back().bytes >= part_bytes) {
       manifest.parts.emplace_back();
     }
@@ -61,12 +59,6 @@ absl::StatusOr<Manifest> PlanLayout(const CheckpointMeta& meta,
     manifest.tensors.push_back(std::move(entry));
   }
   return manifest;
-}
-
-int64_t PartBytes(const Manifest& manifest) {
-  int64_t bytes = 0;
-  for (const PartEntry& part : manifest.parts) bytes += part.bytes;
-  return bytes;
 }
 
 absl::Status CheckSpace(const std::string& folder, int64_t bytes) {
@@ -86,30 +78,12 @@ absl::Status AppendTensor(const TensorToSave& tensor, int64_t bytes, PartWriter&
   if (tensor.data != nullptr || bytes == 0) {
     return writer.Append(tensor.data, static_cast<size_t>(bytes));
   }
+  if (tensor.fill == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " has no data"));
+  }
   std::vector<char> data(static_cast<size_t>(bytes));
   IJEPA_RETURN_IF_ERROR(tensor.fill(data.data()));
   return writer.Append(data.data(), data.size());
-}
-
-absl::Status WriteParts(const std::string& path, const std::vector<TensorToSave>& tensors,
-                        Manifest& manifest) {
-  size_t next = 0;
-  std::vector<PartWriter> writers;
-  for (size_t i = 0; i < manifest.parts.size(); ++i) {
-    const int number = static_cast<int>(i);
-    IJEPA_ASSIGN_OR_RETURN(
-        PartWriter writer,
-        PartWriter::Create(absl::StrCat(path, "/", PartName(number)), manifest.parts[i].bytes));
-    for (; next < tensors.size() && manifest.tensors[next].part == number; ++next) {
-      const TensorEntry& entry = manifest.tensors[next];
-      IJEPA_RETURN_IF_ERROR(writer.PadTo(entry.offset));
-      IJEPA_RETURN_IF_ERROR(AppendTensor(tensors[next], entry.bytes, writer));
-    }
-    IJEPA_ASSIGN_OR_RETURN(manifest.parts[i].crc32c, writer.Finish());
-    writers.push_back(std::move(writer));
-  }
-  for (PartWriter& writer : writers) IJEPA_RETURN_IF_ERROR(writer.Sync());
-  return absl::OkStatus();
 }
 
 absl::Status WriteSynced(const std::string& path, const std::string& text) {
@@ -118,18 +92,6 @@ absl::Status WriteSynced(const std::string& path, const std::string& text) {
   IJEPA_RETURN_IF_ERROR(writer.Append(text.data(), text.size()));
   IJEPA_RETURN_IF_ERROR(writer.Finish().status());
   return writer.Sync();
-}
-
-// Everything up to the rename: the folder is whole and durable but for its name.
-absl::Status WriteUnfinished(const std::string& unfinished,
-                             const std::vector<TensorToSave>& tensors, Manifest& manifest) {
-  if (::mkdir(unfinished.c_str(), 0755) != 0) {
-    return ijepa::ErrnoStatus(errno, "creating folder", unfinished);
-  }
-  IJEPA_RETURN_IF_ERROR(WriteParts(unfinished, tensors, manifest));
-  IJEPA_ASSIGN_OR_RETURN(const std::string json, ManifestToJson(manifest));
-  IJEPA_RETURN_IF_ERROR(WriteSynced(absl::StrCat(unfinished, "/", kManifestName), json));
-  return ijepa::SyncFolder(unfinished);
 }
 
 // Takes the name away first, so that a killed deletion leaves nothing that looks whole.
@@ -170,36 +132,140 @@ absl::Status DeleteUnfinished(const std::string& folder, int64_t generation) {
 
 }  // namespace
 
-absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
-                                                  const CheckpointMeta& meta,
-                                                  const std::vector<TensorToSave>& tensors,
-                                                  const CheckpointOptions& options) {
+CheckpointWriter::CheckpointWriter(std::string path, std::unique_ptr<Manifest> manifest,
+                                   CheckpointOptions options)
+    : path_(std::move(path)), manifest_(std::move(manifest)), options_(std::move(options)) {}
+CheckpointWriter::CheckpointWriter(CheckpointWriter&&) noexcept = default;
+CheckpointWriter& CheckpointWriter::operator=(CheckpointWriter&&) noexcept = default;
+CheckpointWriter::~CheckpointWriter() = default;
+
+absl::StatusOr<CheckpointWriter> CheckpointWriter::Plan(const std::string& folder,
+                                                        const CheckpointMeta& meta,
+                                                        const std::vector<TensorToSave>& tensors,
+                                                        const CheckpointOptions& options) {
   if (meta.step < 0 || meta.generation < 0 || meta.images_seen < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("checkpoint of step ", meta.step, ", generation ", meta.generation, ", ",
                      meta.images_seen, " images; none may be negative"));
   }
   IJEPA_ASSIGN_OR_RETURN(Manifest manifest, PlanLayout(meta, tensors, options.part_bytes));
-  const std::string path =
-      absl::StrCat(folder, "/", CheckpointFolderName(meta.step, meta.generation));
-  const std::string unfinished = absl::StrCat(path, kUnfinishedSuffix);
+  IJEPA_RETURN_IF_ERROR(ManifestToJson(manifest).status());  // Text that is not UTF-8.
+  return CheckpointWriter(
+      absl::StrCat(folder, "/", CheckpointFolderName(meta.step, meta.generation)),
+      std::make_unique<Manifest>(std::move(manifest)), options);
+}
+
+int CheckpointWriter::parts() const { return static_cast<int>(manifest_->parts.size()); }
+
+int64_t CheckpointWriter::bytes() const {
+  int64_t bytes = 0;
+  for (const PartEntry& part : manifest_->parts) bytes += part.bytes;
+  return bytes;
+}
+
+std::vector<size_t> CheckpointWriter::TensorsOf(int part) const {
+  std::vector<size_t> found;
+  for (size_t i = 0; i < manifest_->tensors.size(); ++i) {
+    if (manifest_->tensors[i].part == part) found.push_back(i);
+  }
+  return found;
+}
+
+void CheckpointWriter::Before(absl::string_view operation) const {
+  if (options_.before_operation) options_.before_operation(operation);
+}
+
+absl::Status CheckpointWriter::Begin() const {
+  const std::string folder = std::filesystem::path(path_).parent_path().string();
+  const std::string unfinished = absl::StrCat(path_, kUnfinishedSuffix);
   IJEPA_RETURN_IF_ERROR(ijepa::MakeFolders(folder));
-  if (::access(path.c_str(), F_OK) == 0) {
+  if (::access(path_.c_str(), F_OK) == 0) {
     return absl::AlreadyExistsError(
-        absl::StrCat(path, " is there already; a generation writes a step once"));
+        absl::StrCat(path_, " is there already; a generation writes a step once"));
   }
+  Before("remove an older unfinished folder");
   IJEPA_RETURN_IF_ERROR(ijepa::RemoveTree(unfinished));
-  const int64_t bytes = PartBytes(manifest);
-  IJEPA_RETURN_IF_ERROR(CheckSpace(folder, bytes));
-  absl::Status status = WriteUnfinished(unfinished, tensors, manifest);
-  if (status.ok() && ::rename(unfinished.c_str(), path.c_str()) != 0) {
-    status = ijepa::ErrnoStatus(errno, "renaming to", path);
+  IJEPA_RETURN_IF_ERROR(CheckSpace(folder, bytes()));
+  Before("make the folder");
+  if (::mkdir(unfinished.c_str(), 0755) != 0) {
+    return ijepa::ErrnoStatus(errno, "creating folder", unfinished);
   }
-  if (!status.ok()) return CleanUp(unfinished, status);
-  status = ijepa::SyncFolder(folder);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<uint32_t>> CheckpointWriter::WriteParts(
+    const std::vector<int>& parts, const std::vector<TensorToSave>& tensors) const {
+  std::vector<PartWriter> writers;
+  std::vector<uint32_t> checksums;
+  for (const int part : parts) {
+    Before("create a part");
+    IJEPA_ASSIGN_OR_RETURN(
+        PartWriter writer,
+        PartWriter::Create(absl::StrCat(path_, kUnfinishedSuffix, "/", PartName(part)),
+                           manifest_->parts[static_cast<size_t>(part)].bytes));
+    for (const size_t index : TensorsOf(part)) {
+      const TensorEntry& entry = manifest_->tensors[index];
+      Before("write a tensor");
+      IJEPA_RETURN_IF_ERROR(writer.PadTo(entry.offset));
+      IJEPA_RETURN_IF_ERROR(AppendTensor(tensors[index], entry.bytes, writer));
+    }
+    Before("end a part");
+    IJEPA_ASSIGN_OR_RETURN(const uint32_t checksum, writer.Finish());
+    checksums.push_back(checksum);
+    writers.push_back(std::move(writer));
+  }
+  for (PartWriter& writer : writers) {
+    Before("sync a part");
+    IJEPA_RETURN_IF_ERROR(writer.Sync());
+  }
+  return checksums;
+}
+
+absl::Status CheckpointWriter::WriteManifest() const {
+  const std::string unfinished = absl::StrCat(path_, kUnfinishedSuffix);
+  IJEPA_ASSIGN_OR_RETURN(const std::string json, ManifestToJson(*manifest_));
+  Before("write the manifest");
+  IJEPA_RETURN_IF_ERROR(WriteSynced(absl::StrCat(unfinished, "/", kManifestName), json));
+  Before("sync the folder");
+  return ijepa::SyncFolder(unfinished);
+}
+
+absl::StatusOr<CheckpointSummary> CheckpointWriter::Publish(const std::vector<uint32_t>& crc32c) {
+  if (crc32c.size() != manifest_->parts.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(crc32c.size(), " checksums for ", manifest_->parts.size(), " parts"));
+  }
+  for (size_t i = 0; i < crc32c.size(); ++i) manifest_->parts[i].crc32c = crc32c[i];
+  absl::Status status = WriteManifest();
+  const std::string unfinished = absl::StrCat(path_, kUnfinishedSuffix);
+  Before("rename");
+  if (status.ok() && ::rename(unfinished.c_str(), path_.c_str()) != 0) {
+    status = ijepa::ErrnoStatus(errno, "renaming to", path_);
+  }
+  if (!status.ok()) return Abandon(status);
+  Before("sync the parent");
+  status = ijepa::SyncFolder(std::filesystem::path(path_).parent_path().string());
   // The name may not survive a crash, so it is taken back.
-  if (!status.ok()) return CleanUp(path, status);
-  return CheckpointSummary{path, bytes};
+  if (!status.ok()) return CleanUp(path_, status);
+  return CheckpointSummary{path_, bytes()};
+}
+
+absl::Status CheckpointWriter::Abandon(const absl::Status& why) const {
+  return CleanUp(absl::StrCat(path_, kUnfinishedSuffix), why);
+}
+
+absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
+                                                  const CheckpointMeta& meta,
+                                                  const std::vector<TensorToSave>& tensors,
+                                                  const CheckpointOptions& options) {
+  IJEPA_ASSIGN_OR_RETURN(CheckpointWriter writer,
+                         CheckpointWriter::Plan(folder, meta, tensors, options));
+  IJEPA_RETURN_IF_ERROR(writer.Begin());
+  std::vector<int> parts(static_cast<size_t>(writer.parts()));
+  std::iota(parts.begin(), parts.end(), 0);
+  const absl::StatusOr<std::vector<uint32_t>> checksums = writer.WriteParts(parts, tensors);
+  if (!checksums.ok()) return writer.Abandon(checksums.status());
+  return writer.Publish(*checksums);
 }
 
 absl::Status DeleteCheckpoints(const std::string& folder, const std::vector<std::string>& paths,

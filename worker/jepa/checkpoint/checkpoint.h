@@ -15,18 +15,21 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace jepa {
 
 enum class TensorType { kFloat32, kInt64, kUint8 };
 
 // A tensor to be written; `data` is borrowed for the call. Without data, `fill` puts the bytes into
-// memory of that size when they are needed, one tensor at a time.
+// memory of that size when they are needed, one tensor at a time. Neither is needed where only the
+// layout counts.
 struct TensorToSave {
   std::string name;  // "encoder/blocks.0.attn.qkv.weight", "adam/exp_avg/...", unique.
   TensorType type = TensorType::kFloat32;
@@ -55,13 +58,57 @@ struct CheckpointOptions {
   // A part ends with the tensor that passes this; tensors are not split. Smaller: more files, and
   // less to lose sight of when one is damaged.
   int64_t part_bytes = int64_t{1} << 30;
+  // Called before each change of the file system with its name ("rename", ...); tests die here.
+  std::function<void(absl::string_view)> before_operation;
 };
 
-// Writes a whole checkpoint under `folder`: space check, parts, fsync, manifest, fsync, rename,
-// fsync. Leaves nothing behind on failure; an older unfinished folder of the same name is replaced.
-// Returns ResourceExhausted if the disk is, or would get, full ("needs 1.2 GB, /data has 0.3 GB
-// free"), AlreadyExists if this generation has written this step before (it is not touched),
-// InvalidArgument for equal names or text that is not UTF-8. Blocks for the whole write.
+struct Manifest;
+
+// Writes one checkpoint, by one process or by several that share the storage. All plan the same
+// layout; one calls Begin, then each part is written by anyone, then one calls Publish. Until
+// Publish has renamed the folder nothing resumable exists. Thread-compatible.
+class CheckpointWriter {
+ public:
+  // Names, types and shapes of `tensors` say the layout, which is the same for the same tensors and
+  // options. Returns InvalidArgument for equal names, negative numbers in `meta` or text that is
+  // not UTF-8.
+  static absl::StatusOr<CheckpointWriter> Plan(const std::string& folder,
+                                               const CheckpointMeta& meta,
+                                               const std::vector<TensorToSave>& tensors,
+                                               const CheckpointOptions& options = {});
+  CheckpointWriter(CheckpointWriter&&) noexcept;
+  CheckpointWriter& operator=(CheckpointWriter&&) noexcept;
+  ~CheckpointWriter();
+
+  int parts() const;
+  int64_t bytes() const;
+  // Which tensors a part holds, as indices into the planned list.
+  std::vector<size_t> TensorsOf(int part) const;
+
+  // Makes the unfinished folder; an older one of the same name is replaced. Returns
+  // ResourceExhausted if the disk would get full ("needs 1.2 GB, /data has 0.3 GB free"),
+  // AlreadyExists if this generation has written this step before (it is not touched).
+  absl::Status Begin() const;
+  // Writes parts of the planned tensors, whose data must be there; they are durable on return.
+  // Returns their CRC32C.
+  absl::StatusOr<std::vector<uint32_t>> WriteParts(const std::vector<int>& parts,
+                                                   const std::vector<TensorToSave>& tensors) const;
+  // Manifest, fsync, rename, fsync. `crc32c`: of every part, in order.
+  absl::StatusOr<CheckpointSummary> Publish(const std::vector<uint32_t>& crc32c);
+  // Removes what Begin and WriteParts made. Returns `why`, and what could not be removed.
+  absl::Status Abandon(const absl::Status& why) const;
+
+ private:
+  CheckpointWriter(std::string path, std::unique_ptr<Manifest> manifest, CheckpointOptions options);
+  absl::Status WriteManifest() const;
+  void Before(absl::string_view operation) const;
+
+  std::string path_;  // Final folder.
+  std::unique_ptr<Manifest> manifest_;
+  CheckpointOptions options_;
+};
+
+// The whole of it by one process. Leaves nothing behind on failure. Blocks for the whole write.
 absl::StatusOr<CheckpointSummary> WriteCheckpoint(const std::string& folder,
                                                   const CheckpointMeta& meta,
                                                   const std::vector<TensorToSave>& tensors,
