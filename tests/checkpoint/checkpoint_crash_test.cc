@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/fakes/temporary_folder.h"
 #include "worker/jepa/checkpoint/checkpoint.h"
 #include "worker/jepa/checkpoint/checkpoint_name.h"
 
@@ -23,10 +24,7 @@ constexpr int kKilled = 9;
 
 class CheckpointCrashTest : public ::testing::Test {
  protected:
-  CheckpointCrashTest() : values_(1000, 1.5f) {
-    std::string pattern = absl::StrCat(::testing::TempDir(), "checkpoint_crash.XXXXXX");
-    folder_ = ::mkdtemp(pattern.data());
-  }
+  CheckpointCrashTest() : values_(1000, 1.5f) { folder_ = ijepa::MakeTemporaryFolder(); }
   ~CheckpointCrashTest() override { fs::remove_all(folder_); }
 
   absl::Status Save(int64_t step, const CheckpointOptions& options) const {

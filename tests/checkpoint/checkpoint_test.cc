@@ -19,6 +19,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "tests/fakes/temporary_folder.h"
 #include "worker/jepa/checkpoint/checkpoint_name.h"
 #include "worker/jepa/checkpoint/crc32c.h"
 #include "worker/jepa/checkpoint/manifest.h"
@@ -53,8 +54,7 @@ std::set<std::string> Names(const fs::path& folder) {
 class CheckpointTest : public ::testing::Test {
  protected:
   CheckpointTest() {
-    std::string pattern = absl::StrCat(::testing::TempDir(), "checkpoint_test.XXXXXX");
-    folder_ = ::mkdtemp(pattern.data());
+    folder_ = ijepa::MakeTemporaryFolder();
     meta_.job_uid = "job-1";
     meta_.generation = 3;
     meta_.step = 120;

@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace ijepa {
 namespace {
@@ -16,10 +17,7 @@ using ::testing::HasSubstr;
 
 class FileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = std::filesystem::temp_directory_path() / "ijepa-file-XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
-  }
+  void SetUp() override { folder_ = MakeTemporaryFolder(); }
   void TearDown() override { ASSERT_TRUE(RemoveTree(folder_).ok()); }
 
   int FilesInFolder() const {

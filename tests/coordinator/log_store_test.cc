@@ -6,7 +6,7 @@
 #include <future>
 
 #include "coordinator/log_files.h"
-#include "temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace ijepa::coordinator {
 namespace {

@@ -9,7 +9,7 @@
 #include "coordinator/server.h"
 #include "coordinator/store/sqlite_store.h"
 #include "fake_worker.h"
-#include "temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace ijepa::coordinator {
 namespace {

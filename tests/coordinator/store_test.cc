@@ -16,7 +16,7 @@
 #include "common/file.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sqlite_store.h"
-#include "temporary_folder.h"
+#include "tests/fakes/temporary_folder.h"
 
 namespace ijepa::coordinator {
 namespace {

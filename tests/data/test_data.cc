@@ -22,22 +22,12 @@
 
 namespace jepa::testing {
 
-TempFolder::TempFolder() {
-  std::string pattern = absl::StrCat(::testing::TempDir(), "/ijepa-data-XXXXXX");
-  path_ = mkdtemp(pattern.data());
-}
-
-TempFolder::~TempFolder() {
-  std::error_code error;
-  std::filesystem::remove_all(path_, error);
-}
-
 std::string TempFolder::Write(const std::string& name, absl::string_view data) const {
-  const std::filesystem::path path = std::filesystem::path(path_) / name;
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary)
+  const std::filesystem::path file = std::filesystem::path(path()) / name;
+  std::filesystem::create_directories(file.parent_path());
+  std::ofstream(file, std::ios::binary)
       .write(data.data(), static_cast<std::streamsize>(data.size()));
-  return path.string();
+  return file.string();
 }
 
 Image TestImage(int height, int width, uint64_t seed) {

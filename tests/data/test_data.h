@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "tests/fakes/temporary_folder.h"
 #include "worker/jepa/data/image.h"
 #include "worker/jepa/data/image_source.h"
 
@@ -18,17 +19,12 @@ namespace jepa::testing {
 // A new empty folder, removed with its content at the end.
 class TempFolder {
  public:
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return folder_.path(); }
   // Writes path()/name, with the folders it needs. Returns the whole path.
   std::string Write(const std::string& name, absl::string_view data) const;
 
  private:
-  std::string path_;
+  ijepa::TemporaryFolder folder_;
 };
 
 // Pixels that depend on `seed`, smooth enough for JPEG.

@@ -87,12 +87,6 @@ void ExpectSameTensors(const StateSource& actual, const StateSource& expected) {
   }
 }
 
-ExchangeTest::ExchangeTest() : folder_(::testing::TempDir() + "/ijepa-exchange-XXXXXX") {
-  IJEPA_CHECK(mkdtemp(folder_.data()) != nullptr);
-}
-
-ExchangeTest::~ExchangeTest() { ijepa::RemoveTree(folder_).IgnoreError(); }
-
 void WriteBytes(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }

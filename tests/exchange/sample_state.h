@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/temporary_folder.h"
 #include "worker/jepa/exchange/state_source.h"
 
 namespace jepa::testing {
@@ -38,11 +39,13 @@ void ExpectSameTensors(const StateSource& actual, const StateSource& expected);
 // A folder of its own for each test, removed at its end.
 class ExchangeTest : public ::testing::Test {
  protected:
-  ExchangeTest();
-  ~ExchangeTest() override;
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
 
-  std::string folder_;
+ private:
+  const ijepa::TemporaryFolder temporary_;
+
+ protected:
+  const std::string& folder_ = temporary_.path();
 };
 
 void WriteBytes(const std::string& path, const std::string& bytes);

@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/file.h"
+#include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/toy_learner.h"
 #include "worker/jepa/checkpoint/checkpoint.h"
 #include "worker/jepa/data/scene_generator.h"
@@ -15,11 +16,7 @@ namespace jepa {
 
 std::string* RunFixture::images_folder_ = nullptr;
 
-std::string RunFixture::NewFolder() {
-  std::string name = ::testing::TempDir() + "/ijepa-run-XXXXXX";
-  IJEPA_CHECK(mkdtemp(name.data()) != nullptr);
-  return name;
-}
+std::string RunFixture::NewFolder() { return ijepa::MakeTemporaryFolder(); }
 
 void RunFixture::SetUpTestSuite() {
   images_folder_ = new std::string(NewFolder());
