@@ -61,6 +61,7 @@ void ResolveMask(v1::JobSpec* spec) {
   IJEPA_DEFAULT_RANGE(mask, aspect_ratio, 0.75, 1.5);
   IJEPA_DEFAULT(mask, min_keep, 10);
   IJEPA_DEFAULT(mask, allow_overlap, false);
+  IJEPA_DEFAULT(mask, balance, false);
   if (mask->mode() == v1::MASK_MODE_UNSPECIFIED) {
     const bool fixed = jepa::DefaultMaskMode(GridFrom(*spec)) == jepa::MaskMode::kFixed;
     mask->set_mode(fixed ? v1::MASK_MODE_FIXED : v1::MASK_MODE_REFERENCE);
@@ -87,6 +88,11 @@ void ResolveOptimization(v1::OptimizationSpec* optimization) {
   IJEPA_DEFAULT_RANGE(optimization, ema, 0.996, 1.0);
   IJEPA_DEFAULT(optimization, ipe_scale, 1);
   IJEPA_DEFAULT_RANGE(optimization, betas, 0.9, 0.999);
+  IJEPA_DEFAULT(optimization, zero1, false);
+  if (optimization->gradient_wire() == v1::PRECISION_UNSPECIFIED) {
+    optimization->set_gradient_wire(v1::PRECISION_FP32);
+  }
+  IJEPA_DEFAULT(optimization, bucket_mib, 25);
 }
 
 void ResolveService(v1::JobSpec* spec) {

@@ -67,6 +67,7 @@ constexpr NumberRule kNumberRules[] = {
     {"optimization.ema", 0, 1, kClosed, kClosed, false},
     {"optimization.ipe_scale", 1, 10},
     {"optimization.betas", 0, 1, kClosed, kOpen, false},
+    {"optimization.bucket_mib", 0, 4096},
     {"checkpoint.every_steps", 0, 1e9},
     {"checkpoint.keep_last", 1, 1000},
     {"eval.max_images", 0, 2147483647},
@@ -433,6 +434,11 @@ class Validator {
       if (is_mask && !Sound({field.path})) return;
     }
     if (!Sound({"data.crop_size"})) return;
+    if (spec_.mask().balance() && spec_.mask().mode() != v1::MASK_MODE_FIXED) {
+      Violation("mask.balance",
+                "is true, but mask.mode is reference, whose shards draw as published, each for "
+                "itself; set mask.mode to fixed, or mask.balance to false");
+    }
     const absl::Status status = jepa::ValidateMasks(MaskFrom(spec_), GridFrom(spec_));
     if (status.ok()) return;
     // Its message begins with the path it is about.

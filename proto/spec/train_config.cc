@@ -223,6 +223,7 @@ jepa::MaskConfig MaskFrom(const v1::JobSpec& resolved) {
   mask.allow_overlap = spec.allow_overlap();
   mask.mode =
       spec.mode() == v1::MASK_MODE_FIXED ? jepa::MaskMode::kFixed : jepa::MaskMode::kReference;
+  mask.balance = spec.balance();
   return mask;
 }
 
@@ -260,6 +261,10 @@ jepa::OptimizationConfig OptimizationFrom(const v1::JobSpec& resolved) {
   optimization.ipe_scale = spec.ipe_scale();
   optimization.beta1 = spec.betas().low();
   optimization.beta2 = spec.betas().high();
+  optimization.zero1 = spec.zero1();
+  optimization.gradient_wire =
+      spec.gradient_wire() == v1::PRECISION_BF16 ? jepa::Precision::kBf16 : jepa::Precision::kFp32;
+  optimization.bucket_mib = spec.bucket_mib();
   return optimization;
 }
 

@@ -216,8 +216,8 @@ std::string Digest(const jepa::TrainConfig& c) {
             1.0 * c.data.exif_orientation}),
       range(c.data.crop_scale), c.data.path, " ",
       join({1.0 * c.mask.patch_size, 1.0 * c.mask.num_enc_masks, 1.0 * c.mask.num_pred_masks,
-            1.0 * c.mask.min_keep, 1.0 * c.mask.allow_overlap,
-            1.0 * static_cast<int>(c.mask.mode)}),
+            1.0 * c.mask.min_keep, 1.0 * c.mask.allow_overlap, 1.0 * static_cast<int>(c.mask.mode),
+            1.0 * c.mask.balance}),
       range(c.mask.enc_mask_scale), range(c.mask.pred_mask_scale), range(c.mask.aspect_ratio),
       join({1.0 * c.model.grid_height, 1.0 * c.model.grid_width, 1.0 * c.model.embed_dim,
             1.0 * c.model.depth, 1.0 * c.model.num_heads, 1.0 * c.model.mlp_hidden,
@@ -225,7 +225,8 @@ std::string Digest(const jepa::TrainConfig& c) {
       join({c.optimization.epochs, c.optimization.warmup, c.optimization.start_lr,
             c.optimization.lr, c.optimization.final_lr, c.optimization.weight_decay,
             c.optimization.final_weight_decay, c.optimization.ipe_scale, c.optimization.beta1,
-            c.optimization.beta2}),
+            c.optimization.beta2, 1.0 * c.optimization.zero1,
+            1.0 * static_cast<int>(c.optimization.gradient_wire), 1.0 * c.optimization.bucket_mib}),
       range(c.optimization.ema),
       join({1.0 * static_cast<int>(c.init), 1.0 * c.seed, 1.0 * static_cast<int>(c.precision),
             1.0 * static_cast<int>(c.device), 1.0 * c.activation_checkpointing, 1.0 * c.cpu_threads,
@@ -249,7 +250,8 @@ std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
                                                             {"ranks", "2"},
                                                             {"data.crop_size", "[96, 112]"},
                                                             {"data.rng", "reference"},
-                                                            {"meta.precision", "bf16"}};
+                                                            {"meta.precision", "bf16"},
+                                                            {"optimization.gradient_wire", "bf16"}};
   const auto word = kWords.find(field.path);
   if (word != kWords.end()) return word->second;
   const std::string now = FieldText(spec, field);

@@ -68,6 +68,13 @@ TEST(SpecValidateTest, RefusesMinKeepThatNoBlockReaches) {
   EXPECT_THAT(Refusal({"mask.min_keep=1000"}), StartsWith("mask.min_keep is 1000"));
 }
 
+TEST(SpecValidateTest, RefusesBalancedMasksWhereMasksAreAsPublished) {
+  EXPECT_THAT(Refusal({"mask.balance=true"}),
+              StartsWith("mask.balance is true, but mask.mode is reference"));
+  const absl::Status fixed = Validate(Resolved({"mask.balance=true", "mask.mode=fixed"}));
+  EXPECT_TRUE(fixed.ok()) << fixed;
+}
+
 TEST(SpecValidateTest, RefusesAGridThatIsTooFine) {
   EXPECT_THAT(Refusal({"data.crop_size=2048", "mask.patch_size=1"}),
               StartsWith("mask.patch_size is 1"));

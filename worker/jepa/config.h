@@ -53,6 +53,7 @@ struct MaskConfig {
   int min_keep = 10;
   bool allow_overlap = false;
   MaskMode mode = MaskMode::kReference;
+  bool balance = false;  // Deal masks so that shards keep alike (mask_streams.h); kFixed only.
 };
 
 // Shapes of both networks; named encoders are resolved to numbers by EncoderByName (arithmetic.h).
@@ -70,6 +71,8 @@ struct ModelConfig {
   int pred_mlp_hidden = 0;
 };
 
+enum class Precision { kFp32, kBf16 };
+
 struct OptimizationConfig {
   double epochs = 1;
   double warmup = 0;  // Epochs.
@@ -82,10 +85,12 @@ struct OptimizationConfig {
   double ipe_scale = 1;
   double beta1 = 0.9;
   double beta2 = 0.999;
+  bool zero1 = false;                          // Moments and update are shared out over ranks.
+  Precision gradient_wire = Precision::kFp32;  // What gradients travel as; sums are fp32.
+  int bucket_mib = 25;  // Of gradient per all-reduce beside the backward pass; 0: one after it.
 };
 
 enum class InitMode { kReference, kClean };
-enum class Precision { kFp32, kBf16 };
 enum class Device { kCpu, kCuda };
 // Whether a step is captured as a CUDA graph per mask shape. kAuto: where launching its kernels
 // takes longer than running them (model/shard_pass.h).
