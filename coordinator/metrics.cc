@@ -66,8 +66,11 @@ class DataGauges {
     const v1::DataReport& data = step.data();
     const Labels labels = {{"job", job}};
     coordinator::Add(wait_, labels, step.data_wait_share());
+    coordinator::Add(waited_, labels, data.wait_seconds());
     coordinator::Add(ready_, labels, data.ready_batches());
+    coordinator::Add(capacity_, labels, data.max_batches());
     coordinator::Add(image_, labels, data.seconds_per_image());
+    coordinator::Add(decode_, labels, data.decode_seconds_per_image());
     coordinator::Add(read_, labels, data.read_bytes_per_second());
     const std::pair<const char*, int64_t> reasons[] = {
         {"empty", data.empty()},           {"truncated", data.truncated()},
@@ -78,7 +81,7 @@ class DataGauges {
     }
   }
   void MoveTo(std::vector<prometheus::MetricFamily>& families) {
-    for (auto* family : {&wait_, &ready_, &image_, &read_, &bad_}) {
+    for (auto* family : {&wait_, &waited_, &ready_, &capacity_, &image_, &decode_, &read_, &bad_}) {
       families.push_back(std::move(*family));
     }
   }
@@ -86,11 +89,18 @@ class DataGauges {
  private:
   prometheus::MetricFamily wait_ = Gauge("ijepa_coordinator_job_data_wait_share",
                                          "Share of the last step that waited for data, 0 to 1.");
+  prometheus::MetricFamily waited_ =
+      Gauge("ijepa_coordinator_job_data_wait_seconds",
+            "Seconds that the trainer of rank 0 has waited for batches in this attempt.");
   prometheus::MetricFamily ready_ =
       Gauge("ijepa_coordinator_job_data_ready_batches", "Batches decoded and waiting at rank 0.");
+  prometheus::MetricFamily capacity_ =
+      Gauge("ijepa_coordinator_job_data_max_batches", "Batches that may wait at rank 0.");
   prometheus::MetricFamily image_ =
       Gauge("ijepa_coordinator_job_data_image_seconds",
-            "Seconds that one decoding thread of rank 0 spends on an image.");
+            "Seconds that one decoding thread of rank 0 spends on an image, reading included.");
+  prometheus::MetricFamily decode_ = Gauge("ijepa_coordinator_job_data_decode_seconds",
+                                           "Of the seconds per image, those that are not reading.");
   prometheus::MetricFamily read_ = Gauge("ijepa_coordinator_job_data_read_bytes_per_second",
                                          "Bytes of image files that rank 0 reads per second.");
   prometheus::MetricFamily bad_ =

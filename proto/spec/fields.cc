@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace ijepa::spec {
 namespace {
@@ -18,7 +19,7 @@ using google::protobuf::Message;
 
 bool IsValueMessage(const Descriptor* type) {
   return type == v1::FloatRange::descriptor() || type == v1::RankRange::descriptor() ||
-         type == v1::CropSize::descriptor();
+         type == v1::CropSize::descriptor() || type == v1::ChannelValues::descriptor();
 }
 
 bool IsSection(const FieldDescriptor* field) {
@@ -82,6 +83,11 @@ std::string MessageText(const Message& value) {
     const auto& size = static_cast<const v1::CropSize&>(value);
     if (size.height() == size.width()) return absl::StrCat(size.height());
     return absl::StrCat("[", size.height(), ", ", size.width(), "]");
+  }
+  if (value.GetDescriptor() == v1::ChannelValues::descriptor()) {
+    const auto& channels = static_cast<const v1::ChannelValues&>(value);
+    const auto text = [](std::string* out, double number) { out->append(NumberText(number)); };
+    return absl::StrCat("[", absl::StrJoin(channels.values(), ", ", text), "]");
   }
   const auto& ranks = static_cast<const v1::RankRange&>(value);
   if (ranks.min() == ranks.max()) return absl::StrCat(ranks.min());

@@ -19,6 +19,19 @@ namespace {
   }
 
 constexpr int kDefaultCrop = 224;
+constexpr int kRgb = 3;
+
+// ImageNet's, as published; other channels have no statistics but their own.
+void ResolveStatistics(v1::DataSpec* data) {
+  const jepa::PixelScale published;
+  if (data->channels() != kRgb) return;
+  if (!data->has_mean()) {
+    data->mutable_mean()->mutable_values()->Assign(published.mean.begin(), published.mean.end());
+  }
+  if (!data->has_std()) {
+    data->mutable_std()->mutable_values()->Assign(published.std.begin(), published.std.end());
+  }
+}
 
 void ResolveJob(v1::JobSpec* spec) {
   if (!spec->has_ranks()) {
@@ -48,6 +61,10 @@ void ResolveData(v1::DataSpec* data) {
   IJEPA_DEFAULT(data, max_bad_fraction, 0.01);
   if (data->rng() == v1::DATA_RNG_UNSPECIFIED) data->set_rng(v1::DATA_RNG_PHILOX);
   IJEPA_DEFAULT(data, exif_orientation, false);
+  IJEPA_DEFAULT(data, channels, kRgb);
+  IJEPA_DEFAULT(data, bit_depth, 8);
+  ResolveStatistics(data);
+  IJEPA_DEFAULT(data, dct_scaling, false);
 }
 
 // After ResolveData: the default of mode depends on the grid.

@@ -153,6 +153,8 @@ class Reader {
       ReadRankRange(node, path, static_cast<v1::RankRange*>(message));
     } else if (message->GetDescriptor() == v1::CropSize::descriptor()) {
       ReadCropSize(node, path, static_cast<v1::CropSize*>(message));
+    } else if (message->GetDescriptor() == v1::ChannelValues::descriptor()) {
+      ReadChannelValues(node, path, static_cast<v1::ChannelValues*>(message));
     } else if (node.kind != YamlNode::Kind::kMap) {
       WrongType(node, path, absl::StrCat("a section of `key: value` lines"));
     } else {
@@ -184,6 +186,16 @@ class Reader {
     }
     size->set_height(height);
     size->set_width(width);
+  }
+
+  void ReadChannelValues(const YamlNode& node, const std::string& path, v1::ChannelValues* values) {
+    std::vector<double> numbers(node.items.size());
+    bool is_list = node.kind == YamlNode::Kind::kList && !node.items.empty();
+    for (size_t i = 0; is_list && i < numbers.size(); ++i) {
+      is_list = ParseDouble(node.items[i], &numbers[i]);
+    }
+    if (!is_list) return WrongType(node, path, "a list of one number per channel, such as [0.5]");
+    values->mutable_values()->Assign(numbers.begin(), numbers.end());
   }
 
   void ReadRankRange(const YamlNode& node, const std::string& path, v1::RankRange* ranks) {

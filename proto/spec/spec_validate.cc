@@ -44,6 +44,10 @@ constexpr NumberRule kNumberRules[] = {
     {"data.color_jitter_strength", 0, 1},
     {"data.num_workers", 0, 64},
     {"data.max_bad_fraction", 0, 1},
+    {"data.channels", 1, 4},
+    {"data.bit_depth", 8, 16},
+    {"data.mean", 0, 1, kClosed, kClosed, false},
+    {"data.std", 0, 1, kOpen, kClosed, false},
     {"mask.patch_size", 1, 64},
     {"mask.num_enc_masks", 1, 4},
     {"mask.num_pred_masks", 1, 16},
@@ -96,7 +100,7 @@ std::string Interval(const NumberRule& rule) {
                       rule.high_open ? ")" : "]");
 }
 
-// A number of a field, or both ends of a range.
+// A number of a field, both ends of a range, or all of a list.
 std::vector<double> Numbers(const v1::JobSpec& spec, const Field& field) {
   const Message& holder = HolderOf(spec, field);
   const google::protobuf::Reflection& values = *holder.GetReflection();
@@ -119,15 +123,20 @@ std::vector<double> Numbers(const v1::JobSpec& spec, const Field& field) {
     const auto& size = static_cast<const v1::CropSize&>(range);
     return {static_cast<double>(size.height()), static_cast<double>(size.width())};
   }
+  if (range.GetDescriptor() == v1::ChannelValues::descriptor()) {
+    const auto& values = static_cast<const v1::ChannelValues&>(range).values();
+    return {values.begin(), values.end()};
+  }
   const auto& floats = static_cast<const v1::FloatRange&>(range);
   return {floats.low(), floats.high()};
 }
 
 // Of "must be in".
 absl::string_view Subject(const Field& field, size_t numbers) {
+  const google::protobuf::Descriptor* type = field.leaf->message_type();
+  if (type == v1::ChannelValues::descriptor()) return "each";
   if (numbers == 1) return "it";
-  const bool size = field.leaf->message_type() == v1::CropSize::descriptor();
-  return size ? "both sides" : "both ends";
+  return type == v1::CropSize::descriptor() ? "both sides" : "both ends";
 }
 
 bool IsControl(char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }
@@ -166,6 +175,7 @@ class Validator {
     CheckIdentity();
     CheckRanks();
     CheckData();
+    CheckPixels();
     CheckStart();
     CheckSchedule();
     CheckModel();
@@ -310,6 +320,7 @@ class Validator {
     const v1::DataSpec& data = spec_.data();
     CheckAbsolute("data.path", data.path());
     CheckAbsolute("data.root_path", data.root_path());
+    CheckAbsolute("data.index_folder", data.index_folder());
     CheckAbsolute("logging.folder", spec_.logging().folder());
     CheckAbsolute("eval.path", spec_.eval().path());
     CheckAbsolute("eval.fit_path", spec_.eval().fit_path());
@@ -322,6 +333,38 @@ class Validator {
       Violation("eval.fit_path",
                 "is set without eval.path; name the held-out images in eval.path as well");
     }
+  }
+
+  void CheckPixels() {
+    const v1::DataSpec& data = spec_.data();
+    if (!Sound({"data.channels", "data.bit_depth"})) return;
+    if (data.bit_depth() != 8 && data.bit_depth() != 16) {
+      Violation("data.bit_depth", absl::StrCat("is ", data.bit_depth(), "; must be 8 or 16"));
+    }
+    if (data.channels() != 3 || data.bit_depth() != 8) {
+      Violation(data.channels() != 3 ? "data.channels" : "data.bit_depth",
+                "is not read by ranks yet; leave it out");
+    }
+    if (data.dct_scaling()) Violation("data.dct_scaling", "is not read by ranks yet; leave it out");
+    CheckPerChannel("data.mean", data.mean());
+    CheckPerChannel("data.std", data.std());
+    if (data.channels() == 3 && data.bit_depth() == 8) return;
+    for (const char* path : {"data.use_color_distortion", "data.use_gaussian_blur"}) {
+      if (FieldText(spec_, *FindField(path)) != "true") continue;
+      Violation(path, absl::StrCat("is true, but data.channels is ", data.channels(),
+                                   " and data.bit_depth ", data.bit_depth(),
+                                   "; it is for 3 channels of 8 bits; set it to false"));
+    }
+  }
+
+  void CheckPerChannel(const std::string& path, const v1::ChannelValues& values) {
+    const int channels = spec_.data().channels();
+    Require(path, absl::StrCat("give a list of ", channels,
+                               " numbers in [0, 1]; ijepactl data stats prints those of the data"));
+    if (!Sound({path}) || values.values_size() == channels) return;
+    Violation(path,
+              absl::StrCat("is ", FieldText(spec_, *FindField(path)), "; it has ",
+                           values.values_size(), " numbers, and data.channels is ", channels));
   }
 
   // What a new job starts from; its own restarts resume from its own checkpoints.

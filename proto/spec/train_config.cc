@@ -188,6 +188,11 @@ absl::StatusOr<jepa::ModelConfig> ModelFrom(const v1::JobSpec& resolved) {
   model.grid_height = grid.height;
   model.grid_width = grid.width;
   model.patch_size = resolved.mask().patch_size();
+  const v1::DataSpec& data = resolved.data();
+  model.channels = data.channels();
+  model.scale = {data.bit_depth(),
+                 {data.mean().values().begin(), data.mean().values().end()},
+                 {data.std().values().begin(), data.std().values().end()}};
   model.embed_dim = shape.embed_dim;
   model.depth = shape.depth;
   model.num_heads = shape.num_heads;
@@ -244,6 +249,10 @@ jepa::DataConfig DataFrom(const v1::JobSpec& resolved) {
   data.order =
       spec.rng() == v1::DATA_RNG_REFERENCE ? jepa::OrderMode::kReference : jepa::OrderMode::kKeyed;
   data.exif_orientation = spec.exif_orientation();
+  data.channels = spec.channels();
+  data.bit_depth = spec.bit_depth();
+  data.dct_scaling = spec.dct_scaling();
+  data.index_folder = spec.index_folder();
   return data;
 }
 
@@ -276,6 +285,7 @@ absl::StatusOr<jepa::TrainConfig> TrainConfigFrom(const v1::RankLaunch& launch,
   jepa::TrainConfig config;
   config.data = DataFrom(spec);
   config.data.path = FindPublishedPath(spec.data());
+  if (config.data.index_folder.empty()) config.data.index_folder = launch.index_folder();
   config.mask = MaskFrom(spec);
   IJEPA_ASSIGN_OR_RETURN(config.model, ModelFrom(spec));
   config.optimization = OptimizationFrom(spec);

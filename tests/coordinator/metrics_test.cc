@@ -50,6 +50,33 @@ TEST(MetricsTest, CountsJobsNodesAndSlots) {
   EXPECT_EQ(bad->metric.size(), 6u);
 }
 
+TEST(MetricsTest, ShowsWhereTheDataPipelineSpendsItsTime) {
+  CoreHarness core;
+  core.Connect("node-a", 1);
+  core.Submit("job", 1);
+  core.RunTo("job", 7);
+  v1::FromRank message;
+  message.mutable_step()->set_step(8);
+  message.mutable_step()->set_data_wait_share(0.25);
+  v1::DataReport& data = *message.mutable_step()->mutable_data();
+  data.set_ready_batches(2);
+  data.set_max_batches(3);
+  data.set_wait_seconds(12);
+  data.set_seconds_per_image(0.5);
+  data.set_decode_seconds_per_image(0.375);
+  data.set_read_bytes_per_second(1e6);
+  core.FromRank("job", 0, message);
+  const auto families = DescribeState(core.state(), 0);
+  const std::pair<const char*, double> expected[] = {
+      {"wait_share", 0.25},          {"ready_batches", 2},   {"max_batches", 3},
+      {"wait_seconds", 12},          {"image_seconds", 0.5}, {"decode_seconds", 0.375},
+      {"read_bytes_per_second", 1e6}};
+  for (const auto& [name, number] : expected) {
+    EXPECT_EQ(Value(families, std::string("ijepa_coordinator_job_data_") + name, "job"), number)
+        << name;
+  }
+}
+
 TEST(MetricsTest, HealthOfActiveJobsWithClosedLabels) {
   CoreHarness core;
   core.Connect("node-a", 1);

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "proto/spec/fields.h"
 #include "proto/spec/spec_defaults.h"
@@ -30,9 +31,10 @@ const std::set<std::string> kRequired = {"name", "data.batch_size", "meta.model_
                                          "optimization.epochs"};
 // Absent means none.
 const std::set<std::string> kAbsentMeansNone = {
-    "data.root_path", "data.image_folder",    "data.path",      "logging.folder",
-    "eval.path",      "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
-    "meta.num_heads", "meta.mlp_ratio",       "eval.fit_path",  "meta.precision"};
+    "data.root_path",   "data.image_folder",    "data.path",      "logging.folder",
+    "eval.path",        "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
+    "meta.num_heads",   "meta.mlp_ratio",       "eval.fit_path",  "meta.precision",
+    "data.index_folder"};
 // Read by coordinator and tools, not by a rank.
 const std::set<std::string> kControlPlaneOnly = {
     "name", "ranks", "priority", "max_restarts", "max_no_progress", "checkpoint.keep_last"};
@@ -86,6 +88,7 @@ bool IsNumber(const Field& field) {
 // Of "must be in" in a message.
 absl::string_view Subject(const Field& field) {
   if (!IsRange(field)) return "it";
+  if (field.leaf->message_type() == v1::ChannelValues::descriptor()) return "each";
   return field.path == "data.crop_size" ? "both sides" : "both ends";
 }
 
@@ -213,8 +216,10 @@ std::string Digest(const jepa::TrainConfig& c) {
             1.0 * c.data.horizontal_flip, 1.0 * c.data.color_distortion,
             c.data.color_jitter_strength, 1.0 * c.data.gaussian_blur, 1.0 * c.data.num_workers,
             1.0 * c.data.pin_memory, c.data.max_bad_fraction, 1.0 * static_cast<int>(c.data.order),
-            1.0 * c.data.exif_orientation}),
-      range(c.data.crop_scale), c.data.path, " ",
+            1.0 * c.data.exif_orientation, 1.0 * c.data.channels, 1.0 * c.data.bit_depth,
+            1.0 * c.data.dct_scaling}),
+      range(c.data.crop_scale), c.data.path, " ", c.data.index_folder, " ",
+      absl::StrJoin(c.model.scale.mean, " "), " ", absl::StrJoin(c.model.scale.std, " "), " ",
       join({1.0 * c.mask.patch_size, 1.0 * c.mask.num_enc_masks, 1.0 * c.mask.num_pred_masks,
             1.0 * c.mask.min_keep, 1.0 * c.mask.allow_overlap, 1.0 * static_cast<int>(c.mask.mode),
             1.0 * c.mask.balance}),

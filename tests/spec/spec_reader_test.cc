@@ -70,6 +70,19 @@ TEST(SpecReaderTest, TakesOneNumberAsASquareCrop) {
   }
 }
 
+TEST(SpecReaderTest, TakesAListOfNumbersPerChannel) {
+  const auto spec = ReadJobSpec("data: {mean: [0.5, 1e-3], std: [1]}", "job.yaml");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_THAT(spec->data().mean().values(), ::testing::ElementsAre(0.5, 1e-3));
+  EXPECT_THAT(spec->data().std().values(), ::testing::ElementsAre(1));
+  for (const char* bad : {"[]", "0.5", "[0.5, x]", "[[0.5]]"}) {
+    const auto refused = ReadJobSpec(absl::StrCat("data: {mean: ", bad, "}"), "job.yaml");
+    EXPECT_THAT(std::string(refused.status().message()),
+                ::testing::HasSubstr("must be a list of one number per channel"))
+        << bad;
+  }
+}
+
 TEST(SpecReaderTest, TakesNullAndAnEmptyFileAsAbsent) {
   const auto spec = ReadJobSpec("data: null\nmeta: {read_checkpoint: ~, pred_depth: }", "job.yaml");
   ASSERT_TRUE(spec.ok());

@@ -62,6 +62,14 @@ TEST(SpecValidateTest, AcceptsARectangularCrop) {
   }
 }
 
+TEST(SpecValidateTest, DemandsStatisticsOfEveryChannel) {
+  EXPECT_EQ(Refusal({"data.mean=[0.5, 0.5]"}),
+            "data.mean is [0.5, 0.5]; it has 2 numbers, and data.channels is 3");
+  EXPECT_EQ(Refusal({"data.std=[0.5, 0, 0.5]"}),
+            "data.std is [0.5, 0, 0.5]; each must be in (0, 1]");
+  EXPECT_TRUE(Validate(Resolved({"data.mean=[0, 0.5, 1]", "data.std=[1, 1, 1]"})).ok());
+}
+
 TEST(SpecValidateTest, RefusesMinKeepThatNoBlockReaches) {
   EXPECT_THAT(Refusal({"data.crop_size=32", "mask.patch_size=4"}),
               StartsWith("mask.min_keep is 10, but a target block can have only"));

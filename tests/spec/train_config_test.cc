@@ -105,6 +105,31 @@ TEST(TrainConfigTest, CarriesASquareAndARectangularCrop) {
                   ->activation_checkpointing);
 }
 
+TEST(TrainConfigTest, CarriesWhatPixelsAre) {
+  const auto published = TrainConfigFrom(Launch(), {});
+  EXPECT_EQ(published->model.channels, 3);
+  EXPECT_EQ(published->data.bit_depth, 8);
+  EXPECT_THAT(published->model.scale.mean, ElementsAre(0.485, 0.456, 0.406));
+  EXPECT_THAT(published->model.scale.std, ElementsAre(0.229, 0.224, 0.225));
+  const auto grey = TrainConfigFrom(
+      Launch({"data.channels=1", "data.bit_depth=16", "data.mean=[0.25]", "data.std=[0.5]"}), {});
+  EXPECT_EQ(grey->data.channels, 1);
+  EXPECT_EQ(grey->model.channels, 1);
+  EXPECT_EQ(grey->data.bit_depth, 16);
+  EXPECT_EQ(grey->model.scale.bit_depth, 16);
+  EXPECT_THAT(grey->model.scale.mean, ElementsAre(0.25));
+  EXPECT_THAT(grey->model.scale.std, ElementsAre(0.5));
+}
+
+TEST(TrainConfigTest, KeepsListsWhereTheJobSaysElseInTheWorkersFolder) {
+  v1::RankLaunch launch = Launch();
+  EXPECT_EQ(TrainConfigFrom(launch, {})->data.index_folder, "");
+  launch.set_index_folder("/state/index");
+  EXPECT_EQ(TrainConfigFrom(launch, {})->data.index_folder, "/state/index");
+  launch.mutable_spec()->mutable_data()->set_index_folder("/shared/index");
+  EXPECT_EQ(TrainConfigFrom(launch, {})->data.index_folder, "/shared/index");
+}
+
 TEST(TrainConfigTest, RefusesALaunchThatContradictsItself) {
   v1::RankLaunch launch = Launch();
   launch.set_rank(2);

@@ -57,6 +57,11 @@ TEST_F(TrainRunTest, ReportsWhatAStepWas) {
   EXPECT_LE(report.data_wait_share, 1);
   EXPECT_EQ(report.bad_images, 0);
   EXPECT_GT(report.gradient_norm, 0);
+  EXPECT_GT(report.data.max_batches, 0);
+  EXPECT_LE(report.data.ready_batches, report.data.max_batches);
+  EXPECT_GT(report.data.decode_seconds_per_image, 0);
+  EXPECT_LT(report.data.decode_seconds_per_image, report.data.seconds_per_image);
+  EXPECT_GT(report.data.wait_seconds, 0);
 }
 
 TEST_F(TrainRunTest, CommitsAtIntervalsAndDeletesWhatItMay) {

@@ -272,6 +272,7 @@ v1::RankLaunch Worker::LaunchOf(const RankKey& key, int slot) const {
   launch.set_rank(key.rank);
   launch.set_slot(slot);
   launch.set_host_address(options_.host_address);
+  launch.set_index_folder(absl::StrCat(options_.state_dir, "/index"));
   return launch;
 }
 

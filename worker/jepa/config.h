@@ -39,6 +39,18 @@ struct DataConfig {
   double max_bad_fraction = 0.01;
   OrderMode order = OrderMode::kKeyed;
   bool exif_orientation = false;  // Turn images as their EXIF says.
+  int channels = 3;               // Of an image, in [1, 4].
+  int bit_depth = 8;              // Of a value: 8, or 16 in the machine's byte order.
+  bool dct_scaling = false;       // Decode large JPEGs small (data/view_scale.h).
+  std::string index_folder;       // Keeps lists of images between starts; empty: none is kept.
+};
+
+// How pixel values become the input of a network: (value / (2^bit_depth - 1) - mean) / std, per
+// channel. Default: as published, the statistics of ImageNet.
+struct PixelScale {
+  int bit_depth = 8;
+  std::vector<double> mean{0.485, 0.456, 0.406};
+  std::vector<double> std{0.229, 0.224, 0.225};
 };
 
 enum class MaskMode { kReference, kFixed };
@@ -62,6 +74,7 @@ struct ModelConfig {
   int grid_width = 0;
   int patch_size = 16;
   int channels = 3;
+  PixelScale scale;  // Of `channels` channels.
   int embed_dim = 0;
   int depth = 0;
   int num_heads = 0;

@@ -44,8 +44,10 @@ struct DataReport {
   BadCounts bad_reasons{};  // This attempt.
   int ready_batches = 0;
   int max_batches = 0;
-  double seconds_per_image = 0;      // Of one thread, reading included; this attempt.
-  double read_bytes_per_second = 0;  // In this step.
+  double seconds_per_image = 0;         // Of one thread, reading included; this attempt.
+  double decode_seconds_per_image = 0;  // Of these, without reading.
+  double read_bytes_per_second = 0;     // In this step.
+  double wait_seconds = 0;              // Of the trainer for batches; this attempt.
 };
 
 // Figures of one finished step. Fields as ijepa.v1.StepReport.

@@ -74,6 +74,8 @@ void CopyData(const jepa::DataReport& report, v1::DataReport* proto) {
   proto->set_max_batches(report.max_batches);
   proto->set_seconds_per_image(report.seconds_per_image);
   proto->set_read_bytes_per_second(report.read_bytes_per_second);
+  proto->set_wait_seconds(report.wait_seconds);
+  proto->set_decode_seconds_per_image(report.decode_seconds_per_image);
 }
 
 v1::StepReport ToProto(const jepa::StepReport& report) {

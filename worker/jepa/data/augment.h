@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "worker/jepa/config.h"
 #include "worker/jepa/data/decode.h"
 #include "worker/jepa/data/image.h"
@@ -19,7 +20,8 @@ namespace jepa {
 struct ViewTools {
   ImageReader reader;
   ViewResizer resizer;
-  std::string bytes;  // Of a file.
+  std::string bytes;       // Of a file.
+  absl::Duration reading;  // Of the files of the last view, those replaced included.
 };
 
 // The training view of the image file `bytes`: random resized crop, then as data says: flip (half

@@ -122,6 +122,7 @@ class RingLoader final : public Loader {
   int64_t finished_images_ = 0;
   int64_t bytes_read_ = 0;
   absl::Duration work_;
+  absl::Duration reading_;
   bool stopping_ = false;
 
   std::vector<std::thread> threads_;  // Last: they use all of the above.
@@ -141,6 +142,7 @@ RingLoader::RingLoader(const LoaderOptions& options, const ImageSource& source, 
   IJEPA_CHECK(source.size() > 0 && options.data.batch_size > 0 && view_bytes_ > 0);
   IJEPA_CHECK(!options.local_shards.empty() && options.steps_per_epoch > 0);
   views_.set_retry_delay(options.retry_delay);
+  views_.set_clock(clock_);
   const bool ahead = options.data.num_workers > 0;
   ring_.resize(ahead ? kStepsAhead * options.local_shards.size() : 1);
   StartThreads();
@@ -210,6 +212,7 @@ void RingLoader::MakeOne(Lock& lock, ViewTools& tools, Busy* busy) {
   const absl::Duration work = clock_.Monotonic() - begin;
   lock.lock();
   work_ += work;
+  reading_ += tools.reading;
   bytes_read_ += static_cast<int64_t>(tools.bytes.size());
   if (busy != nullptr) *busy = Busy();
   Slot& slot = SlotOf(claim.batch);
@@ -284,6 +287,7 @@ void RingLoader::CountReady() {
   stats_.images = finished_images_;
   stats_.bytes_read = bytes_read_;
   stats_.work = work_;
+  stats_.reading = reading_;
   stats_.max_batches = static_cast<int>(ring_.size());
   stats_.ready_batches = 0;
   for (int64_t batch = delivered_; batch < claim_.batch; ++batch) {

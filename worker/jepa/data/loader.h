@@ -37,6 +37,7 @@ struct LoaderStats {
   int64_t images = 0;      // Views made, those ahead of the consumer included.
   int64_t bytes_read = 0;  // Of files.
   absl::Duration work;     // Of all threads together, reading included.
+  absl::Duration reading;  // Of these, reading alone.
   int ready_batches = 0;   // Complete and not yet taken, at the last Next.
   int max_batches = 0;     // That the ring holds.
 };

@@ -30,7 +30,9 @@ absl::Status SampleViews::ReadFile(int64_t index, std::string& bytes) const {
 
 absl::Status SampleViews::WriteImage(int64_t index, Sample sample, ViewTools& tools,
                                      uint8_t* planes, BadReason& reason) const {
+  const absl::Duration begin = clock_->Monotonic();
   absl::Status status = ReadFile(index, tools.bytes);
+  tools.reading += clock_->Monotonic() - begin;
   const bool read = status.ok();
   if (read) {
     Philox random(seed_, Purpose::kCrop, static_cast<uint64_t>(sample.epoch),
@@ -46,6 +48,7 @@ absl::Status SampleViews::Write(Sample sample, ViewTools& tools, uint8_t* planes
   Philox random(seed_, Purpose::kReplace, static_cast<uint64_t>(sample.epoch),
                 static_cast<uint64_t>(sample.k));
   int64_t index = IndexOf(sample);
+  tools.reading = absl::ZeroDuration();
   for (int draw = 0; draw < kMaxDraws; ++draw) {
     BadImage image;
     const absl::Status status = WriteImage(index, sample, tools, planes, image.reason);

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/clock.h"
 #include "worker/jepa/config.h"
 #include "worker/jepa/data/augment.h"
 #include "worker/jepa/data/bad_image.h"
@@ -49,6 +50,8 @@ class SampleViews {
 
   // Waits this long before a second and a third try of a file that is there and cannot be read.
   void set_retry_delay(absl::Duration delay) { retry_delay_ = delay; }
+  // Measures reading by this clock, which must outlive it. Default: the machine's.
+  void set_clock(ijepa::Clock& clock) { clock_ = &clock; }
 
   // The image that `sample` starts from, before any replacement.
   int64_t IndexOf(Sample sample) const;
@@ -70,6 +73,7 @@ class SampleViews {
   const ImageSource& source_;
   const SampleOrder order_;
   absl::Duration retry_delay_ = absl::Milliseconds(200);
+  ijepa::Clock* clock_ = &ijepa::Clock::Real();
 };
 
 }  // namespace jepa
