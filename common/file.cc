@@ -45,6 +45,8 @@ absl::Status ErrnoStatus(int error, absl::string_view doing, absl::string_view p
     case EPERM:
     case EROFS:
       return absl::PermissionDeniedError(message);
+    case EIO:
+      return absl::DataLossError(message);
     case EEXIST:
       return absl::AlreadyExistsError(message);
     default:

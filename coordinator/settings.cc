@@ -35,6 +35,8 @@ struct Texts {
 struct Key {
   const char* name;
   const char* help;
+  // On the command line it takes no value.
+  bool is_flag = false;
 };
 
 constexpr Key kKeys[] = {
@@ -49,6 +51,7 @@ constexpr Key kKeys[] = {
     {"step_deadline_seconds",
      "without a step until a job that trained counts as hung (default 45)"},
     {"reattach_window_seconds", "how long ranks go on without a coordinator (default 600)"},
+    {"allow_fault_injection", "take jobs that make ranks fail on purpose (default false)", true},
 };
 
 std::string FlagOf(absl::string_view key) {
@@ -64,7 +67,13 @@ absl::StatusOr<Texts> ReadTexts(int argc, char** argv) {
   std::map<std::string, std::string> flags;
   Texts texts;
   app.add_option("--config", config, "YAML file of settings");
-  for (const Key& key : kKeys) app.add_option(FlagOf(key.name), flags[key.name], key.help);
+  for (const Key& key : kKeys) {
+    if (key.is_flag) {
+      app.add_flag(FlagOf(key.name), flags[key.name], key.help);
+    } else {
+      app.add_option(FlagOf(key.name), flags[key.name], key.help);
+    }
+  }
   app.add_flag("--insecure", texts.insecure, "allow addresses beyond loopback, unprotected");
   try {
     app.parse(argc, argv);
@@ -95,6 +104,15 @@ absl::Status TakeSeconds(const Texts& texts, const char* key, absl::Duration& fi
   }
   field = absl::Seconds(seconds);
   return absl::OkStatus();
+}
+
+absl::Status TakeBool(const Texts& texts, const char* key, bool& field) {
+  const auto found = texts.values.find(key);
+  if (found == texts.values.end()) return absl::OkStatus();
+  field = found->second == "true";
+  if (field || found->second == "false") return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(key, " is ", found->second, "; must be true or false"));
 }
 
 absl::Status CheckAddress(const char* name, const std::string& value, bool insecure) {
@@ -171,6 +189,7 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "lost_after_seconds", core.lost_after));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "step_deadline_seconds", core.watch.step_floor));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "reattach_window_seconds", core.reattach_window));
+  IJEPA_RETURN_IF_ERROR(TakeBool(texts, "allow_fault_injection", core.allow_fault_injection));
   IJEPA_RETURN_IF_ERROR(Check(settings));
   return settings;
 }

@@ -68,6 +68,13 @@ bool AnswerRepeated(Turn& turn, const CreateJob& command) {
 // Why the job is refused, or OK.
 absl::Status CheckAdmission(const Turn& turn, const CreateJob& command, const Job& job,
                             const std::optional<v1::Reason>& never) {
+  if (const int faults = command.spec.faults().inject_size();
+      faults > 0 && !turn.options.allow_fault_injection) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "faults.inject has ", faults, faults == 1 ? " entry" : " entries",
+        ", and this coordinator allows no fault injection; remove it, or start the coordinator "
+        "with --allow-fault-injection"));
+  }
   if (never.has_value() && !command.queue_anyway) {
     return absl::FailedPreconditionError(
         absl::StrCat("job ", command.spec.name(), " ", never->message(),

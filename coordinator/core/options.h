@@ -42,6 +42,8 @@ struct CoreOptions {
   absl::Duration request_id_lifetime = absl::Hours(24);
   // Jobs that are not terminal; more are refused.
   int max_active_jobs = 100000;
+  // Takes jobs whose spec makes ranks fail on purpose (faults.inject).
+  bool allow_fault_injection = false;
   // Folder on shared storage; a job's checkpoints go to <checkpoint_root>/<job id>.
   std::string checkpoint_root;
 };

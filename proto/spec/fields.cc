@@ -23,7 +23,7 @@ bool IsValueMessage(const Descriptor* type) {
 }
 
 bool IsSection(const FieldDescriptor* field) {
-  return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
+  return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE && !field->is_repeated() &&
          !IsValueMessage(field->message_type());
 }
 
@@ -94,6 +94,46 @@ std::string MessageText(const Message& value) {
   return absl::StrCat("{min: ", ranks.min(), ", max: ", ranks.max(), "}");
 }
 
+// A value that is present and not repeated.
+std::string ValueText(const Message& holder, const FieldDescriptor* field) {
+  const google::protobuf::Reflection& values = *holder.GetReflection();
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return absl::StrCat(values.GetInt32(holder, field));
+    case FieldDescriptor::CPPTYPE_INT64:
+      return absl::StrCat(values.GetInt64(holder, field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return absl::StrCat(values.GetUInt64(holder, field));
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return NumberText(values.GetDouble(holder, field));
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return values.GetBool(holder, field) ? "true" : "false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return EnumName(*values.GetEnum(holder, field));
+    case FieldDescriptor::CPPTYPE_STRING:
+      return TextAsYaml(values.GetString(holder, field));
+    default:
+      return MessageText(values.GetMessage(holder, field));
+  }
+}
+
+// A list of flat messages: "[{kind: kill, step: 20}]".
+std::string ListText(const Message& holder, const FieldDescriptor* field) {
+  const google::protobuf::Reflection& values = *holder.GetReflection();
+  std::vector<std::string> items;
+  for (int i = 0; i < values.FieldSize(holder, field); ++i) {
+    const Message& item = values.GetRepeatedMessage(holder, field, i);
+    std::vector<const FieldDescriptor*> present;
+    item.GetReflection()->ListFields(item, &present);
+    std::vector<std::string> pairs;
+    for (const FieldDescriptor* key : present) {
+      pairs.push_back(absl::StrCat(key->name(), ": ", ValueText(item, key)));
+    }
+    items.push_back(absl::StrCat("{", absl::StrJoin(pairs, ", "), "}"));
+  }
+  return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
+}
+
 }  // namespace
 
 const std::vector<Field>& AllFields() {
@@ -115,31 +155,15 @@ const Message& HolderOf(const v1::JobSpec& spec, const Field& field) {
 
 bool HasField(const v1::JobSpec& spec, const Field& field) {
   const Message& holder = HolderOf(spec, field);
-  return holder.GetReflection()->HasField(holder, field.leaf);
+  const google::protobuf::Reflection& values = *holder.GetReflection();
+  if (field.leaf->is_repeated()) return values.FieldSize(holder, field.leaf) > 0;
+  return values.HasField(holder, field.leaf);
 }
 
 std::string FieldText(const v1::JobSpec& spec, const Field& field) {
   if (!HasField(spec, field)) return "";
   const Message& holder = HolderOf(spec, field);
-  const google::protobuf::Reflection& values = *holder.GetReflection();
-  switch (field.leaf->cpp_type()) {
-    case FieldDescriptor::CPPTYPE_INT32:
-      return absl::StrCat(values.GetInt32(holder, field.leaf));
-    case FieldDescriptor::CPPTYPE_INT64:
-      return absl::StrCat(values.GetInt64(holder, field.leaf));
-    case FieldDescriptor::CPPTYPE_UINT64:
-      return absl::StrCat(values.GetUInt64(holder, field.leaf));
-    case FieldDescriptor::CPPTYPE_DOUBLE:
-      return NumberText(values.GetDouble(holder, field.leaf));
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return values.GetBool(holder, field.leaf) ? "true" : "false";
-    case FieldDescriptor::CPPTYPE_ENUM:
-      return EnumName(*values.GetEnum(holder, field.leaf));
-    case FieldDescriptor::CPPTYPE_STRING:
-      return TextAsYaml(values.GetString(holder, field.leaf));
-    default:
-      return MessageText(values.GetMessage(holder, field.leaf));
-  }
+  return field.leaf->is_repeated() ? ListText(holder, field.leaf) : ValueText(holder, field.leaf);
 }
 
 std::string EnumName(const google::protobuf::EnumValueDescriptor& value) {

@@ -1,6 +1,6 @@
 // The settable fields of a JobSpec, found in its descriptor, so that reader, writer, defaults,
-// rules and tables need no list of their own. FloatRange, RankRange and CropSize count as one
-// value.
+// rules and tables need no list of their own. FloatRange, RankRange, CropSize and a list of
+// messages count as one value.
 #ifndef IJEPA_PROTO_SPEC_FIELDS_H_
 #define IJEPA_PROTO_SPEC_FIELDS_H_
 
@@ -35,7 +35,8 @@ const google::protobuf::Message& HolderOf(const v1::JobSpec& spec, const Field& 
 // Whether the spec gives the field a value.
 bool HasField(const v1::JobSpec& spec, const Field& field);
 
-// The value as it is written in YAML ("[0.3, 1]", "fixed", "true"); empty when absent.
+// The value as it is written in YAML ("[0.3, 1]", "fixed", "[{kind: kill, step: 9}]"); empty when
+// absent.
 std::string FieldText(const v1::JobSpec& spec, const Field& field);
 
 // Lower-case name of an enum value without its prefix: MASK_MODE_FIXED is "fixed".

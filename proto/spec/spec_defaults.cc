@@ -44,6 +44,7 @@ void ResolveJob(v1::JobSpec* spec) {
   IJEPA_DEFAULT(spec, max_no_progress, 3);
   IJEPA_DEFAULT(spec, cpu_threads, 1);
   IJEPA_DEFAULT(spec, device, "auto");
+  IJEPA_DEFAULT(spec, restart_delay_seconds, 10);
 }
 
 void ResolveData(v1::DataSpec* data) {
@@ -136,6 +137,12 @@ void ResolveHealth(v1::TelemetrySpec* telemetry, v1::FaultsSpec* faults) {
   }
   IJEPA_DEFAULT(faults, budget, 10);
   IJEPA_DEFAULT(faults, window_steps, 1000);
+  for (v1::FaultInjection& fault : *faults->mutable_inject()) {
+    IJEPA_DEFAULT(&fault, rank, 0);
+    IJEPA_DEFAULT(&fault, steps, 1);
+    IJEPA_DEFAULT(&fault, factor, 3);
+    IJEPA_DEFAULT(&fault, attempt, 1);
+  }
 }
 
 #undef IJEPA_DEFAULT

@@ -80,6 +80,15 @@ std::string NearestPath(absl::string_view path) {
   return best;
 }
 
+// The valid key of an entry of a list that a wrong one was probably meant to be.
+std::string NearestKey(absl::string_view key, const Message& entry) {
+  std::vector<std::string> keys;
+  for (int i = 0; i < entry.GetDescriptor()->field_count(); ++i) {
+    keys.push_back(entry.GetDescriptor()->field(i)->name());
+  }
+  return Nearest(key, keys);
+}
+
 class Reader {
  public:
   // `file_name` alone is the place of a problem when the text has no lines (--set).
@@ -120,8 +129,10 @@ class Reader {
       const std::string path = absl::StrCat(prefix, entry.key);
       const FieldDescriptor* field = message->GetDescriptor()->FindFieldByName(entry.key);
       if (field == nullptr) {
+        const bool in_list = absl::EndsWith(prefix, "].");
         Problem(entry.key_position,
-                absl::StrCat(Shown(path), " is not a key; nearest is ", NearestPath(path)));
+                absl::StrCat(Shown(path), " is not a key; nearest is ",
+                             in_list ? NearestKey(entry.key, *message) : NearestPath(path)));
         continue;
       }
       ReadEntry(entry, path, field, message);
@@ -139,7 +150,9 @@ class Reader {
     // A section that a setting passes through was not written by it.
     const bool passed = !has_lines_ && entry.kind == YamlNode::Kind::kMap;
     if (sources_ != nullptr && !passed) (*sources_)[path] = Place(entry.position);
-    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+    if (field->is_repeated()) {
+      ReadList(entry, path, field, message);
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       ReadMessage(entry, path, values.MutableMessage(message, field));
     } else {
       ReadScalar(entry, path, field, message);
@@ -159,6 +172,20 @@ class Reader {
       WrongType(node, path, absl::StrCat("a section of `key: value` lines"));
     } else {
       ReadSection(node, absl::StrCat(path, "."), message);
+    }
+  }
+
+  // The list takes the place of what was there.
+  void ReadList(const YamlNode& node, const std::string& path, const FieldDescriptor* field,
+                Message* message) {
+    const google::protobuf::Reflection& values = *message->GetReflection();
+    values.ClearField(message, field);
+    if (node.kind != YamlNode::Kind::kList) {
+      return WrongType(node, path, "a list of {key: value, ...}");
+    }
+    for (size_t i = 0; i < node.items.size(); ++i) {
+      ReadMessage(node.items[i], absl::StrCat(path, "[", i, "]"),
+                  values.AddMessage(message, field));
     }
   }
 

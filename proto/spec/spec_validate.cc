@@ -38,6 +38,7 @@ constexpr NumberRule kNumberRules[] = {
     {"max_restarts", 0, 1000},
     {"max_no_progress", 1, 100},
     {"cpu_threads", 1, 256},
+    {"restart_delay_seconds", 0, 600},
     {"data.batch_size", 1, 65536},
     {"data.crop_size", 8, 2048, kClosed, kClosed, false},
     {"data.crop_scale", 0, 1, kOpen},
@@ -87,6 +88,7 @@ constexpr NumberRule kNumberRules[] = {
 
 constexpr size_t kMaxTextBytes = 4096;
 constexpr size_t kMaxNameBytes = 63;
+constexpr int kMaxInjections = 64;
 
 bool Within(const NumberRule& rule, double value) {
   if (!std::isfinite(value)) return false;
@@ -163,6 +165,34 @@ int NearestDivisor(int whole, int value, int limit) {
   return best;
 }
 
+// What is wrong with one entry of faults.inject; empty if nothing is.
+std::string InjectionRule(const v1::FaultInjection& fault, int ranks) {
+  constexpr int kMost = 1'000'000'000;
+  if (fault.kind() == v1::FAULT_KIND_UNSPECIFIED || !v1::FaultKind_IsValid(fault.kind())) {
+    return "kind is missing; write for example {kind: kill, rank: 1, step: 20}";
+  }
+  if (!fault.has_step() || fault.step() < 1 || fault.step() > kMost) {
+    return absl::StrCat("step is ", fault.has_step() ? absl::StrCat(fault.step()) : "missing",
+                        "; it must be in [1, 1e9]");
+  }
+  if (fault.rank() < 0 || fault.rank() >= ranks) {
+    return absl::StrCat("rank is ", fault.rank(), "; it must be in [0, ", ranks, "), by ranks");
+  }
+  if (fault.kind() == v1::FAULT_KIND_TORN_CHECKPOINT && fault.rank() != 0) {
+    return absl::StrCat("rank is ", fault.rank(), "; torn_checkpoint strikes at rank 0 only");
+  }
+  if (fault.steps() < 1 || fault.steps() > kMost) {
+    return absl::StrCat("steps is ", fault.steps(), "; it must be in [1, 1e9]");
+  }
+  if (!(fault.factor() >= 1 && fault.factor() <= 1000)) {
+    return absl::StrCat("factor is ", NumberText(fault.factor()), "; it must be in [1, 1000]");
+  }
+  if (fault.attempt() < 0 || fault.attempt() > 1'000'000) {
+    return absl::StrCat("attempt is ", fault.attempt(), "; it must be in [0, 1e6]");
+  }
+  return "";
+}
+
 class Validator {
  public:
   Validator(const v1::JobSpec& spec, const ValidateOptions& options)
@@ -181,6 +211,7 @@ class Validator {
     CheckModel();
     CheckGrid();
     CheckMasks();
+    CheckInjections();
     if (violations_.empty()) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrJoin(violations_, "\n"));
   }
@@ -489,6 +520,18 @@ class Validator {
     const std::string path = message.substr(0, message.find(' '));
     if (FindField(path) == nullptr) return Violation("mask", message);
     Violation(path, message.substr(path.size() + 1));
+  }
+
+  void CheckInjections() {
+    const auto& faults = spec_.faults().inject();
+    if (faults.size() > kMaxInjections) {
+      Violation("faults.inject", absl::StrCat("has ", faults.size(), " entries; must have at most ",
+                                              kMaxInjections));
+    }
+    for (int i = 0; i < faults.size(); ++i) {
+      const std::string rule = InjectionRule(faults[i], spec_.ranks().max());
+      if (!rule.empty()) Violation("faults.inject", absl::StrCat("entry ", i + 1, ": ", rule));
+    }
   }
 
   const v1::JobSpec& spec_;

@@ -123,6 +123,29 @@ jepa::TelemetryConfig TelemetryFrom(const v1::TelemetrySpec& spec) {
   return telemetry;
 }
 
+jepa::FaultKind KindFrom(v1::FaultKind kind) {
+  switch (kind) {
+    case v1::FAULT_KIND_SEGFAULT:
+      return jepa::FaultKind::kSegfault;
+    case v1::FAULT_KIND_STOP:
+      return jepa::FaultKind::kStop;
+    case v1::FAULT_KIND_DEADLOCK:
+      return jepa::FaultKind::kDeadlock;
+    case v1::FAULT_KIND_SLOW:
+      return jepa::FaultKind::kSlow;
+    case v1::FAULT_KIND_NAN:
+      return jepa::FaultKind::kNan;
+    case v1::FAULT_KIND_TORN_CHECKPOINT:
+      return jepa::FaultKind::kTornCheckpoint;
+    case v1::FAULT_KIND_ENOSPC:
+      return jepa::FaultKind::kNoSpace;
+    case v1::FAULT_KIND_EIO:
+      return jepa::FaultKind::kIoError;
+    default:
+      return jepa::FaultKind::kKill;
+  }
+}
+
 jepa::FaultsConfig FaultsFrom(const v1::FaultsSpec& spec) {
   jepa::FaultsConfig faults;
   switch (spec.non_finite()) {
@@ -137,6 +160,14 @@ jepa::FaultsConfig FaultsFrom(const v1::FaultsSpec& spec) {
   }
   faults.budget = spec.budget();
   faults.window_steps = spec.window_steps();
+  for (const v1::FaultInjection& fault : spec.inject()) {
+    faults.inject.push_back({.kind = KindFrom(fault.kind()),
+                             .rank = fault.rank(),
+                             .step = fault.step(),
+                             .steps = fault.steps(),
+                             .factor = fault.factor(),
+                             .attempt = fault.attempt()});
+  }
   return faults;
 }
 

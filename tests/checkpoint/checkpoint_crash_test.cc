@@ -50,6 +50,7 @@ class CheckpointCrashTest : public ::testing::Test {
       options.part_bytes = 1;
       options.before_operation = [&](absl::string_view) {
         if (operation++ == fatal) _exit(kKilled);
+        return absl::OkStatus();
       };
       _exit(Save(step, options).ok() ? 0 : 1);
     }

@@ -115,6 +115,22 @@ TEST(CoreJobTest, RefusesJobsWhileNoNodeIsRegistered) {
   EXPECT_TRUE(StrContains(status.message(), "ijepa-worker")) << status;
 }
 
+TEST(CoreJobTest, RefusesInjectedFaultsUnlessToldToTakeThem) {
+  CoreHarness core;
+  core.Connect("node-a", 1);
+  CreateJob command;
+  command.spec = SpecFor("job", 1);
+  command.spec.mutable_faults()->add_inject()->set_kind(v1::FAULT_KIND_KILL);
+  const absl::Status status = core.Create(command).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(StrContains(status.message(), "faults.inject has 1 entry")) << status;
+  EXPECT_TRUE(StrContains(status.message(), "--allow-fault-injection")) << status;
+  core.options().allow_fault_injection = true;
+  core.Restart();
+  core.Connect("node-a", 1);
+  EXPECT_TRUE(core.Create(command).ok());
+}
+
 TEST(CoreJobTest, ValidateOnlyStoresNothing) {
   CoreHarness core;
   core.Connect("node-a", 1);

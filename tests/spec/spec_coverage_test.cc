@@ -31,13 +31,18 @@ const std::set<std::string> kRequired = {"name", "data.batch_size", "meta.model_
                                          "optimization.epochs"};
 // Absent means none.
 const std::set<std::string> kAbsentMeansNone = {
-    "data.root_path",   "data.image_folder",    "data.path",      "logging.folder",
-    "eval.path",        "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
-    "meta.num_heads",   "meta.mlp_ratio",       "eval.fit_path",  "meta.precision",
-    "data.index_folder"};
+    "data.root_path",    "data.image_folder",    "data.path",      "logging.folder",
+    "eval.path",         "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
+    "meta.num_heads",    "meta.mlp_ratio",       "eval.fit_path",  "meta.precision",
+    "data.index_folder", "faults.inject"};
 // Read by coordinator and tools, not by a rank.
-const std::set<std::string> kControlPlaneOnly = {
-    "name", "ranks", "priority", "max_restarts", "max_no_progress", "checkpoint.keep_last"};
+const std::set<std::string> kControlPlaneOnly = {"name",
+                                                 "ranks",
+                                                 "priority",
+                                                 "max_restarts",
+                                                 "max_no_progress",
+                                                 "checkpoint.keep_last",
+                                                 "restart_delay_seconds"};
 // Accepted for the sake of published files; no effect here.
 const std::set<std::string> kWithoutEffect = {"meta.copy_data"};
 
@@ -70,10 +75,11 @@ TEST(SpecCoverageTest, DefaultsChangeNothingThatIsThere) {
 }
 
 bool IsRange(const Field& field) {
-  return field.leaf->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+  return !field.leaf->is_repeated() && field.leaf->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
 }
 
 bool IsNumber(const Field& field) {
+  if (field.leaf->is_repeated()) return false;  // Its entries have rules of their own.
   switch (field.leaf->cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
     case FieldDescriptor::CPPTYPE_INT64:
@@ -132,7 +138,7 @@ TEST(SpecCoverageTest, NumbersThatAreNoneAreRefused) {
 std::map<std::string, std::string> Comments() {
   std::map<std::string, std::string> comments;
   const std::regex message_line(R"(^message (\w+) \{)");
-  const std::regex field_line(R"(^  (?:optional )?[\w.]+ (\w+) = \d+;)");
+  const std::regex field_line(R"(^  (?:optional |repeated )?[\w.]+ (\w+) = \d+;)");
   for (const char* file : {"proto/ijepa/v1/job.proto", "proto/ijepa/v1/train.proto"}) {
     std::ifstream lines(file);
     std::string line, message, comment;
@@ -211,7 +217,13 @@ std::string Digest(const jepa::TrainConfig& c) {
     for (const double value : values) absl::StrAppend(&text, value, " ");
     return text;
   };
+  std::string faults;
+  for (const jepa::InjectedFault& f : c.faults.inject) {
+    faults += join({1.0 * static_cast<int>(f.kind), 1.0 * f.rank, 1.0 * f.step, 1.0 * f.steps,
+                    f.factor, 1.0 * f.attempt});
+  }
   return absl::StrCat(
+      faults,
       join({1.0 * c.data.batch_size, 1.0 * c.data.crop_size.height, 1.0 * c.data.crop_size.width,
             1.0 * c.data.horizontal_flip, 1.0 * c.data.color_distortion,
             c.data.color_jitter_strength, 1.0 * c.data.gaussian_blur, 1.0 * c.data.num_workers,
@@ -255,6 +267,7 @@ std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
                                                             {"ranks", "2"},
                                                             {"data.crop_size", "[96, 112]"},
                                                             {"data.rng", "reference"},
+                                                            {"faults.inject", "[{step: 5}]"},
                                                             {"meta.precision", "bf16"},
                                                             {"optimization.gradient_wire", "bf16"}};
   const auto word = kWords.find(field.path);

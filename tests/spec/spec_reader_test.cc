@@ -45,6 +45,28 @@ TEST(SpecReaderTest, ReadsEveryKindOfValue) {
   EXPECT_EQ(good->data().path(), "/a b/#1.tar");
 }
 
+TEST(SpecReaderTest, ReadsAndWritesAListOfFaults) {
+  const auto spec = ReadJobSpec(
+      "faults:\n  inject:\n  - {kind: kill, rank: 1, step: 20}\n  - kind: slow\n    step: 3\n"
+      "    factor: 2.5\n",
+      "job.yaml");
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_EQ(spec->faults().inject_size(), 2);
+  EXPECT_EQ(spec->faults().inject(0).kind(), v1::FAULT_KIND_KILL);
+  EXPECT_EQ(spec->faults().inject(1).factor(), 2.5);
+  EXPECT_EQ(WriteJobSpec(*spec),
+            "faults:\n  inject: [{kind: kill, rank: 1, step: 20}, {kind: slow, step: 3, factor: "
+            "2.5}]\n");
+  v1::JobSpec changed = *spec;
+  ASSERT_TRUE(ApplySetting(&changed, "faults.inject=[{kind: eio, step: 7}]").ok());
+  EXPECT_EQ(changed.faults().inject_size(), 1) << "a list takes the place of the one before";
+  EXPECT_EQ(Refusal("faults: {inject: {kind: kill}}"),
+            "job.yaml:1:18: faults.inject is a map; must be a list of {key: value, ...}");
+  EXPECT_THAT(Refusal("faults: {inject: [{kind: kil}]}"), HasSubstr("nearest is kill"));
+  EXPECT_EQ(Refusal("faults: {inject: [{stpe: 4}]}"),
+            "job.yaml:1:20: faults.inject[0].stpe is not a key; nearest is step");
+}
+
 TEST(SpecReaderTest, TakesOneNumberAsExactRanks) {
   const auto spec = ReadJobSpec("ranks: 16", "job.yaml");
   ASSERT_TRUE(spec.ok());

@@ -54,6 +54,21 @@ TEST(SpecValidateTest, NamesTheNearestCropAndPatch) {
             "data.crop_size is [224, 4096]; both sides must be in [8, 2048]");
 }
 
+TEST(SpecValidateTest, NamesTheEntryOfAFaultAndItsRule) {
+  const v1::JobSpec spec = Resolved({"ranks=2", "faults.inject=[{kind: kill, step: 4}]"});
+  EXPECT_TRUE(Validate(spec).ok()) << Validate(spec);
+  EXPECT_EQ(spec.faults().inject(0).attempt(), 1) << "a fault strikes once unless told otherwise";
+  EXPECT_EQ(Refusal({"faults.inject=[{kind: kill, step: 1}, {kind: stop}]"}),
+            "faults.inject entry 2: step is missing; it must be in [1, 1e9]");
+  EXPECT_EQ(Refusal({"ranks=2", "faults.inject=[{kind: kill, step: 1, rank: 2}]"}),
+            "faults.inject entry 1: rank is 2; it must be in [0, 2), by ranks");
+  EXPECT_THAT(Refusal({"faults.inject=[{step: 1}]"}), HasSubstr("kind is missing"));
+  EXPECT_THAT(Refusal({"ranks=2", "faults.inject=[{kind: torn_checkpoint, step: 1, rank: 1}]"}),
+              HasSubstr("rank 0 only"));
+  EXPECT_THAT(Refusal({"faults.inject=[{kind: slow, step: 1, factor: 0.5}]"}),
+              HasSubstr("factor is 0.5; it must be in [1, 1000]"));
+}
+
 TEST(SpecValidateTest, AcceptsARectangularCrop) {
   for (const char* crop : {"data.crop_size=[192, 320]", "data.crop_size=[320, 192]"}) {
     for (const char* mode : {"mask.mode=fixed", "mask.mode=reference"}) {

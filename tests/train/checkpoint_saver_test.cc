@@ -48,6 +48,7 @@ TEST_F(CheckpointSaverTest, TrainingGoesOnWhileThePartsAreWritten) {
   TrainParts parts = ToyParts();
   parts.before_checkpoint_operation = [&](absl::string_view operation) {
     if (operation == "create a part") waited_for_steps &= two_steps_later.Wait();
+    return absl::OkStatus();
   };
   const GangResult result = RunGang(config, parts, [&](int, MemoryHost& host) {
     host.on_step = [&](const StepReport& report) {
@@ -69,6 +70,7 @@ TEST_F(CheckpointSaverTest, WritesTheStateOfItsStepAndNotALaterOne) {
   TrainParts parts = ToyParts();
   parts.before_checkpoint_operation = [&](absl::string_view operation) {
     if (operation == "write a tensor") later.Wait();
+    return absl::OkStatus();
   };
   const GangResult delayed = RunGang(config, parts, [&](int, MemoryHost& host) {
     host.on_step = [&](const StepReport& report) {
@@ -120,6 +122,7 @@ TEST_F(CheckpointSaverTest, FailureOfOneRankEndsAllAndLeavesNoHalfCheckpoint) {
   // The folder vanishes under the writers: they cannot create their parts.
   parts.before_checkpoint_operation = [&](absl::string_view operation) {
     if (operation == "create a part") std::filesystem::remove_all(config.checkpoint.folder);
+    return absl::OkStatus();
   };
   const GangResult result = RunGang(config, parts);
   for (const auto& outcome : result.outcomes) {

@@ -145,6 +145,7 @@ absl::Status CheckpointSaver::PublishAndCommit(const std::vector<uint32_t>& chec
   info.path = summary.path;
   info.stall_seconds = absl::ToDoubleSeconds(copied_);
   info.write_seconds = absl::ToDoubleSeconds(options_.clock->Monotonic() - began_);
+  if (options_.before_commit) IJEPA_RETURN_IF_ERROR(options_.before_commit(info));
   IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> deletable,
                          host_.Commit(info, options_.commit_timeout));
   const absl::Status deleted =

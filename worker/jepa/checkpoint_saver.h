@@ -39,7 +39,10 @@ struct SaverOptions {
   absl::Duration write_timeout = absl::Minutes(15);
   ijepa::Clock* clock = &ijepa::Clock::Real();
   // As CheckpointOptions::before_operation.
-  std::function<void(absl::string_view)> before_operation;
+  std::function<absl::Status(absl::string_view)> before_operation;
+  // Called on the thread of rank 0 with a checkpoint that is published and not yet offered; an
+  // error ends the run.
+  std::function<absl::Status(const CheckpointInfo&)> before_commit;
 };
 
 // Owned and called by the training thread. Every call with "all ranks" is collective: all ranks

@@ -144,11 +144,35 @@ struct TelemetryConfig {
 
 enum class NonFiniteAction { kSkip, kRollBack, kFail };
 
-// Steps whose loss or gradient is not finite; non_finite_policy.h.
+enum class FaultKind {
+  kKill,
+  kSegfault,
+  kStop,
+  kDeadlock,
+  kSlow,
+  kNan,
+  kTornCheckpoint,
+  kNoSpace,
+  kIoError
+};
+
+// As ijepa.v1.FaultInjection.
+struct InjectedFault {
+  FaultKind kind = FaultKind::kKill;
+  int rank = 0;
+  int64_t step = 1;     // From 1.
+  int64_t steps = 1;    // Of kSlow and kNan.
+  double factor = 3;    // Of kSlow.
+  int64_t attempt = 1;  // Generation in which it strikes; 0: every one.
+};
+
+// Steps whose loss or gradient is not finite (non_finite_policy.h), and faults to be made
+// (fault_injector.h).
 struct FaultsConfig {
   NonFiniteAction non_finite = NonFiniteAction::kSkip;
   int budget = 10;  // Such steps among the last window_steps that are borne.
   int window_steps = 1000;
+  std::vector<InjectedFault> inject;
 };
 
 struct TrainConfig {

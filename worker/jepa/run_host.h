@@ -70,6 +70,9 @@ struct StepReport {
   int64_t non_finite_steps = 0;        // This attempt, as below.
   int64_t non_finite_rollbacks = 0;
   DataReport data;
+  // Of this attempt: this rank's own work in steps, and its waiting for peers in them.
+  double compute_seconds = 0;
+  double peer_wait_seconds = 0;
 };
 
 struct ProbeScore {

@@ -20,6 +20,7 @@
 #include "worker/jepa/data/image_source.h"
 #include "worker/jepa/data/loader.h"
 #include "worker/jepa/dist/communicator.h"
+#include "worker/jepa/fault_injector.h"
 #include "worker/jepa/health_watch.h"
 #include "worker/jepa/mask_streams.h"
 #include "worker/jepa/non_finite_policy.h"
@@ -60,6 +61,7 @@ class TrainRun {
       : config_(config),
         host_(host),
         parts_(parts),
+        injector_(config),
         masks_(config),
         rate_(kRateMemory),
         known_(config.checkpoint.resume),
@@ -102,6 +104,7 @@ class TrainRun {
   const TrainConfig& config_;
   RunHost& host_;
   const TrainParts& parts_;
+  FaultInjector injector_;  // Before saver_, whose threads call it.
   MaskStreams masks_;
   RateMeter rate_;
   // Made by OpenData, Meet and StartLoader. Peers go first at the end: they see at once that this
@@ -121,6 +124,8 @@ class TrainRun {
   std::vector<std::string> known_;  // Committed checkpoints, newest first.
   HealthWatch health_;
   NonFinitePolicy non_finite_;
+  absl::Duration computed_;  // Own work in steps, and waiting for peers in them.
+  absl::Duration peer_wait_;
   int64_t rollbacks_ = 0;
   StepOutcome last_finite_;
   int64_t bytes_read_ = 0;
@@ -172,9 +177,18 @@ absl::Status TrainRun::Meet() {
   IJEPA_ASSIGN_OR_RETURN(peers_, NewCommunicator(config_, host_, parts_.peer_timeout));
   saver_ = std::make_unique<CheckpointSaver>(
       config_, host_, *peers_,
-      SaverOptions{.commit_timeout = parts_.commit_timeout,
-                   .clock = parts_.clock,
-                   .before_operation = parts_.before_checkpoint_operation});
+      SaverOptions{
+          .commit_timeout = parts_.commit_timeout,
+          .clock = parts_.clock,
+          .before_operation =
+              [this](absl::string_view operation) {
+                if (parts_.before_checkpoint_operation) {
+                  IJEPA_RETURN_IF_ERROR(parts_.before_checkpoint_operation(operation));
+                }
+                return injector_.BeforeOperation(operation);
+              },
+          .before_commit =
+              [this](const CheckpointInfo& info) { return injector_.BeforeCommit(info); }});
   return CheckSameData();
 }
 
@@ -282,9 +296,17 @@ absl::StatusOr<StepOutcome> TrainRun::Step() {
   const absl::Duration start = parts_.clock->Monotonic();
   const bool measured = health_.Due(step_ + 1);
   if (measured) learner_->StartTelemetry();
+  injector_.BeforeStep(step_ + 1);
+  const absl::Duration data_waited = waited_;
   IJEPA_ASSIGN_OR_RETURN(StepOutcome outcome, AccumulateShards());
+  const absl::Duration work = parts_.clock->Monotonic() - start - (waited_ - data_waited);
+  injector_.AfterWork(step_ + 1, work);
+  const absl::Duration ready = parts_.clock->Monotonic();
   IJEPA_RETURN_IF_ERROR(ShareScalars(outcome));
+  const absl::Duration shared = parts_.clock->Monotonic();
   IJEPA_RETURN_IF_ERROR(Update(outcome));
+  peer_wait_ += shared - ready;
+  computed_ += parts_.clock->Monotonic() - start - (shared - ready) - (waited_ - data_waited);
   ++step_;
   if (measured && outcome.finite) {
     IJEPA_RETURN_IF_ERROR(health_.Take(step_, *learner_, *peers_, host_));
@@ -305,11 +327,12 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   StepOutcome outcome;
   IJEPA_ASSIGN_OR_RETURN(const std::vector<MaskBatch> masks, masks_.Sample(step_));
   const double scale = 1.0 / config_.shards;
+  const double gradient_scale = scale * injector_.GradientFactor(step_ + 1);
   double loss = 0;
   for (const MaskBatch& shard_masks : masks) {
     IJEPA_ASSIGN_OR_RETURN(Batch batch, NextBatch());
     IJEPA_ASSIGN_OR_RETURN(const double shard_loss,
-                           learner_->AccumulateShard(batch, shard_masks, scale));
+                           learner_->AccumulateShard(batch, shard_masks, gradient_scale));
     loss += shard_loss * scale;
     outcome.context_patches += shard_masks.context_patches;
     outcome.target_patches += shard_masks.target_patches;
@@ -423,6 +446,8 @@ void TrainRun::Report(const StepOutcome& outcome, absl::Duration took) {
   report.telemetry = health_.newest();
   report.non_finite_steps = non_finite_.taken();
   report.non_finite_rollbacks = rollbacks_;
+  report.compute_seconds = absl::ToDoubleSeconds(computed_);
+  report.peer_wait_seconds = absl::ToDoubleSeconds(peer_wait_);
   host_.ReportStep(report);
 }
 
@@ -453,6 +478,7 @@ bool TrainRun::SaveIsDue() const {
 // Waits for the save before, if that is not committed yet.
 absl::Status TrainRun::Save() {
   host_.EnterPhase(RunPhase::kSaving);
+  injector_.BeforeSave(step_);
   IJEPA_RETURN_IF_ERROR(saver_->Start(state(), step_));
   host_.EnterPhase(RunPhase::kTraining);
   known_.insert(known_.begin(), absl::StrCat(config_.checkpoint.folder, "/",

@@ -25,7 +25,7 @@ struct TrainParts {
   // How long rank 0 waits for the coordinator's answer, through its restarts.
   absl::Duration commit_timeout = absl::Minutes(10);
   // As CheckpointOptions::before_operation; on the writing thread.
-  std::function<void(absl::string_view)> before_checkpoint_operation;
+  std::function<absl::Status(absl::string_view)> before_checkpoint_operation;
 };
 
 // As Train (trainer.h). The arguments must outlive the call.

@@ -98,6 +98,8 @@ v1::StepReport ToProto(const jepa::StepReport& report) {
   proto.set_non_finite_steps(report.non_finite_steps);
   proto.set_non_finite_rollbacks(report.non_finite_rollbacks);
   CopyData(report.data, proto.mutable_data());
+  proto.set_compute_seconds(report.compute_seconds);
+  proto.set_peer_wait_seconds(report.peer_wait_seconds);
   return proto;
 }
 

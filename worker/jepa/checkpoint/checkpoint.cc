@@ -171,8 +171,8 @@ std::vector<size_t> CheckpointWriter::TensorsOf(int part) const {
   return found;
 }
 
-void CheckpointWriter::Before(absl::string_view operation) const {
-  if (options_.before_operation) options_.before_operation(operation);
+absl::Status CheckpointWriter::Before(absl::string_view operation) const {
+  return options_.before_operation ? options_.before_operation(operation) : absl::OkStatus();
 }
 
 absl::Status CheckpointWriter::Begin() const {
@@ -183,10 +183,10 @@ absl::Status CheckpointWriter::Begin() const {
     return absl::AlreadyExistsError(
         absl::StrCat(path_, " is there already; a generation writes a step once"));
   }
-  Before("remove an older unfinished folder");
+  IJEPA_RETURN_IF_ERROR(Before("remove an older unfinished folder"));
   IJEPA_RETURN_IF_ERROR(ijepa::RemoveTree(unfinished));
   IJEPA_RETURN_IF_ERROR(CheckSpace(folder, bytes()));
-  Before("make the folder");
+  IJEPA_RETURN_IF_ERROR(Before("make the folder"));
   if (::mkdir(unfinished.c_str(), 0755) != 0) {
     return ijepa::ErrnoStatus(errno, "creating folder", unfinished);
   }
@@ -198,24 +198,24 @@ absl::StatusOr<std::vector<uint32_t>> CheckpointWriter::WriteParts(
   std::vector<PartWriter> writers;
   std::vector<uint32_t> checksums;
   for (const int part : parts) {
-    Before("create a part");
+    IJEPA_RETURN_IF_ERROR(Before("create a part"));
     IJEPA_ASSIGN_OR_RETURN(
         PartWriter writer,
         PartWriter::Create(absl::StrCat(path_, kUnfinishedSuffix, "/", PartName(part)),
                            manifest_->parts[static_cast<size_t>(part)].bytes));
     for (const size_t index : TensorsOf(part)) {
       const TensorEntry& entry = manifest_->tensors[index];
-      Before("write a tensor");
+      IJEPA_RETURN_IF_ERROR(Before("write a tensor"));
       IJEPA_RETURN_IF_ERROR(writer.PadTo(entry.offset));
       IJEPA_RETURN_IF_ERROR(AppendTensor(tensors[index], entry.bytes, writer));
     }
-    Before("end a part");
+    IJEPA_RETURN_IF_ERROR(Before("end a part"));
     IJEPA_ASSIGN_OR_RETURN(const uint32_t checksum, writer.Finish());
     checksums.push_back(checksum);
     writers.push_back(std::move(writer));
   }
   for (PartWriter& writer : writers) {
-    Before("sync a part");
+    IJEPA_RETURN_IF_ERROR(Before("sync a part"));
     IJEPA_RETURN_IF_ERROR(writer.Sync());
   }
   return checksums;
@@ -224,9 +224,9 @@ absl::StatusOr<std::vector<uint32_t>> CheckpointWriter::WriteParts(
 absl::Status CheckpointWriter::WriteManifest() const {
   const std::string unfinished = absl::StrCat(path_, kUnfinishedSuffix);
   IJEPA_ASSIGN_OR_RETURN(const std::string json, ManifestToJson(*manifest_));
-  Before("write the manifest");
+  IJEPA_RETURN_IF_ERROR(Before("write the manifest"));
   IJEPA_RETURN_IF_ERROR(WriteSynced(absl::StrCat(unfinished, "/", kManifestName), json));
-  Before("sync the folder");
+  IJEPA_RETURN_IF_ERROR(Before("sync the folder"));
   return ijepa::SyncFolder(unfinished);
 }
 
@@ -238,13 +238,13 @@ absl::StatusOr<CheckpointSummary> CheckpointWriter::Publish(const std::vector<ui
   for (size_t i = 0; i < crc32c.size(); ++i) manifest_->parts[i].crc32c = crc32c[i];
   absl::Status status = WriteManifest();
   const std::string unfinished = absl::StrCat(path_, kUnfinishedSuffix);
-  Before("rename");
+  if (status.ok()) status = Before("rename");
   if (status.ok() && ::rename(unfinished.c_str(), path_.c_str()) != 0) {
     status = ijepa::ErrnoStatus(errno, "renaming to", path_);
   }
   if (!status.ok()) return Abandon(status);
-  Before("sync the parent");
-  status = ijepa::SyncFolder(std::filesystem::path(path_).parent_path().string());
+  status = Before("sync the parent");
+  if (status.ok()) status = ijepa::SyncFolder(std::filesystem::path(path_).parent_path().string());
   // The name may not survive a crash, so it is taken back.
   if (!status.ok()) return CleanUp(path_, status);
   return CheckpointSummary{path_, bytes()};

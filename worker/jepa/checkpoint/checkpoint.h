@@ -58,8 +58,9 @@ struct CheckpointOptions {
   // A part ends with the tensor that passes this; tensors are not split. Smaller: more files, and
   // less to lose sight of when one is damaged.
   int64_t part_bytes = int64_t{1} << 30;
-  // Called before each change of the file system with its name ("rename", ...); tests die here.
-  std::function<void(absl::string_view)> before_operation;
+  // Called before each change of the file system with its name ("rename", ...). An error takes the
+  // place of the operation; tests die here.
+  std::function<absl::Status(absl::string_view)> before_operation;
 };
 
 struct Manifest;
@@ -101,7 +102,7 @@ class CheckpointWriter {
  private:
   CheckpointWriter(std::string path, std::unique_ptr<Manifest> manifest, CheckpointOptions options);
   absl::Status WriteManifest() const;
-  void Before(absl::string_view operation) const;
+  absl::Status Before(absl::string_view operation) const;
 
   std::string path_;  // Final folder.
   std::unique_ptr<Manifest> manifest_;
