@@ -1,16 +1,21 @@
-// Gloo among threads of one process, as ranks of one node would use it.
+// One suite for every communicator that needs no GPU: a world of one, and Gloo among threads of one
+// process, as ranks of one node would use it.
 #include "worker/jepa/dist/communicator.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <future>
 #include <thread>
 #include <vector>
 
-#include "tests/fakes/memory_host.h"
+#include "tests/fakes/rank_threads.h"
+#include "worker/jepa/plan/flat_ranges.h"
 
 namespace jepa {
 namespace {
@@ -19,36 +24,6 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 
 constexpr absl::Duration kTimeout = absl::Seconds(20);
-
-// Runs `body(communicator)` on `world` threads that meet over loopback.
-void RunRanks(int world, absl::Duration timeout, const std::function<void(Communicator&)>& body) {
-  MemoryRendezvous rendezvous;
-  std::vector<std::thread> ranks;
-  for (int rank = 0; rank < world; ++rank) {
-    ranks.emplace_back([&, rank] {
-      TrainConfig config;
-      config.rank = rank;
-      config.world_size = world;
-      auto communicator = NewCommunicator(config, rendezvous, timeout);
-      ASSERT_TRUE(communicator.ok()) << communicator.status();
-      EXPECT_EQ((*communicator)->rank(), rank);
-      EXPECT_EQ((*communicator)->world_size(), world);
-      body(**communicator);
-    });
-  }
-  for (std::thread& rank : ranks) rank.join();
-}
-
-// Values whose sum depends on the order of additions.
-std::vector<float> RoughValues(int rank, int64_t count) {
-  std::vector<float> values(static_cast<size_t>(count));
-  uint32_t state = 12345u + static_cast<uint32_t>(rank) * 7919u;
-  for (float& value : values) {
-    state = state * 1664525u + 1013904223u;
-    value = static_cast<float>(static_cast<int32_t>(state)) * 1e-7f;
-  }
-  return values;
-}
 
 class CommunicatorTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Worlds, CommunicatorTest, ::testing::Values(1, 2, 3, 4));
@@ -80,6 +55,86 @@ TEST_P(CommunicatorTest, AllReduceGivesTheSameBitsOnEveryRankAndInEveryRun) {
   }
 }
 
+// Lengths that divide into pieces evenly, unevenly, and into fewer pieces than there are ranks.
+constexpr int64_t kLengths[] = {1, 31, 33, 96, 128, 1024, 1025, 100003};
+
+TEST_P(CommunicatorTest, SumsInOrderOfRanksHoweverTheBufferIsCut) {
+  RunRanks(GetParam(), kTimeout, [](Communicator& peers) {
+    for (const int64_t count : kLengths) {
+      const std::vector<float> expected = SumInOrderOfRanks(peers.world_size(), count);
+      std::vector<float> whole = RoughValues(peers.rank(), count);
+      ASSERT_TRUE(peers.AllReduceSum(whole.data(), count).ok());
+      EXPECT_EQ(whole, expected) << count;
+      std::vector<float> halves = RoughValues(peers.rank(), count);
+      ASSERT_TRUE(peers.AllReduceSum(halves.data(), count / 2).ok());
+      ASSERT_TRUE(peers.AllReduceSum(halves.data() + count / 2, count - count / 2).ok());
+      EXPECT_EQ(halves, expected) << count;
+    }
+  });
+}
+
+TEST_P(CommunicatorTest, ReduceScatterSumsTheOwnPieceAndLeavesTheRest) {
+  RunRanks(GetParam(), kTimeout, [](Communicator& peers) {
+    for (const int64_t count : kLengths) {
+      const FlatRange mine = PieceOf(count, peers.rank(), peers.world_size());
+      std::vector<float> expected = RoughValues(peers.rank(), count);
+      const std::vector<float> sum = SumInOrderOfRanks(peers.world_size(), count);
+      std::copy(sum.begin() + mine.begin, sum.begin() + mine.end, expected.begin() + mine.begin);
+      std::vector<float> data = RoughValues(peers.rank(), count);
+      ASSERT_TRUE(peers.ReduceScatterSum(data.data(), count, Precision::kFp32).ok());
+      EXPECT_EQ(data, expected) << count;
+    }
+  });
+}
+
+TEST_P(CommunicatorTest, ReduceScatterAndAllGatherAreAnAllReduce) {
+  RunRanks(GetParam(), kTimeout, [](Communicator& peers) {
+    for (const int64_t count : kLengths) {
+      std::vector<float> data = RoughValues(peers.rank(), count);
+      ASSERT_TRUE(peers.ReduceScatterSum(data.data(), count, Precision::kFp32).ok());
+      ASSERT_TRUE(peers.AllGatherPieces(data.data(), count, Precision::kFp32).ok());
+      EXPECT_EQ(data, SumInOrderOfRanks(peers.world_size(), count)) << count;
+    }
+  });
+}
+
+// Each addend is off by half a step of bf16 at most, 2^-8 of itself; the sum once more.
+TEST_P(CommunicatorTest, Bf16WireRoundsEachAddendAndTheSumOnce) {
+  const int64_t count = 10007;
+  std::vector<std::vector<float>> results(static_cast<size_t>(GetParam()));
+  RunRanks(GetParam(), kTimeout, [&](Communicator& peers) {
+    std::vector<float> data = RoughValues(peers.rank(), count);
+    ASSERT_TRUE(peers.ReduceScatterSum(data.data(), count, Precision::kBf16).ok());
+    ASSERT_TRUE(peers.AllGatherPieces(data.data(), count, Precision::kBf16).ok());
+    results[static_cast<size_t>(peers.rank())] = std::move(data);
+  });
+  const std::vector<float> exact = SumInOrderOfRanks(GetParam(), count);
+  constexpr float kHalfStep = 1.0f / 256;
+  bool rounded = false;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    float magnitude = 0;
+    for (int rank = 0; rank < GetParam(); ++rank) {
+      magnitude += std::abs(RoughValues(rank, count)[i]);
+    }
+    const float bound = kHalfStep * (magnitude + std::abs(exact[i]) + kHalfStep * magnitude);
+    ASSERT_NEAR(results[0][i], exact[i], bound) << i;
+    rounded = rounded || results[0][i] != exact[i];
+  }
+  EXPECT_EQ(rounded, GetParam() > 1);
+  for (const std::vector<float>& result : results) EXPECT_EQ(result, results[0]);
+}
+
+TEST_P(CommunicatorTest, NobodyLeavesABarrierBeforeAllHaveCome) {
+  std::atomic<int> arrived = 0;
+  RunRanks(GetParam(), kTimeout, [&](Communicator& peers) {
+    for (int round = 1; round <= 20; ++round) {
+      ++arrived;
+      ASSERT_TRUE(peers.Barrier().ok());
+      EXPECT_GE(arrived.load(), round * peers.world_size());
+    }
+  });
+}
+
 TEST_P(CommunicatorTest, GathersInOrderOfRanks) {
   RunRanks(GetParam(), kTimeout, [](Communicator& peers) {
     const std::vector<float> mine = {static_cast<float>(peers.rank()), 0.5f};
@@ -102,32 +157,104 @@ TEST_P(CommunicatorTest, BroadcastGivesTheRootsValues) {
   });
 }
 
-TEST(CommunicatorFailureTest, VanishedPeerIsAnErrorAndStaysOne) {
-  RunRanks(2, kTimeout, [](Communicator& peers) {
+struct Operation {
+  const char* name;
+  std::function<absl::Status(Communicator&, std::vector<float>&)> call;
+};
+
+constexpr int64_t kManyFloats = 1 << 20;
+
+const Operation kOperations[] = {
+    {"AllReduce", [](Communicator& peers,
+                     std::vector<float>& data) { return peers.AllReduceSum(data.data(), 5000); }},
+    {"ShortAllReduce", [](Communicator& peers,
+                          std::vector<float>& data) { return peers.AllReduceSum(data.data(), 1); }},
+    {"ReduceScatter",
+     [](Communicator& peers, std::vector<float>& data) {
+       return peers.ReduceScatterSum(data.data(), kManyFloats, Precision::kFp32);
+     }},
+    {"AllGatherPieces",
+     [](Communicator& peers, std::vector<float>& data) {
+       return peers.AllGatherPieces(data.data(), kManyFloats, Precision::kBf16);
+     }},
+    {"Broadcast",
+     [](Communicator& peers, std::vector<float>& data) {
+       return peers.Broadcast(data.data(), kManyFloats, /*root=*/1);
+     }},
+    {"AllGather",
+     [](Communicator& peers, std::vector<float>& data) {
+       return peers.AllGather(data.data(), 100, data.data() + 100);
+     }},
+    {"Barrier", [](Communicator& peers, std::vector<float>&) { return peers.Barrier(); }},
+};
+
+class CommunicatorFailureTest : public ::testing::TestWithParam<Operation> {};
+INSTANTIATE_TEST_SUITE_P(Operations, CommunicatorFailureTest, ::testing::ValuesIn(kOperations),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+TEST_P(CommunicatorFailureTest, VanishedPeerIsAnErrorAndStaysOne) {
+  RunRanks(3, kTimeout, [](Communicator& peers) {
     ASSERT_TRUE(peers.Barrier().ok());
     if (peers.rank() == 1) return;  // Its connections close.
-    std::vector<float> data(1 << 20, 1.0f);
-    const absl::Status first = peers.AllReduceSum(data.data(), 1 << 20);
+    std::vector<float> data(kManyFloats, 1.0f);
+    const absl::Status first = GetParam().call(peers, data);
     EXPECT_EQ(first.code(), absl::StatusCode::kAborted) << first;
     EXPECT_EQ(peers.Barrier(), first);
   });
 }
 
-TEST(CommunicatorFailureTest, SilentPeerIsADeadlineAndNotAHang) {
-  std::promise<void> other_is_done;
-  RunRanks(2, absl::Milliseconds(300), [&](Communicator& peers) {
+// The deadline is real, because Gloo's is; nothing is said about how long the call takes beyond it.
+TEST_P(CommunicatorFailureTest, SilentPeerIsADeadlineAndNotAHang) {
+  std::promise<void> others_are_done;
+  std::atomic<int> done = 0;
+  RunRanks(3, absl::Milliseconds(300), [&](Communicator& peers) {
     if (peers.rank() == 1) {
-      other_is_done.get_future().wait();
+      others_are_done.get_future().wait();
       return;
     }
-    float value = 1;
-    const absl::Status status = peers.AllReduceSum(&value, 1);
-    EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded) << status;
-    other_is_done.set_value();
+    std::vector<float> data(kManyFloats, 1.0f);
+    const absl::Status status = GetParam().call(peers, data);
+    // The one whose deadline comes first leaves, which the other may see before its own.
+    EXPECT_THAT(status.code(),
+                ::testing::AnyOf(absl::StatusCode::kDeadlineExceeded, absl::StatusCode::kAborted))
+        << status;
+    EXPECT_EQ(peers.Barrier(), status);
+    if (++done == 2) others_are_done.set_value();
   });
 }
 
-TEST(CommunicatorFailureTest, MissingPeerIsADeadline) {
+TEST_P(CommunicatorFailureTest, AbortFromAnotherThreadEndsTheCallAndThePeersFindItGone) {
+  std::promise<void> aborted;
+  RunRanks(2, kTimeout, [&](Communicator& peers) {
+    ASSERT_TRUE(peers.Barrier().ok());
+    std::vector<float> data(kManyFloats, 1.0f);
+    if (peers.rank() == 1) {
+      aborted.get_future().wait();
+      const absl::Status gone = GetParam().call(peers, data);
+      EXPECT_EQ(gone.code(), absl::StatusCode::kAborted) << gone;
+      return;
+    }
+    std::thread other([&] { peers.Abort(absl::CancelledError("enough")); });
+    EXPECT_EQ(GetParam().call(peers, data), absl::CancelledError("enough"));
+    EXPECT_EQ(peers.Barrier(), absl::CancelledError("enough"));
+    other.join();
+    aborted.set_value();
+  });
+}
+
+TEST(CommunicatorAbortTest, AbortBeforeACallIsItsAnswerAndTheFirstReasonStays) {
+  for (const int world : {1, 2}) {
+    RunRanks(world, kTimeout, [](Communicator& peers) {
+      ASSERT_TRUE(peers.Barrier().ok());  // Else a peer that still connects would miss this one.
+      peers.Abort(absl::CancelledError("first"));
+      peers.Abort(absl::InternalError("second"));
+      float value = 1;
+      EXPECT_EQ(peers.AllReduceSum(&value, 1), absl::CancelledError("first"));
+    });
+  }
+}
+
+TEST(CommunicatorMeetingTest, MissingPeerIsADeadline) {
   MemoryRendezvous rendezvous;
   TrainConfig config;
   config.world_size = 2;
@@ -136,7 +263,7 @@ TEST(CommunicatorFailureTest, MissingPeerIsADeadline) {
       << communicator.status();
 }
 
-TEST(CommunicatorFailureTest, AddressThatIsNotOursIsNamed) {
+TEST(CommunicatorMeetingTest, AddressThatIsNotOursIsNamed) {
   MemoryRendezvous rendezvous;
   TrainConfig config;
   config.world_size = 2;

@@ -1,14 +1,14 @@
 // Collectives among the ranks of one attempt: a world of one, Gloo over TCP (CPU), NCCL (CUDA).
-// Every call has a deadline; after any error the communicator is broken and every later call
-// returns the same error. Torch-free header.
+// Every call ends within the communicator's timeout, with an error if it must; after any error the
+// communicator is broken and every later call returns the same error at once. Torch-free header.
+//
+// A gang that lost a rank is restarted as the next generation, which meets anew: NCCL's shrink
+// (ncclCommShrink) would spare that meeting, but not the restore from the last checkpoint.
 #ifndef IJEPA_WORKER_JEPA_DIST_COMMUNICATOR_H_
 #define IJEPA_WORKER_JEPA_DIST_COMMUNICATOR_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,27 +18,54 @@
 
 namespace jepa {
 
+// A point in the work that a device was given.
+class DevicePoint {
+ public:
+  virtual ~DevicePoint() = default;
+};
+
 // Buffers are contiguous, in host memory; for NCCL also on the rank's device. A call returns when
-// the result is in the buffer (NCCL: ordered after the work of the current stream). All ranks make
-// the same calls in the same order. Not thread-safe: the training thread calls. Errors: Aborted (a
-// peer is gone), DeadlineExceeded.
+// the result is in the buffer. All ranks make the same calls in the same order, one at a time: by
+// the training thread, or by the thread of a GradientExchange while that is at work. Errors:
+// Aborted (a peer is gone), DeadlineExceeded (a peer hangs), or what Abort was told.
+//
+// Sums: on a CPU each element is added in the order of ranks, so the bits do not depend on how a
+// buffer is cut into calls or pieces. On CUDA they are the same on every rank, and in every run
+// with the same calls.
 class Communicator {
  public:
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int world_size() const = 0;
-  // data[0, count) becomes the sum over ranks; the same bits on every rank and in every run.
+
+  // data[0, count) becomes the sum over ranks.
   virtual absl::Status AllReduceSum(float* data, int64_t count) = 0;
+  // data[PieceOf(count, rank(), world_size())] becomes the sum over ranks; the rest of data is left
+  // as it is. Over the wire kBf16: addends are rounded to bf16, the sum is fp32.
+  virtual absl::Status ReduceScatterSum(float* data, int64_t count, Precision wire) = 0;
+  // data[PieceOf(count, r, world_size())] becomes rank r's, for every r. Over the wire kBf16: it is
+  // rounded to bf16, on rank r too.
+  virtual absl::Status AllGatherPieces(float* data, int64_t count, Precision wire) = 0;
   // data[0, count) becomes root's.
   virtual absl::Status Broadcast(float* data, int64_t count, int root) = 0;
   // out[r * count, (r + 1) * count) becomes rank r's data[0, count).
   virtual absl::Status AllGather(const float* data, int64_t count, float* out) = 0;
   // Returns when every rank has called.
   virtual absl::Status Barrier() = 0;
+
+  // Any thread: ends the call under way and every later one with `why`, which is not OK. Peers find
+  // this rank gone. The first reason stays.
+  virtual void Abort(const absl::Status& why) = 0;
+
+  // What the calling thread has given the device so far; null where there is no device. Any thread.
+  virtual absl::StatusOr<std::unique_ptr<DevicePoint>> MarkDevice() { return nullptr; }
+  // The next call waits, on the device, for `point` instead of for what its own thread has given
+  // the device. Null: nothing to wait for.
+  virtual absl::Status StartAfter(const DevicePoint* /*point*/) { return absl::OkStatus(); }
 };
 
 // Meets the peers through `rendezvous` (keys "gloo/..." or "nccl/id") and connects. `timeout`
-// bounds the meeting and, afterwards, each operation.
+// bounds the meeting and, afterwards, each call.
 absl::StatusOr<std::unique_ptr<Communicator>> NewCommunicator(const TrainConfig& config,
                                                               Rendezvous& rendezvous,
                                                               absl::Duration timeout);

@@ -79,6 +79,12 @@ const FlatParameter& FlatStorage::Find(const std::string& name) const {
   return parameters_[it->second];
 }
 
+int64_t FlatStorage::EndOf(const std::string& name) const {
+  const FlatParameter& parameter = Find(name);
+  IJEPA_CHECK(parameter.info.decays());
+  return parameter.offset + parameter.info.count();
+}
+
 at::Tensor FlatStorage::View(const at::Tensor& flat, const FlatParameter& parameter) const {
   return flat.narrow(0, parameter.offset, parameter.info.count()).view(parameter.info.shape);
 }

@@ -18,16 +18,10 @@
 #include <vector>
 
 #include "worker/jepa/config.h"
+#include "worker/jepa/plan/flat_ranges.h"
 #include "worker/jepa/plan/parameter_table.h"
 
 namespace jepa {
-
-// A half-open range of floats of a flat buffer.
-struct FlatRange {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t size() const { return end - begin; }
-};
 
 // One parameter: where it lies, and the views of it.
 struct FlatParameter {
@@ -46,7 +40,7 @@ struct FlatParameter {
 // Owned and used by the training thread.
 class FlatStorage {
  public:
-  static constexpr int64_t kAlignment = 32;  // 128 bytes: a cache line pair, a CUDA transaction.
+  static constexpr int64_t kAlignment = kFlatAlignment;
 
   // Allocates zeros on `device`. Throws c10::Error if there is no memory. `keep_bf16`: with bf16
   // copies of params and target, which Optimizer keeps true and which linear layers read, so that
@@ -57,6 +51,10 @@ class FlatStorage {
   const std::vector<FlatParameter>& parameters() const { return parameters_; }
   // "encoder/NAME" or "predictor/NAME". Aborts for another name: the tables are ours.
   const FlatParameter& Find(const std::string& name) const;
+
+  // Where the parameter ends: a backward pass that has come past it, so that all executed after it
+  // is done, has filled [0, EndOf(name)) of grad. Only for parameters that decay.
+  int64_t EndOf(const std::string& name) const;
 
   int64_t count() const { return count_; }  // Without the scalars.
   FlatRange decay() const { return {0, decay_end_}; }
