@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -16,6 +17,7 @@ namespace jepa {
 // Runs `body(communicator)` on `world` threads; returns when all are done.
 inline void RunRanks(int world, absl::Duration timeout,
                      const std::function<void(Communicator&)>& body) {
+  signal(SIGPIPE, SIG_IGN);  // As a rank's main does.
   MemoryRendezvous rendezvous;
   std::vector<std::thread> ranks;
   for (int rank = 0; rank < world; ++rank) {

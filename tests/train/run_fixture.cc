@@ -1,6 +1,7 @@
 // Shared set-up of the loop's tests.
 #include "tests/train/run_fixture.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <thread>
@@ -76,6 +77,7 @@ TrainParts RunFixture::ToyParts() {
 
 GangResult RunFixture::RunGang(const TrainConfig& config, const TrainParts& parts,
                                const std::function<void(int, MemoryHost&)>& prepare) {
+  signal(SIGPIPE, SIG_IGN);  // As a rank's main does.
   GangResult result;
   result.rendezvous = std::make_unique<MemoryRendezvous>();
   std::vector<TrainConfig> configs(static_cast<size_t>(config.world_size), config);

@@ -67,6 +67,32 @@ TEST_F(TrainerTest, SameRanksGiveTheSameBits) {
   EXPECT_EQ(bytes, TensorBytes(CommittedNewestFirst(second)[0]));
 }
 
+// A gradient of several buckets: three steps that sum them beside the backward pass, two shards per
+// rank, against three that sum all of it afterwards.
+TEST_F(TrainerTest, SummingBesideTheBackwardPassGivesTheSameBits) {
+  TrainConfig config = SmallConfig();
+  config.model.embed_dim = config.model.pred_embed_dim = 96;
+  config.model.mlp_hidden = config.model.pred_mlp_hidden = 384;
+  config.model.depth = 4;
+  config.model.pred_depth = 2;
+  config.optimization.epochs = 0.5;
+  config.optimization.warmup = 0;
+  config.data.batch_size = 2;
+  config.shards = 4;
+  config.world_size = 2;
+  config.optimization.bucket_mib = 0;
+  const GangResult after = RunGang(config, RealParts());
+  ASSERT_TRUE(after.outcomes[0].ok()) << after.outcomes[0].status();
+  const std::string bytes = TensorBytes(CommittedNewestFirst(after)[0]);
+  config.optimization.bucket_mib = 1;
+  config.generation = 2;
+  const GangResult beside = RunGang(config, RealParts());
+  ASSERT_TRUE(beside.outcomes[0].ok()) << beside.outcomes[0].status();
+  ASSERT_THAT(beside.hosts[0]->losses(), SizeIs(3));
+  EXPECT_EQ(beside.hosts[0]->losses(), after.hosts[0]->losses());
+  EXPECT_EQ(TensorBytes(CommittedNewestFirst(beside)[0]), bytes);
+}
+
 TEST_F(TrainerTest, ResumeGivesTheBitsOfTheUninterruptedRun) {
   for (const int world_size : {1, 2}) {
     TrainConfig config = SmallConfig();

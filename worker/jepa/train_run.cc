@@ -21,9 +21,11 @@
 #include "worker/jepa/data/loader.h"
 #include "worker/jepa/dist/communicator.h"
 #include "worker/jepa/fault_injector.h"
+#include "worker/jepa/gradient_exchange.h"
 #include "worker/jepa/health_watch.h"
 #include "worker/jepa/mask_streams.h"
 #include "worker/jepa/non_finite_policy.h"
+#include "worker/jepa/plan/flat_ranges.h"
 #include "worker/jepa/plan/schedules.h"
 #include "worker/jepa/probe_plan.h"
 #include "worker/jepa/probe_runner.h"
@@ -118,6 +120,7 @@ class TrainRun {
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<CheckpointSaver> saver_;
   std::unique_ptr<Communicator> peers_;
+  std::unique_ptr<GradientExchange> exchange_;
   // Position.
   int64_t step_ = 0;  // Finished steps. 0 <= step_ <= length_.total_steps
   absl::Duration waited_;
@@ -175,6 +178,10 @@ absl::Status TrainRun::OpenData() {
 absl::Status TrainRun::Meet() {
   IJEPA_ASSIGN_OR_RETURN(learner_, parts_.make_learner(config_));
   IJEPA_ASSIGN_OR_RETURN(peers_, NewCommunicator(config_, host_, parts_.peer_timeout));
+  const OptimizationConfig& optimization = config_.optimization;
+  exchange_ = std::make_unique<GradientExchange>(
+      *peers_, BucketsOf(learner_->gradient().count - kStepScalars, optimization.bucket_mib),
+      ExchangeOptions{.wire = optimization.gradient_wire, .overlap = optimization.bucket_mib > 0});
   saver_ = std::make_unique<CheckpointSaver>(
       config_, host_, *peers_,
       SaverOptions{
@@ -329,8 +336,12 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   const double scale = 1.0 / config_.shards;
   const double gradient_scale = scale * injector_.GradientFactor(step_ + 1);
   double loss = 0;
+  exchange_->Begin(learner_->gradient());
   for (const MaskBatch& shard_masks : masks) {
     IJEPA_ASSIGN_OR_RETURN(Batch batch, NextBatch());
+    if (&shard_masks == &masks.back()) {
+      learner_->WatchNextShard([this](int64_t floats) { exchange_->Ready(floats); });
+    }
     IJEPA_ASSIGN_OR_RETURN(const double shard_loss,
                            learner_->AccumulateShard(batch, shard_masks, gradient_scale));
     loss += shard_loss * scale;
@@ -350,10 +361,9 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   return outcome;
 }
 
-// One all-reduce sums the gradient and, in its tail, what all ranks decide by.
+// Ends the sum of the gradient and, in its tail, of what all ranks decide by.
 absl::Status TrainRun::ShareScalars(StepOutcome& outcome) {
-  const FloatBuffer gradient = learner_->gradient();
-  IJEPA_RETURN_IF_ERROR(peers_->AllReduceSum(gradient.data, gradient.count));
+  IJEPA_RETURN_IF_ERROR(exchange_->Finish());
   IJEPA_ASSIGN_OR_RETURN(const std::vector<float> sums, learner_->Scalars());
   const auto sum = [&](StepScalar scalar) { return sums[static_cast<size_t>(scalar)]; };
   outcome.loss = sum(StepScalar::kLoss);

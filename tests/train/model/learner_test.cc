@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -41,6 +42,31 @@ double Accumulate(Learner& learner, uint64_t seed, double scale, int images = 3)
 std::vector<float> Gradient(Learner& learner) {
   const FloatBuffer buffer = learner.gradient();
   return {buffer.data, buffer.data + buffer.count};
+}
+
+// What a watcher is told is final must not change until the pass is over, or a bucket would be
+// summed too early; and it must be told of every block but the first of the predictor.
+TEST(LearnerTest, WatcherIsToldOnlyOfWhatIsFinal) {
+  for (const bool recompute : {false, true}) {
+    TrainConfig config = SmallConfig();
+    config.activation_checkpointing = recompute;
+    const auto learner = MakeLearner(config);
+    Accumulate(*learner, /*seed=*/1, 0.5);
+    std::vector<std::vector<float>> told;
+    learner->WatchNextShard([&](int64_t floats) {
+      const float* gradient = learner->gradient().data;
+      told.emplace_back(gradient, gradient + floats);
+    });
+    Accumulate(*learner, /*seed=*/2, 0.5);
+    const std::vector<float> final = Gradient(*learner);
+    ASSERT_EQ(told.size(), 4u);  // Predictor block 1, the encoder, its blocks 1 and 0.
+    for (size_t i = 0; i < told.size(); ++i) {
+      EXPECT_GT(told[i].size(), i == 0 ? 0 : told[i - 1].size());
+      EXPECT_TRUE(std::equal(told[i].begin(), told[i].end(), final.begin())) << i;
+    }
+    Accumulate(*learner, /*seed=*/3, 0.5);
+    EXPECT_EQ(told.size(), 4u);  // Of the next shard only.
+  }
 }
 
 using State = std::map<std::string, std::vector<float>>;

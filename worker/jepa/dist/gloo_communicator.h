@@ -13,7 +13,8 @@
 namespace jepa {
 
 // As NewCommunicator, for config.world_size > 1. Peers reach this rank at config.host_address on a
-// port that the system picks. Keys "gloo/RANK".
+// port that the system picks. Keys "gloo/RANK". The process must ignore SIGPIPE: Gloo writes to
+// connections that a peer may have closed.
 absl::StatusOr<std::unique_ptr<Communicator>> NewGlooCommunicator(const TrainConfig& config,
                                                                   Rendezvous& rendezvous,
                                                                   absl::Duration timeout);

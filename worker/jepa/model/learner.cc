@@ -136,6 +136,7 @@ class TorchLearner : public Learner {
 
   absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
                                          double scale) override;
+  void WatchNextShard(GradientReady ready) override { ready_ = std::move(ready); }
   FloatBuffer gradient() override;
   void SetScalar(StepScalar scalar, float value) override;
   absl::StatusOr<std::vector<float>> Scalars() override;
@@ -161,6 +162,7 @@ class TorchLearner : public Learner {
   Networks networks_;
   Optimizer optimizer_;
   ShardPass shard_pass_;  // CUDA.
+  GradientReady ready_;   // Of the next shard.
   TelemetryMeter telemetry_;
 };
 
@@ -193,18 +195,19 @@ at::Tensor TorchLearner::Patches(const uint8_t* pixels, int64_t images) const {
 absl::StatusOr<double> TorchLearner::AccumulateShard(const Batch& batch, const MaskBatch& masks,
                                                      double scale) {
   IJEPA_RETURN_IF_ERROR(CheckBatch(batch, masks));
+  const GradientReady ready = std::exchange(ready_, nullptr);
   return Guarded("forward and backward", [&]() -> absl::StatusOr<double> {
     const at::Device device = networks_.device();
     // A captured graph keeps no features, so a measured step runs as it is.
     if (device.is_cuda() && !telemetry_.active()) {
-      return shard_pass_.Run(batch.pixels.data(), batch.images, masks, scale).item<double>();
+      return shard_pass_.Run(batch.pixels.data(), batch.images, masks, scale, ready).item<double>();
     }
     const StepRows rows =
         MakeStepRows(masks, batch.images, networks_.grid_patches(), device, networks_.kernels());
     const at::Tensor patches = Patches(batch.pixels.data(), batch.images);
     StepFeatures features;
     const at::Tensor loss =
-        networks_.Loss(patches, rows, telemetry_.active() ? &features : nullptr);
+        networks_.Loss(patches, rows, telemetry_.active() ? &features : nullptr, ready);
     loss.backward(at::full({}, scale, loss.options()));
     telemetry_.TakeShard(features, rows.shape);
     return loss.item<double>();

@@ -10,6 +10,7 @@
 #define IJEPA_WORKER_JEPA_MODEL_LEARNER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,10 @@ struct FloatBuffer {
 enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kWritten = 3 };
 inline constexpr int kStepScalars = 4;
 
+// Told that gradient()[0, floats) is final, once the device has done what the calling thread has
+// given it. Comes while a backward pass runs, with growing numbers, on that pass's thread.
+using GradientReady = std::function<void(int64_t floats)>;
+
 struct UpdateRates {
   double lr = 0;
   double weight_decay = 0;
@@ -56,6 +61,9 @@ class Learner {
   // height, width]; masks of the same B.
   virtual absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
                                                  double scale) = 0;
+  // Has `ready` told what is final while the next AccumulateShard goes back, which is the last of
+  // its step. A learner may tell nothing: the whole gradient is final when that has returned.
+  virtual void WatchNextShard(GradientReady /*ready*/) {}
   // The gradient of all trainable parameters, then kStepScalars scalars.
   virtual FloatBuffer gradient() = 0;
   virtual void SetScalar(StepScalar scalar, float value) = 0;

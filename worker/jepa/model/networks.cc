@@ -6,8 +6,10 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "worker/jepa/kernels/rows.h"
 #include "worker/jepa/model/autocast.h"
@@ -204,25 +206,44 @@ at::Tensor Networks::Targets(const at::Tensor& patches, const StepRows& rows) co
                   rows.target_rows);
 }
 
-at::Tensor Networks::Context(const at::Tensor& patches, const StepRows& rows) const {
+// The gradient of a block's input comes when the block and all after it have theirs: LibTorch's
+// engine runs what was made last first.
+BlockHook Networks::TellAtBlocks(const std::string& prefix, const GradientReady& ready) const {
+  if (!ready) return nullptr;
+  return [this, prefix, ready](size_t block, const Stream& in) {
+    const at::Tensor& newest = in.branch.defined() ? in.branch : in.residual;
+    const std::string first = absl::StrCat(prefix, ".", block, ".attn.qkv.weight");
+    const int64_t end = storage_.EndOf(first);
+    if (newest.requires_grad()) newest.register_hook([=](const at::Tensor&) { ready(end); });
+  };
+}
+
+at::Tensor Networks::Context(const at::Tensor& patches, const StepRows& rows,
+                             const GradientReady& ready) const {
   const AutocastScope autocast(autocast_, device_);
   return EncoderForward(encoder_, {.patches = TakeRows(patches, rows.context_rows),
                                    .positions = rows.context_positions,
-                                   .sequences = rows.shape.context_blocks * rows.shape.images});
+                                   .sequences = rows.shape.context_blocks * rows.shape.images,
+                                   .at_block = TellAtBlocks("encoder/blocks", ready)});
 }
 
-at::Tensor Networks::Predict(const at::Tensor& context, const StepRows& rows) const {
+at::Tensor Networks::Predict(const at::Tensor& context, const StepRows& rows,
+                             const GradientReady& ready) const {
   const AutocastScope autocast(autocast_, device_);
-  return PredictorForward(predictor_, {.shape = rows.shape,
-                                       .context = context,
-                                       .context_positions = rows.context_positions,
-                                       .target_positions = rows.target_positions});
+  const int64_t predictor_end = storage_.encoder_decay().begin;
+  if (ready) context.register_hook([=](const at::Tensor&) { ready(predictor_end); });
+  return PredictorForward(predictor_,
+                          {.shape = rows.shape,
+                           .context = context,
+                           .context_positions = rows.context_positions,
+                           .target_positions = rows.target_positions,
+                           .at_block = TellAtBlocks("predictor/predictor_blocks", ready)});
 }
 
-at::Tensor Networks::Loss(const at::Tensor& patches, const StepRows& rows,
-                          StepFeatures* features) const {
+at::Tensor Networks::Loss(const at::Tensor& patches, const StepRows& rows, StepFeatures* features,
+                          const GradientReady& ready) const {
   const at::Tensor targets = Targets(patches, rows);
-  const at::Tensor predictions = Predict(Context(patches, rows), rows);
+  const at::Tensor predictions = Predict(Context(patches, rows, ready), rows, ready);
   if (features != nullptr) *features = {targets, predictions};
   return LossOf(predictions, targets);
 }

@@ -9,6 +9,7 @@
 
 #include "worker/jepa/config.h"
 #include "worker/jepa/model/flat_storage.h"
+#include "worker/jepa/model/learner.h"
 #include "worker/jepa/model/predictor.h"
 #include "worker/jepa/model/vision_transformer.h"
 #include "worker/jepa/plan/masks.h"
@@ -56,17 +57,19 @@ class Networks {
   // Draws the initial weights; the target becomes a copy of the encoder.
   void Initialise(InitMode mode, uint64_t seed);
 
-  // patches: PatchesOf...(...) of B images. The loss has a graph; backward adds to storage().grad.
-  // `features` may be null.
-  at::Tensor Loss(const at::Tensor& patches, const StepRows& rows,
-                  StepFeatures* features = nullptr) const;
+  // patches: PatchesOf...(...) of B images. The loss has a graph; backward adds to storage().grad,
+  // and tells `ready`, if there is one, block by block. `features` may be null.
+  at::Tensor Loss(const at::Tensor& patches, const StepRows& rows, StepFeatures* features = nullptr,
+                  const GradientReady& ready = nullptr) const;
 
   // The parts of Loss. Targets: LayerNorm without affine (eps 1e-5) of the target encoder's output,
   // [npred * nenc * B * K_p, D], no graph. Context: [nenc * B * K_c, D]. Predict: as
   // PredictorForward.
   at::Tensor Targets(const at::Tensor& patches, const StepRows& rows) const;
-  at::Tensor Context(const at::Tensor& patches, const StepRows& rows) const;
-  at::Tensor Predict(const at::Tensor& context, const StepRows& rows) const;
+  at::Tensor Context(const at::Tensor& patches, const StepRows& rows,
+                     const GradientReady& ready = nullptr) const;
+  at::Tensor Predict(const at::Tensor& context, const StepRows& rows,
+                     const GradientReady& ready = nullptr) const;
   // Smooth L1 (beta 1), mean over all elements.
   at::Tensor LossOf(const at::Tensor& predictions, const at::Tensor& targets) const;
 
@@ -91,6 +94,8 @@ class Networks {
  private:
   EncoderWeights BindEncoder(bool target) const;
   PredictorWeights BindPredictor() const;
+  // Tells `ready` of the blocks of a network, named "PREFIX.I"; null without `ready`.
+  BlockHook TellAtBlocks(const std::string& prefix, const GradientReady& ready) const;
   at::Tensor WholeImages(const EncoderWeights& encoder, const at::Tensor& patches) const;
 
   ModelConfig model_;

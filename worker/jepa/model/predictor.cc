@@ -82,6 +82,7 @@ at::Tensor PredictorForward(const PredictorWeights& predictor, const PredictorIn
   Stream stream;
   for (size_t i = 0; i < predictor.blocks.size(); ++i) {
     const BlockWeights& block = predictor.blocks[i];
+    if (i > 0 && input.at_block) input.at_block(i, stream);
     run.last = i + 1 == predictor.blocks.size();
     if (!predictor.recompute) {
       stream = i == 0 ? RunFirst(block, run, context, mask_tokens) : RunLater(block, run, stream);

@@ -47,6 +47,7 @@ struct PredictorInput {
   at::Tensor context;
   at::Tensor context_positions;
   RowChoice target_positions;
+  BlockHook at_block;  // Or null. Of every block but the first.
 };
 at::Tensor PredictorForward(const PredictorWeights& predictor, const PredictorInput& input);
 

@@ -70,9 +70,10 @@ ShardPass::ShardPass(const Networks* networks, CudaGraphs graphs)
 
 ShardPass::~ShardPass() = default;
 
-void ShardPass::Enqueue(const at::Tensor& pixels, const StepRows& rows, double scale) {
+void ShardPass::Enqueue(const at::Tensor& pixels, const StepRows& rows, double scale,
+                        const GradientReady& ready) {
   const at::Tensor patches = UnfoldedPixels(networks_->model(), pixels, networks_->patch_type());
-  const at::Tensor loss = networks_->Loss(patches, rows);
+  const at::Tensor loss = networks_->Loss(patches, rows, nullptr, ready);
   loss.backward(at::full({}, scale, loss.options()));
   const c10::NoGradGuard no_grad;
   loss_.copy_(loss);
@@ -110,7 +111,7 @@ ShardPass::Graph& ShardPass::FindOrCapture(const Key& key, const at::Tensor& pix
       graphs_.empty() ? at::cuda::graph_pool_handle() : graphs_.front()->graph.pool();
   graph->graph.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
   try {
-    Enqueue(graph->pixels, graph->rows, key.scale);
+    Enqueue(graph->pixels, graph->rows, key.scale, nullptr);
   } catch (...) {
     graph->graph.capture_end();  // The stream is usable again; the error goes on.
     throw;
@@ -121,14 +122,14 @@ ShardPass::Graph& ShardPass::FindOrCapture(const Key& key, const at::Tensor& pix
 }
 
 at::Tensor ShardPass::Run(const uint8_t* pixels, int64_t images, const MaskBatch& masks,
-                          double scale) {
+                          double scale, const GradientReady& ready) {
   StepRows rows = MakeStepRows(masks, images, networks_->grid_patches(), networks_->device(),
                                networks_->kernels());
   const at::Tensor on_device =
       PixelsToDevice(networks_->model(), pixels, images, networks_->device());
   const Key key{rows.shape, rows.target_union.size(0), scale};
   if (!WantsGraph(key)) {
-    Enqueue(on_device, rows, scale);
+    Enqueue(on_device, rows, scale, ready);
     return loss_;
   }
   Graph& graph = FindOrCapture(key, on_device, rows);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "worker/jepa/config.h"
+#include "worker/jepa/model/learner.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/plan/masks.h"
 
@@ -37,8 +38,10 @@ class ShardPass {
 
   // Adds `scale` times the gradient of the shard's mean loss to the gradient buffer. pixels: uint8
   // [images, 3, H, W] on the host, free again when this returns. Returns the loss, unscaled: fp32
-  // [], on the device, valid until the next Run.
-  at::Tensor Run(const uint8_t* pixels, int64_t images, const MaskBatch& masks, double scale);
+  // [], on the device, valid until the next Run. A replayed graph tells `ready`, which may be null,
+  // nothing.
+  at::Tensor Run(const uint8_t* pixels, int64_t images, const MaskBatch& masks, double scale,
+                 const GradientReady& ready = nullptr);
 
   size_t graphs() const { return graphs_.size(); }
 
@@ -57,7 +60,8 @@ class ShardPass {
     int times = 0;
   };
 
-  void Enqueue(const at::Tensor& pixels, const StepRows& rows, double scale);
+  void Enqueue(const at::Tensor& pixels, const StepRows& rows, double scale,
+               const GradientReady& ready);
   bool WantsGraph(const Key& key);
   Graph& FindOrCapture(const Key& key, const at::Tensor& pixels, const StepRows& rows);
 

@@ -79,6 +79,7 @@ at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& inp
   }
   Stream stream{x, {}};
   for (size_t i = 0; i < encoder.blocks.size(); ++i) {
+    if (input.at_block) input.at_block(i, stream);
     const bool last = i + 1 == encoder.blocks.size();
     const auto run = [&block = encoder.blocks[i], shape,
                       rows = last ? input.rows : at::Tensor()](const Stream& in) {

@@ -68,6 +68,9 @@ LinearWeights BindLinear(const ParameterLookup& lookup, const std::string& name)
 NormWeights BindNorm(const ParameterLookup& lookup, const std::string& name, bool bf16_out);
 BlockWeights BindBlock(const ParameterLookup& lookup, const std::string& name);
 
+// Called in the forward pass with what goes into a block.
+using BlockHook = std::function<void(size_t block, const Stream& in)>;
+
 // The MLP of a block: fc2(gelu(fc1(norm2(x)))), exact (erf) GELU, on the stream's value.
 Stream RunMlp(const BlockWeights& block, const Stream& stream);
 // One whole block.
@@ -84,6 +87,7 @@ struct EncoderInput {
   at::Tensor positions;  // int64 [R], or undefined: every sequence is the whole grid in order.
   int64_t sequences = 0;
   at::Tensor rows;
+  BlockHook at_block;  // Or null.
 };
 at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& input);
 
