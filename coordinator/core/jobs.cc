@@ -1,6 +1,7 @@
 // See jobs.h.
 #include "coordinator/core/jobs.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,13 @@
 namespace ijepa::coordinator {
 namespace {
 
+bool CpuHasBf16(const v1::NodeInfo& info) {
+  const auto& features = info.cpu_features();
+  return std::any_of(features.begin(), features.end(), [](const std::string& feature) {
+    return feature == "avx512_bf16" || feature == "amx_bf16";
+  });
+}
+
 std::vector<NodeView> ViewNodes(const State& state) {
   std::vector<NodeView> views;
   for (const auto& [name, node] : state.nodes) {
@@ -22,6 +30,7 @@ std::vector<NodeView> ViewNodes(const State& state) {
     view.free = node.info.slots() - SlotsUsed(state, node);
     view.gpu = !node.info.gpu_model().empty();
     view.usable = IsUsable(node);
+    view.cpu_bf16 = CpuHasBf16(node.info);
     views.push_back(std::move(view));
   }
   return views;
@@ -34,6 +43,7 @@ QueuedJob ViewJob(const Job& job) {
   view.number = job.number;
   view.sizes = GangSizes(job.proto.spec());
   view.device = job.proto.spec().device();
+  view.bf16 = job.proto.spec().meta().precision() == v1::PRECISION_BF16;
   view.not_before = job.not_before;
   return view;
 }
@@ -76,9 +86,12 @@ absl::Status CheckAdmission(const Turn& turn, const CreateJob& command, const Jo
         "with --allow-fault-injection"));
   }
   if (never.has_value() && !command.queue_anyway) {
+    const char* const next_step =
+        never->code() == kNoBf16
+            ? "; set meta.precision to fp32, or pass --queue-anyway to wait for such a node"
+            : "; ask for fewer ranks, or pass --queue-anyway to wait for more nodes";
     return absl::FailedPreconditionError(
-        absl::StrCat("job ", command.spec.name(), " ", never->message(),
-                     "; ask for fewer ranks, or pass --queue-anyway to wait for more nodes"));
+        absl::StrCat("job ", command.spec.name(), " ", never->message(), next_step));
   }
   const size_t alive = turn.state.queued.size() + turn.state.active.size();
   if (alive >= static_cast<size_t>(turn.options.max_active_jobs)) {

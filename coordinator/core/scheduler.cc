@@ -25,7 +25,21 @@ absl::Span<const Pool> PoolsOf(const QueuedJob& job) {
   return kBoth;
 }
 
-bool InPool(const NodeView& node, Pool pool) { return node.gpu == (pool == kGpu); }
+// True if the job could run on the node were it free, on slots of the pool.
+bool Suits(const QueuedJob& job, const NodeView& node, Pool pool) {
+  if (node.gpu != (pool == kGpu)) return false;
+  const bool on_cpu = pool == kCpu || job.device == "cpu";
+  return node.cpu_bf16 || !job.bf16 || !on_cpu;
+}
+
+// Numbers of the nodes that suit the job in the pool.
+std::vector<size_t> Suitable(const QueuedJob& job, const std::vector<NodeView>& nodes, Pool pool) {
+  std::vector<size_t> suitable;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (Suits(job, nodes[i], pool)) suitable.push_back(i);
+  }
+  return suitable;
+}
 
 struct Totals {
   int nodes = 0;
@@ -33,10 +47,10 @@ struct Totals {
   int free = 0;
 };
 
-Totals Count(const std::vector<NodeView>& nodes, Pool pool) {
+Totals Count(const std::vector<NodeView>& nodes, const std::vector<size_t>& some) {
   Totals totals;
-  for (const NodeView& node : nodes) {
-    if (!InPool(node, pool)) continue;
+  for (const size_t i : some) {
+    const NodeView& node = nodes[i];
     ++totals.nodes;
     totals.slots += node.slots;
     if (node.usable) totals.free += std::max(0, node.free);
@@ -44,12 +58,13 @@ Totals Count(const std::vector<NodeView>& nodes, Pool pool) {
   return totals;
 }
 
-// Takes `size` slots from the pool: the tightest single node that holds all, else the emptiest
+// Takes `size` slots from these nodes: the tightest single node that holds all, else the emptiest
 // nodes in turn.
-std::vector<std::string> Place(int size, Pool pool, std::vector<NodeView>& nodes) {
+std::vector<std::string> Place(int size, std::vector<NodeView>& nodes,
+                               const std::vector<size_t>& some) {
   std::vector<NodeView*> open;
-  for (NodeView& node : nodes) {
-    if (InPool(node, pool) && node.usable && node.free > 0) open.push_back(&node);
+  for (const size_t i : some) {
+    if (nodes[i].usable && nodes[i].free > 0) open.push_back(&nodes[i]);
   }
   std::sort(open.begin(), open.end(), [](const NodeView* a, const NodeView* b) {
     return std::tie(b->free, a->name) < std::tie(a->free, b->name);
@@ -70,15 +85,27 @@ std::vector<std::string> Place(int size, Pool pool, std::vector<NodeView>& nodes
   return placed;
 }
 
-// Starts the largest allowed size that fits in one pool. Empty if none does.
+// Starts the largest allowed size that fits in one pool without the nodes that are held for a job
+// ahead. Empty if none does.
 std::vector<std::string> TryPlace(const QueuedJob& job, std::vector<NodeView>& nodes,
-                                  const bool (&blocked)[2]) {
+                                  const std::vector<bool>& held) {
   for (const int size : job.sizes) {
     for (const Pool pool : PoolsOf(job)) {
-      if (!blocked[pool] && Count(nodes, pool).free >= size) return Place(size, pool, nodes);
+      std::vector<size_t> open = Suitable(job, nodes, pool);
+      open.erase(std::remove_if(open.begin(), open.end(), [&](size_t i) { return held[i]; }),
+                 open.end());
+      if (Count(nodes, open).free >= size) return Place(size, nodes, open);
     }
   }
   return {};
+}
+
+// What a slot must have, as the end of a sentence.
+const char* Demand(const QueuedJob& job) {
+  if (job.device == "cuda") return " with a GPU";
+  if (!job.bf16) return "";
+  return job.device == "cpu" ? " with bf16 arithmetic on the CPU"
+                             : " with a GPU or bf16 arithmetic on the CPU";
 }
 
 std::string Slots(int count) { return absl::StrCat(count, count == 1 ? " slot" : " slots"); }
@@ -94,7 +121,7 @@ v1::Reason MakeReason(const char* code, std::string message) {
 Totals BestPool(const QueuedJob& job, const std::vector<NodeView>& nodes) {
   Totals best;
   for (const Pool pool : PoolsOf(job)) {
-    const Totals totals = Count(nodes, pool);
+    const Totals totals = Count(nodes, Suitable(job, nodes, pool));
     if (std::tie(totals.free, totals.slots) > std::tie(best.free, best.slots)) best = totals;
   }
   return best;
@@ -103,8 +130,8 @@ Totals BestPool(const QueuedJob& job, const std::vector<NodeView>& nodes) {
 v1::Reason WaitingReason(const QueuedJob& job, const std::vector<NodeView>& nodes,
                          const std::string& ahead) {
   const Totals totals = BestPool(job, nodes);
-  std::string message = absl::StrCat("needs ", Slots(job.sizes.back()), "; ", totals.free, " of ",
-                                     totals.slots, " are free");
+  std::string message = absl::StrCat("needs ", Slots(job.sizes.back()), Demand(job), "; ",
+                                     totals.free, " of ", totals.slots, " are free");
   if (!ahead.empty()) absl::StrAppend(&message, "; ", ahead, " is ahead");
   return MakeReason("WAITING_FOR_SLOTS", std::move(message));
 }
@@ -115,7 +142,7 @@ std::optional<v1::Reason> NeverFits(const QueuedJob& job, const std::vector<Node
   const int size = job.sizes.back();
   Totals largest;
   for (const Pool pool : PoolsOf(job)) {
-    const Totals totals = Count(nodes, pool);
+    const Totals totals = Count(nodes, Suitable(job, nodes, pool));
     if (totals.slots >= size) return std::nullopt;
     if (totals.slots >= largest.slots) largest = totals;
   }
@@ -123,7 +150,13 @@ std::optional<v1::Reason> NeverFits(const QueuedJob& job, const std::vector<Node
     return MakeReason("NO_NODES", absl::StrCat("needs ", Slots(size),
                                                "; no node is registered: start ijepa-worker"));
   }
-  const char* kind = job.device == "cuda" ? " with a GPU" : "";
+  const char* kind = Demand(job);
+  if (job.bf16 && largest.nodes == 0) {
+    return MakeReason(kNoBf16, absl::StrCat("has meta.precision bf16 and needs ", Slots(size), kind,
+                                            " (AVX512-BF16 or AMX-BF16); ", nodes.size(),
+                                            nodes.size() == 1 ? " node is" : " nodes are",
+                                            " registered, none has it"));
+  }
   return MakeReason("TOO_LARGE",
                     absl::StrCat("needs ", Slots(size), kind, "; the ", largest.nodes,
                                  " registered ", largest.nodes == 1 ? "node" : "nodes", kind, " ",
@@ -135,7 +168,7 @@ Plan Schedule(absl::Duration now, std::vector<QueuedJob> queue, std::vector<Node
     return std::tie(b.priority, a.number) < std::tie(a.priority, b.number);
   });
   Plan plan;
-  bool blocked[2] = {false, false};
+  std::vector<bool> held(nodes.size(), false);
   std::string ahead;
   for (const QueuedJob& job : queue) {
     if (job.not_before > now) continue;
@@ -143,13 +176,15 @@ Plan Schedule(absl::Duration now, std::vector<QueuedJob> queue, std::vector<Node
       plan.waiting.push_back({job.id, *std::move(never)});
       continue;
     }
-    std::vector<std::string> placed = TryPlace(job, nodes, blocked);
+    std::vector<std::string> placed = TryPlace(job, nodes, held);
     if (!placed.empty()) {
       plan.starts.push_back({job.id, std::move(placed)});
       continue;
     }
     plan.waiting.push_back({job.id, WaitingReason(job, nodes, ahead)});
-    for (const Pool pool : PoolsOf(job)) blocked[pool] = true;
+    for (const Pool pool : PoolsOf(job)) {
+      for (const size_t i : Suitable(job, nodes, pool)) held[i] = true;
+    }
     if (ahead.empty()) ahead = job.id;
   }
   return plan;

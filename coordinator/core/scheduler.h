@@ -1,8 +1,8 @@
 // Which queued jobs start now, where, and why the others wait. Pure: a plan from a view.
 //
 // Jobs are taken by priority, then by order of submission. A gang starts whole or not at all. A job
-// that does not fit now holds back the jobs behind it that want the same kind of slots, so that it
-// is not starved; one that could never fit on the registered nodes, or that waits for its next
+// that does not fit now keeps the nodes that it could run on from the jobs behind it, so that it is
+// not starved; one that could never fit on the registered nodes, or that waits for its next
 // attempt, holds back nobody.
 #ifndef IJEPA_COORDINATOR_CORE_SCHEDULER_H_
 #define IJEPA_COORDINATOR_CORE_SCHEDULER_H_
@@ -26,6 +26,8 @@ struct NodeView {
   bool gpu = false;
   // May be given ranks now.
   bool usable = true;
+  // The CPU multiplies in bf16.
+  bool cpu_bf16 = false;
 };
 
 struct QueuedJob {
@@ -37,9 +39,14 @@ struct QueuedJob {
   std::vector<int> sizes;
   // auto, cpu or cuda.
   std::string device;
+  // Asks for bf16 in so many words: on CPU it runs only where the CPU has it (design.md, ruling 9).
+  bool bf16 = false;
   // Monotonic.
   absl::Duration not_before;
 };
+
+// Code of the reason that no registered node has the bf16 arithmetic that a job asks for.
+inline constexpr char kNoBf16[] = "NO_BF16";
 
 struct Start {
   std::string id;

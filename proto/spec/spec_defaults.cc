@@ -45,6 +45,7 @@ void ResolveJob(v1::JobSpec* spec) {
   IJEPA_DEFAULT(spec, cpu_threads, 1);
   IJEPA_DEFAULT(spec, device, "auto");
   IJEPA_DEFAULT(spec, restart_delay_seconds, 10);
+  IJEPA_DEFAULT(spec, deterministic, false);
 }
 
 void ResolveData(v1::DataSpec* data) {
@@ -92,6 +93,9 @@ void ResolveMeta(v1::MetaSpec* meta) {
   IJEPA_DEFAULT(meta, use_bfloat16, false);
   IJEPA_DEFAULT(meta, load_checkpoint, false);
   IJEPA_DEFAULT(meta, copy_data, false);
+  if (meta->cuda_graphs() == v1::CUDA_GRAPHS_UNSPECIFIED) {
+    meta->set_cuda_graphs(v1::CUDA_GRAPHS_AUTO);
+  }
   IJEPA_DEFAULT(meta, activation_checkpointing, false);
   if (meta->model_name() == kCustomModel) IJEPA_DEFAULT(meta, mlp_ratio, 4);
 }

@@ -123,6 +123,17 @@ jepa::TelemetryConfig TelemetryFrom(const v1::TelemetrySpec& spec) {
   return telemetry;
 }
 
+jepa::CudaGraphs GraphsFrom(const v1::MetaSpec& meta) {
+  switch (meta.cuda_graphs()) {
+    case v1::CUDA_GRAPHS_ON:
+      return jepa::CudaGraphs::kOn;
+    case v1::CUDA_GRAPHS_OFF:
+      return jepa::CudaGraphs::kOff;
+    default:
+      return jepa::CudaGraphs::kAuto;
+  }
+}
+
 jepa::FaultKind KindFrom(v1::FaultKind kind) {
   switch (kind) {
     case v1::FAULT_KIND_SEGFAULT:
@@ -325,6 +336,8 @@ absl::StatusOr<jepa::TrainConfig> TrainConfigFrom(const v1::RankLaunch& launch,
   config.seed = spec.init().seed();
   IJEPA_RETURN_IF_ERROR(ChooseDevice(launch, facts, &config));
   IJEPA_RETURN_IF_ERROR(ChoosePrecision(launch, facts, &config, warnings));
+  config.cuda_graphs = GraphsFrom(spec.meta());
+  config.deterministic = spec.deterministic();
   config.activation_checkpointing = spec.meta().activation_checkpointing();
   config.cpu_threads = spec.cpu_threads();
   config.checkpoint = CheckpointFrom(launch);

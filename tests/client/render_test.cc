@@ -135,7 +135,7 @@ TEST(MessageTest, PrintsProtobufJson) {
   ASSERT_TRUE(json.ok());
   EXPECT_EQ(*json,
             "{\"name\":\"nodes/a\",\"state\":\"NODE_STATE_READY\",\"slotsUsed\":0,"
-            "\"incarnation\":\"\",\"lastSeenTime\":\"2026-01-02T03:04:05Z\"}\n");
+            "\"incarnation\":\"\",\"draining\":false,\"lastSeenTime\":\"2026-01-02T03:04:05Z\"}\n");
 }
 
 TEST(MessageTest, PrintsTheSameDocumentAsYaml) {

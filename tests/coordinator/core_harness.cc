@@ -130,9 +130,16 @@ void CoreHarness::Connect(const std::string& node, int slots, const std::string&
   hello.stream = fake.stream;
   hello.hello.mutable_info()->set_node(node);
   hello.hello.mutable_info()->set_slots(slots);
+  for (const std::string& feature : fake.cpu_features) {
+    hello.hello.mutable_info()->add_cpu_features(feature);
+  }
   hello.hello.set_incarnation(incarnation);
   *hello.hello.mutable_report() = fake.report;
   Do(hello);
+}
+
+void CoreHarness::SetCpuFeatures(const std::string& node, std::vector<std::string> features) {
+  nodes_[node].cpu_features = std::move(features);
 }
 
 void CoreHarness::Disconnect(const std::string& node) {

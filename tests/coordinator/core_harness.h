@@ -38,6 +38,8 @@ class CoreHarness {
 
   // Connects a worker, with what it runs.
   void Connect(const std::string& node, int slots, const std::string& incarnation = "boot-1");
+  // Said of the node's CPU by every Connect that follows.
+  void SetCpuFeatures(const std::string& node, std::vector<std::string> features);
   void Disconnect(const std::string& node);
   // Sends the node's report as it stands, having acted on the newest desired state: ranks no longer
   // wanted disappear, new ones appear in the given phase.
@@ -73,6 +75,7 @@ class CoreHarness {
  private:
   struct FakeNode {
     int slots = 0;
+    std::vector<std::string> cpu_features;
     uint64_t stream = 0;
     v1::DesiredState desired;
     v1::NodeReport report;

@@ -146,6 +146,32 @@ TEST(CoreJobTest, ValidateOnlyStoresNothing) {
   EXPECT_LE(core.store().commits() - commits, 2);
 }
 
+TEST(CoreJobTest, RefusesExplicitBf16WhereNoNodeHasItAndElseWaitsForOne) {
+  CoreHarness core;
+  core.SetCpuFeatures("old", {"avx2", "avx512f"});
+  core.Connect("old", 4);
+  CreateJob command;
+  command.spec = SpecFor("half", 1);
+  command.spec.set_device("cpu");
+  command.spec.mutable_meta()->set_use_bfloat16(true);
+  command.validate_only = true;
+  EXPECT_TRUE(core.Create(command).ok()) << "a wish is no demand";
+  command.spec.mutable_meta()->set_precision(v1::PRECISION_BF16);
+  command.validate_only = false;
+  const auto refused = core.Create(command);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(StrContains(refused.status().message(), "set meta.precision to fp32"));
+
+  command.queue_anyway = true;
+  ASSERT_TRUE(core.Create(command).ok());
+  EXPECT_EQ(core.job("half").proto.status().reason().code(), "NO_BF16");
+  core.SetCpuFeatures("new", {"avx2", "avx512f", "avx512_bf16", "amx_bf16"});
+  core.Connect("new", 1);
+  EXPECT_EQ(core.state_of("half"), v1::JOB_STATE_STARTING);
+  EXPECT_EQ(core.desired("new").gangs_size(), 1);
+  EXPECT_EQ(core.desired("old").gangs_size(), 0);
+}
+
 TEST(CoreJobTest, CancelsAQueuedJobAtOnce) {
   CoreHarness core;
   const std::string id = core.Submit("job", 1);

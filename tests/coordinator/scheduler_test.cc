@@ -117,6 +117,49 @@ TEST(SchedulerTest, GivesGpusToWhoAsksForThem) {
   EXPECT_EQ(NeverFits(cuda, {CpuNode("c", 4, 4)})->code(), "TOO_LARGE");
 }
 
+TEST(SchedulerTest, GivesExplicitBf16OnlyCpusThatHaveIt) {
+  QueuedJob half = WantsRanks("half", 1, 2);
+  half.device = "cpu";
+  half.bf16 = true;
+  NodeView old = CpuNode("a-old", 8, 8);
+  NodeView able = CpuNode("b-able", 2, 2);
+  able.cpu_bf16 = true;
+  const Plan plan = Schedule({}, {half}, {old, able});
+  ASSERT_EQ(plan.starts.size(), 1);
+  EXPECT_EQ(plan.starts[0].nodes, (std::vector<std::string>{"b-able", "b-able"}));
+  // The slots of a GPU node are no help to a job on its CPU.
+  EXPECT_EQ(NeverFits(half, {old, GpuNode("g", 8, 8)})->code(), "NO_BF16");
+  able.free = 1;
+  EXPECT_EQ(ReasonOf(Schedule({}, {half}, {old, able}), "half").message(),
+            "needs 2 slots with bf16 arithmetic on the CPU; 1 of 2 are free");
+  able.slots = 1;
+  EXPECT_EQ(NeverFits(half, {old, able})->message(),
+            "needs 2 slots with bf16 arithmetic on the CPU; the 1 registered node with bf16 "
+            "arithmetic on the CPU has 1");
+}
+
+TEST(SchedulerTest, AnyDeviceWithBf16WillDoForAJobThatLeavesItOpen) {
+  QueuedJob half = WantsRanks("half", 1, 1);
+  half.bf16 = true;
+  const Plan plan = Schedule({}, {half}, {CpuNode("c", 4, 4), GpuNode("g", 1, 1)});
+  ASSERT_EQ(plan.starts.size(), 1);
+  EXPECT_EQ(plan.starts[0].nodes, std::vector<std::string>{"g"});
+  EXPECT_EQ(NeverFits(half, {CpuNode("c", 4, 4)})->message(),
+            "has meta.precision bf16 and needs 1 slot with a GPU or bf16 arithmetic on the CPU "
+            "(AVX512-BF16 or AMX-BF16); 1 node is registered, none has it");
+}
+
+TEST(SchedulerTest, AJobThatWaitsKeepsOnlyTheNodesThatSuitIt) {
+  QueuedJob half = WantsRanks("half", 1, 2);
+  half.bf16 = true;
+  NodeView able = CpuNode("able", 2, 1);
+  able.cpu_bf16 = true;
+  const Plan plan = Schedule({}, {half, WantsRanks("two", 2, 2), WantsRanks("one-more", 3, 1)},
+                             {able, CpuNode("c", 2, 2)});
+  EXPECT_EQ(Started(plan), std::vector<std::string>{"two"});
+  EXPECT_TRUE(StrContains(ReasonOf(plan, "one-more").message(), "half is ahead"));
+}
+
 TEST(SchedulerTest, UsesNoNodeThatIsAwayButWaitsForIt) {
   NodeView away = CpuNode("a", 2, 2);
   away.usable = false;

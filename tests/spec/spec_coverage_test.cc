@@ -246,7 +246,8 @@ std::string Digest(const jepa::TrainConfig& c) {
             1.0 * static_cast<int>(c.optimization.gradient_wire), 1.0 * c.optimization.bucket_mib}),
       range(c.optimization.ema),
       join({1.0 * static_cast<int>(c.init), 1.0 * c.seed, 1.0 * static_cast<int>(c.precision),
-            1.0 * static_cast<int>(c.device), 1.0 * c.activation_checkpointing, 1.0 * c.cpu_threads,
+            1.0 * static_cast<int>(c.device), 1.0 * static_cast<int>(c.cuda_graphs),
+            1.0 * c.deterministic, 1.0 * c.activation_checkpointing, 1.0 * c.cpu_threads,
             1.0 * c.checkpoint.every_steps, 1.0 * c.eval.max_images, 1.0 * c.eval.intermediate,
             1.0 * c.shards}),
       join({1.0 * c.telemetry.every_steps, 1.0 * c.telemetry.collapse.reports,
@@ -269,7 +270,8 @@ std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
                                                             {"data.rng", "reference"},
                                                             {"faults.inject", "[{step: 5}]"},
                                                             {"meta.precision", "bf16"},
-                                                            {"optimization.gradient_wire", "bf16"}};
+                                                            {"optimization.gradient_wire", "bf16"},
+                                                            {"meta.cuda_graphs", "off"}};
   const auto word = kWords.find(field.path);
   if (word != kWords.end()) return word->second;
   const std::string now = FieldText(spec, field);

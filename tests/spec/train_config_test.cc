@@ -130,6 +130,16 @@ TEST(TrainConfigTest, KeepsListsWhereTheJobSaysElseInTheWorkersFolder) {
   EXPECT_EQ(TrainConfigFrom(launch, {})->data.index_folder, "/shared/index");
 }
 
+TEST(TrainConfigTest, CarriesWhatIsSaidOfCuda) {
+  EXPECT_EQ(TrainConfigFrom(Launch(), {})->cuda_graphs, jepa::CudaGraphs::kAuto);
+  EXPECT_EQ(TrainConfigFrom(Launch({"meta.cuda_graphs=on"}), {})->cuda_graphs,
+            jepa::CudaGraphs::kOn);
+  EXPECT_EQ(TrainConfigFrom(Launch({"meta.cuda_graphs=off"}), {})->cuda_graphs,
+            jepa::CudaGraphs::kOff);
+  EXPECT_FALSE(TrainConfigFrom(Launch(), {})->deterministic);
+  EXPECT_TRUE(TrainConfigFrom(Launch({"deterministic=true"}), {})->deterministic);
+}
+
 TEST(TrainConfigTest, RefusesALaunchThatContradictsItself) {
   v1::RankLaunch launch = Launch();
   launch.set_rank(2);

@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "worker/daemon/nvml.h"
+
 namespace ijepa::worker {
 namespace {
 
@@ -35,7 +37,10 @@ class InventoryTest : public ::testing::Test {
           "Model: \t\t NVIDIA A100-SXM4-40GB\nIRQ: 1\n");
   }
   Inventory Take(const char* visible = nullptr) {
-    return TakeInventory(root_ + "/proc", root_ + "/dev", visible);
+    return TakeInventory({.proc = root_ + "/proc",
+                          .dev = root_ + "/dev",
+                          .nvml = FAKE_NVML,
+                          .visible_devices = visible});
   }
 
   const std::string root_ = ::testing::TempDir() + "inventory_test." + std::to_string(::getpid());
@@ -45,6 +50,7 @@ TEST_F(InventoryTest, TakesCoresWhereThereIsNoGpu) {
   const Inventory inventory = Take();
   EXPECT_THAT(inventory.devices, IsEmpty());
   EXPECT_EQ(inventory.gpu_model, "");
+  EXPECT_EQ(inventory.compute_capability, "");
   EXPECT_GE(inventory.cpu_cores, 1);
   EXPECT_EQ(*SlotCount("auto", inventory), inventory.cpu_cores);
   EXPECT_EQ(*SlotCount("7", inventory), 7);
@@ -57,6 +63,12 @@ TEST_F(InventoryTest, CountsGpusAndNamesTheirModel) {
   EXPECT_EQ(inventory.gpu_model, "NVIDIA A100-SXM4-40GB");
   EXPECT_EQ(*SlotCount("auto", inventory), 2);
   EXPECT_EQ(SlotCount("3", inventory).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(InventoryTest, AsksTheDriverForTheLowestComputeCapability) {
+  AddGpus(3);
+  EXPECT_EQ(Take().compute_capability, "8.6");
+  EXPECT_EQ(ComputeCapability("libno-such-driver.so.1"), "");
 }
 
 TEST_F(InventoryTest, TakesOnlyTheDevicesThatAreVisible) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/file.h"
+#include "worker/daemon/nvml.h"
 
 namespace ijepa::worker {
 namespace {
@@ -81,22 +82,24 @@ int UsableCores() {
 
 }  // namespace
 
-Inventory TakeInventory(const std::string& proc, const std::string& dev,
-                        const char* visible_devices) {
+Inventory TakeInventory(const InventorySources& sources) {
   Inventory inventory;
   inventory.cpu_cores = UsableCores();
-  inventory.cpu_features = CpuFeatures(proc);
+  inventory.cpu_features = CpuFeatures(sources.proc);
   const std::vector<std::filesystem::path> gpus =
-      Entries(absl::StrCat(proc, "/driver/nvidia/gpus"));
+      Entries(absl::StrCat(sources.proc, "/driver/nvidia/gpus"));
   // A container sees the driver's list of all GPUs and the device files of its own.
-  int count = CountDeviceFiles(dev);
+  int count = CountDeviceFiles(sources.dev);
   if (count == 0) count = static_cast<int>(gpus.size());
-  if (visible_devices != nullptr && count > 0) {
-    inventory.devices = absl::StrSplit(visible_devices, ',', absl::SkipWhitespace());
+  if (sources.visible_devices != nullptr && count > 0) {
+    inventory.devices = absl::StrSplit(sources.visible_devices, ',', absl::SkipWhitespace());
   } else {
     for (int i = 0; i < count; ++i) inventory.devices.push_back(absl::StrCat(i));
   }
-  if (!inventory.devices.empty()) inventory.gpu_model = GpuModel(gpus);
+  if (!inventory.devices.empty()) {
+    inventory.gpu_model = GpuModel(gpus);
+    inventory.compute_capability = ComputeCapability(sources.nvml);
+  }
   return inventory;
 }
 

@@ -92,7 +92,8 @@ absl::Status RunWorker(const Settings& settings) {
   // What a dying rank leaves behind comes to us, not to a parent that never reaps.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   IJEPA_ASSIGN_OR_RETURN(UniqueFd lock, LockStateFolder(settings.state_dir));
-  const Inventory inventory = TakeInventory("/proc", "/dev", std::getenv("CUDA_VISIBLE_DEVICES"));
+  const Inventory inventory =
+      TakeInventory({.visible_devices = std::getenv("CUDA_VISIBLE_DEVICES")});
   IJEPA_ASSIGN_OR_RETURN(const int slots, SlotCount(settings.slots, inventory));
 
   Worker::Options options;
@@ -113,6 +114,7 @@ absl::Status RunWorker(const Settings& settings) {
   options.info.set_node(settings.node);
   options.info.set_slots(slots);
   options.info.set_gpu_model(inventory.gpu_model);
+  options.info.set_compute_capability(inventory.compute_capability);
   options.info.set_version(IJEPA_VERSION);
   for (const std::string& feature : inventory.cpu_features) options.info.add_cpu_features(feature);
 

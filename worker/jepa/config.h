@@ -184,6 +184,8 @@ struct TrainConfig {
   uint64_t seed = 0;
   Precision precision = Precision::kFp32;
   CudaGraphs cuda_graphs = CudaGraphs::kAuto;
+  // On CUDA, only kernels that give the same bits from run to run. On CPU all do.
+  bool deterministic = false;
   // Keeps only the input of each block for the backward pass and computes the block again there: a
   // third more arithmetic, a fraction of the activation memory, the same bits.
   bool activation_checkpointing = false;
