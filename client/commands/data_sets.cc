@@ -1,5 +1,5 @@
-// ijepactl data verify, stats and pack: a look at images before a job does it, and tars made of
-// them.
+// ijepactl data index, verify, stats and pack: a look at images before a job does it, and tars made
+// of them.
 #include <google/protobuf/struct.pb.h>
 
 #include <algorithm>
@@ -11,9 +11,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "client/commands/commands.h"
 #include "client/render/format.h"
 #include "client/render/table.h"
+#include "worker/jepa/data/index_store.h"
 #include "worker/jepa/data/survey.h"
 #include "worker/jepa/data/tar_shards.h"
 
@@ -28,31 +31,33 @@ struct DataSetOptions {
   std::string folder;
   int threads = 0;  // 0: one per processor.
   int64_t shard_mebibytes = 1024;
+  jepa::PixelFormat format;
 };
 
 // A bar on stderr, where that is a terminal.
 class ProgressBar {
  public:
-  ProgressBar(Context& context, int64_t total) : shown_(context.err().tty), total_(total) {}
+  explicit ProgressBar(Context& context) : shown_(context.err().tty) {}
   ~ProgressBar() {
     if (shown_) std::fprintf(stderr, "\r\033[K");
   }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  void Show(int64_t done) {
-    const int64_t percent = total_ > 0 ? done * 100 / total_ : 100;
-    if (!shown_ || percent == percent_) return;
+  void Show(int64_t done, int64_t total) {
+    const int64_t percent = total > 0 ? done * 100 / total : 100;
+    if (!shown_ || (percent == percent_ && total == total_)) return;
     percent_ = percent;
+    total_ = total;
     const std::string bar(static_cast<size_t>(percent * kBarWidth / 100), '#');
     std::fprintf(stderr, "\r[%-*s] %3d %%  %s/%s", kBarWidth, bar.c_str(),
-                 static_cast<int>(percent), FormatCount(done).c_str(), FormatCount(total_).c_str());
+                 static_cast<int>(percent), FormatCount(done).c_str(), FormatCount(total).c_str());
     std::fflush(stderr);
   }
 
  private:
   const bool shown_;
-  const int64_t total_;
+  int64_t total_ = 0;
   int64_t percent_ = -1;
 };
 
@@ -63,11 +68,23 @@ ExitCode FailData(Context& context, const absl::Status& status, const std::strin
   return context.Fail(code, {std::string(status.message()), where, ""});
 }
 
-jepa::Survey SurveyWithBar(Context& context, const jepa::ImageSource& source, int threads) {
+jepa::Survey SurveyWithBar(Context& context, const jepa::ImageSource& source,
+                           const DataSetOptions& options) {
   const int processors = static_cast<int>(std::thread::hardware_concurrency());
-  ProgressBar bar(context, source.size());
-  return jepa::SurveyImages(source, {threads > 0 ? threads : std::max(processors, 1),
-                                     [&bar](int64_t done) { bar.Show(done); }});
+  ProgressBar bar(context);
+  jepa::SurveyOptions survey;
+  survey.threads = options.threads > 0 ? options.threads : std::max(processors, 1);
+  survey.on_progress = [&](int64_t done) { bar.Show(done, source.size()); };
+  survey.format = options.format;
+  return jepa::SurveyImages(source, survey);
+}
+
+// "[0.4850, 0.4560]".
+std::string PerChannel(const std::vector<double>& values) {
+  const auto text = [](std::string* out, double value) {
+    absl::StrAppendFormat(out, "%.4f", value);
+  };
+  return absl::StrCat("[", absl::StrJoin(values, ", ", text), "]");
 }
 
 google::protobuf::Value Number(double value) {
@@ -107,16 +124,45 @@ ExitCode PrintBad(Context& context, const jepa::ImageSource& source, const jepa:
   return survey.bad.empty() ? ExitCode::kOk : ExitCode::kFailed;
 }
 
+// Lists once more where the data changed a moment ago: by then it has settled.
+absl::StatusOr<jepa::FoundIndex> IndexWithBar(Context& context, const DataSetOptions& options) {
+  jepa::IndexStoreOptions store{.folder = options.folder, .listing = {}};
+  if (options.threads > 0) store.listing.threads = options.threads;
+  ProgressBar bar(context);
+  store.listing.on_progress = [&bar](const jepa::IndexProgress& progress) {
+    bar.Show(progress.done, progress.known);
+  };
+  absl::StatusOr<jepa::FoundIndex> found = jepa::FindIndex(options.path, store);
+  if (!found.ok() || !found->is_too_new) return found;
+  absl::SleepFor(jepa::kIndexSettles);
+  return jepa::FindIndex(options.path, store);
+}
+
+ExitCode RunIndex(Context& context, const DataSetOptions& options) {
+  const absl::StatusOr<jepa::FoundIndex> found = IndexWithBar(context, options);
+  if (!found.ok()) return FailData(context, found.status(), options.path);
+  if (!found->is_kept) {
+    return FailData(context, absl::UnavailableError(found->why_not_kept), options.folder);
+  }
+  context.Print(absl::StrCat(found->file, "\n"));
+  context.Say(absl::StrCat(FormatCount(found->index.images()), " images in ",
+                           FormatCount(static_cast<int64_t>(found->index.stamps.size())),
+                           " folders, tars and lists; ",
+                           found->was_kept ? "the kept index is current" : "listed now"));
+  if (found->was_corrupt) context.Say(absl::StrCat("replaced: ", found->why_listed));
+  return ExitCode::kOk;
+}
+
 ExitCode RunVerify(Context& context, const DataSetOptions& options) {
   const auto source = jepa::OpenImageSource(options.path);
   if (!source.ok()) return FailData(context, source.status(), options.path);
-  return PrintBad(context, **source, SurveyWithBar(context, **source, options.threads));
+  return PrintBad(context, **source, SurveyWithBar(context, **source, options));
 }
 
 ExitCode RunStats(Context& context, const DataSetOptions& options) {
   const auto source = jepa::OpenImageSource(options.path);
   if (!source.ok()) return FailData(context, source.status(), options.path);
-  const jepa::Survey survey = SurveyWithBar(context, **source, options.threads);
+  const jepa::Survey survey = SurveyWithBar(context, **source, options);
   if (context.output != OutputFormat::kTable) {
     google::protobuf::Struct proto;
     auto& fields = *proto.mutable_fields();
@@ -126,7 +172,7 @@ ExitCode RunStats(Context& context, const DataSetOptions& options) {
     fields["min_side"] = Number(survey.min_side);
     fields["max_side"] = Number(survey.max_side);
     fields["mean_pixels"] = Number(survey.mean_pixels);
-    for (size_t c = 0; c < 3; ++c) {
+    for (size_t c = 0; c < survey.mean.size(); ++c) {
       *fields["mean"].mutable_list_value()->add_values() = Number(survey.mean[c]);
       *fields["std"].mutable_list_value()->add_values() = Number(survey.deviation[c]);
     }
@@ -134,11 +180,11 @@ ExitCode RunStats(Context& context, const DataSetOptions& options) {
   }
   context.Print(absl::StrFormat(
       "images       %s (%s bad)\nfiles        %s\nsides        %d to %d pixels\n"
-      "mean pixels  %s\nmean         [%.4f, %.4f, %.4f]\nstd          [%.4f, %.4f, %.4f]\n",
+      "mean pixels  %s\nmean         %s\nstd          %s\n",
       FormatCount(survey.images), FormatCount(static_cast<int64_t>(survey.bad.size())),
       FormatBytes(survey.bytes), survey.min_side, survey.max_side,
-      FormatCount(static_cast<int64_t>(survey.mean_pixels)), survey.mean[0], survey.mean[1],
-      survey.mean[2], survey.deviation[0], survey.deviation[1], survey.deviation[2]));
+      FormatCount(static_cast<int64_t>(survey.mean_pixels)), PerChannel(survey.mean),
+      PerChannel(survey.deviation)));
   return ExitCode::kOk;
 }
 
@@ -151,8 +197,8 @@ ExitCode RunPack(Context& context, const DataSetOptions& options) {
   if (labels.ok()) pack.labels = &labels->front();
   absl::StatusOr<int> shards;
   {
-    ProgressBar bar(context, (*source)->size());
-    pack.on_progress = [&bar](int64_t done) { bar.Show(done); };
+    ProgressBar bar(context);
+    pack.on_progress = [&](int64_t done) { bar.Show(done, (*source)->size()); };
     shards = jepa::PackImages(**source, options.folder, pack);
   }
   if (!shards.ok()) return FailData(context, shards.status(), options.folder);
@@ -163,11 +209,32 @@ ExitCode RunPack(Context& context, const DataSetOptions& options) {
   return ExitCode::kOk;
 }
 
+void AddIndex(CLI::App& data, const std::shared_ptr<DataSetOptions>& options, Context& context,
+              ExitCode& exit) {
+  CLI::App* index = data.add_subcommand(
+      "index", "Lists the images once and keeps the list, which ranks then take; prints its file");
+  index->add_option("PATH", options->path, "Folder, tar, manifest or pattern")->required();
+  index->add_option("DIR", options->folder, "Where lists are kept: data.index_folder")->required();
+  index->add_option("--threads", options->threads, "Listing threads [8]")
+      ->check(CLI::Range(1, 64))
+      ->type_name("N");
+  index->footer(
+      "PATH as in data.path. Does nothing while nothing changed.\n\n"
+      "Examples:\n  ijepactl data index /data/photos /shared/index");
+  index->callback([options, &context, &exit] { exit = RunIndex(context, *options); });
+}
+
 CLI::App* AddSurvey(CLI::App& data, DataSetOptions& options, const char* name, const char* help) {
   CLI::App* command = data.add_subcommand(name, help);
   command->add_option("PATH", options.path, "Folder, tar, manifest or pattern")->required();
   command->add_option("--threads", options.threads, "Decoding threads [one per processor]")
       ->check(CLI::Range(1, 64))
+      ->type_name("N");
+  command->add_option("--channels", options.format.channels, "As data.channels [3]")
+      ->check(CLI::Range(1, 4))
+      ->type_name("N");
+  command->add_option("--bit-depth", options.format.bit_depth, "As data.bit_depth [8]")
+      ->check(CLI::IsMember({8, 16}))
       ->type_name("N");
   return command;
 }
@@ -176,6 +243,7 @@ CLI::App* AddSurvey(CLI::App& data, DataSetOptions& options, const char* name, c
 
 void AddDataSets(CLI::App& data, Context& context, ExitCode& exit) {
   auto options = std::make_shared<DataSetOptions>();
+  AddIndex(data, options, context, exit);
   CLI::App* verify = AddSurvey(data, *options, "verify",
                                "Decodes every image whole and lists the bad ones; 1 if there are");
   verify->footer(

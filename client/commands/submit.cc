@@ -72,7 +72,7 @@ std::optional<int64_t> CountOrExplain(Context& context, const SubmitOptions& opt
   context.Fail(ExitCode::kInvalidSpec,
                {message, absl::StrCat(data.key, " = ", data.path),
                 absl::StrCat("give ", data.flag,
-                             " PATH, a folder or tar of .jpg, .jpeg or .png files; "
+                             " PATH, a folder or tar of .jpg, .jpeg, .png or .webp files; "
                              "--no-data-check when only the workers see it")});
   return std::nullopt;
 }

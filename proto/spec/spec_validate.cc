@@ -372,11 +372,6 @@ class Validator {
     if (data.bit_depth() != 8 && data.bit_depth() != 16) {
       Violation("data.bit_depth", absl::StrCat("is ", data.bit_depth(), "; must be 8 or 16"));
     }
-    if (data.channels() != 3 || data.bit_depth() != 8) {
-      Violation(data.channels() != 3 ? "data.channels" : "data.bit_depth",
-                "is not read by ranks yet; leave it out");
-    }
-    if (data.dct_scaling()) Violation("data.dct_scaling", "is not read by ranks yet; leave it out");
     CheckPerChannel("data.mean", data.mean());
     CheckPerChannel("data.std", data.std());
     if (data.channels() == 3 && data.bit_depth() == 8) return;

@@ -11,26 +11,6 @@ namespace jepa {
 namespace {
 
 // `value` in two bytes.
-std::string Two(int value, bool big) {
-  const char high = static_cast<char>(value >> 8), low = static_cast<char>(value);
-  return big ? std::string{high, low} : std::string{low, high};
-}
-
-std::string Four(int value, bool big) {
-  return big ? Two(0, big) + Two(value, big) : Two(value, big) + Two(0, big);
-}
-
-// A JPEG with an APP1 of one entry before the orientation.
-std::string WithOrientation(const std::string& jpeg, int orientation, bool big) {
-  const std::string tiff = std::string(big ? "MM" : "II") + Two(42, big) + Four(8, big) +
-                           Two(2, big) + Two(0x0100, big) + Two(4, big) + Four(1, big) +
-                           Four(7, big) + Two(0x0112, big) + Two(3, big) + Four(1, big) +
-                           Two(orientation, big) + Two(0, big) + Four(0, big);
-  const std::string data = std::string("Exif\0\0", 6) + tiff;
-  return jpeg.substr(0, 2) + "\xff\xe1" + Two(static_cast<int>(data.size()) + 2, true) + data +
-         jpeg.substr(2);
-}
-
 TEST(ExifTest, TurnsAsPillowDoes) {
   const std::vector<std::vector<uint8_t>> expected = {
       {1, 2, 3, 4, 5, 6}, {3, 2, 1, 6, 5, 4}, {6, 5, 4, 3, 2, 1}, {4, 5, 6, 1, 2, 3},
@@ -51,7 +31,7 @@ TEST(ExifTest, ReadsBothByteOrdersAndTurnsOnlyWhenAsked) {
   const Image upright = *Decode(jpeg);
   EXPECT_EQ(ExifOrientation(jpeg), 1);
   for (const bool big : {false, true}) {
-    const std::string bytes = WithOrientation(jpeg, 6, big);
+    const std::string bytes = testing::WithOrientation(jpeg, 6, big);
     EXPECT_EQ(ExifOrientation(bytes), 6);
     EXPECT_EQ(Decode(bytes)->pixels, upright.pixels);
     ImageReader reader;
@@ -70,12 +50,13 @@ TEST(ExifTest, ReadsBothByteOrdersAndTurnsOnlyWhenAsked) {
     const Image turned = Oriented(upright, 6);
     EXPECT_TRUE(std::equal(first.pixels.begin(), first.pixels.end(), turned.pixels.begin()));
   }
-  EXPECT_EQ(ExifOrientation(WithOrientation(jpeg, 9, true)), 1);
+  EXPECT_EQ(ExifOrientation(testing::WithOrientation(jpeg, 9, true)), 1);
 }
 
 TEST(ExifTest, SurvivesAnyDamage) {
   Philox random(4, Purpose::kProbe, 0, 0);
-  const std::string whole = WithOrientation(testing::TestJpeg(8, 8, 1), 8, true).substr(0, 80);
+  const std::string whole =
+      testing::WithOrientation(testing::TestJpeg(8, 8, 1), 8, true).substr(0, 80);
   for (int round = 0; round < 20'000; ++round) {
     std::string bytes = whole.substr(0, random.Below(81));
     for (uint32_t i = 0; i < 3 && !bytes.empty(); ++i) {

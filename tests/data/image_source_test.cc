@@ -13,13 +13,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::NamesOf;
 using testing::TempFolder;
-
-std::vector<std::string> Names(const ImageSource& source) {
-  std::vector<std::string> names;
-  for (int64_t i = 0; i < source.size(); ++i) names.push_back(source.name(i));
-  return names;
-}
 
 TEST(ImageSourceTest, ListsImagesOfAllFoldersByName) {
   TempFolder folder;
@@ -30,7 +25,7 @@ TEST(ImageSourceTest, ListsImagesOfAllFoldersByName) {
   folder.Write("a/._one.jpeg", "side file");
   const auto source = OpenImageSource(folder.path());
   ASSERT_TRUE(source.ok()) << source.status();
-  EXPECT_THAT(Names(**source), ElementsAre("a/one.jpeg", "b/deep/er/three.png", "b/two.JPG"));
+  EXPECT_THAT(NamesOf(**source), ElementsAre("a/one.jpeg", "b/deep/er/three.png", "b/two.JPG"));
   EXPECT_EQ((*source)->Read(2).value(), "2");
 }
 
@@ -44,7 +39,7 @@ TEST(ImageSourceTest, FollowsLinksToFoldersWithoutLoops) {
   std::filesystem::create_symlink("nowhere", folder.path() + "/gone.jpg");
   const auto source = OpenImageSource(folder.path());
   ASSERT_TRUE(source.ok()) << source.status();
-  EXPECT_THAT(Names(**source), ElementsAre("a/one.jpg", "linked/two.jpg"));
+  EXPECT_THAT(NamesOf(**source), ElementsAre("a/one.jpg", "linked/two.jpg"));
 }
 
 TEST(ImageSourceTest, SaysThatAFolderHasNoImage) {
@@ -52,7 +47,8 @@ TEST(ImageSourceTest, SaysThatAFolderHasNoImage) {
   folder.Write("readme.txt", "");
   const auto source = OpenImageSource(folder.path());
   EXPECT_TRUE(absl::IsFailedPrecondition(source.status()));
-  EXPECT_THAT(std::string(source.status().message()), HasSubstr("has no .jpg, .jpeg or .png file"));
+  EXPECT_THAT(std::string(source.status().message()),
+              HasSubstr("has no .jpg, .jpeg, .png or .webp file"));
 }
 
 TEST(ImageSourceTest, SaysThatThePathIsMissing) {

@@ -4,11 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 
+#include "tests/data/slow_source.h"
 #include "tests/data/test_data.h"
 #include "tests/fakes/memory_host.h"
 #include "worker/jepa/data/sample_view.h"
@@ -16,8 +14,10 @@
 namespace jepa {
 namespace {
 
+using testing::FastClock;
 using ::testing::HasSubstr;
 using testing::MemorySource;
+using testing::SlowSource;
 using BatchKey = std::pair<int64_t, int>;  // Step, shard.
 using Batches = std::map<BatchKey, std::vector<uint8_t>>;
 
@@ -153,7 +153,8 @@ TEST_P(LoaderTest, ReplacesCountsAndNamesBadImages) {
   EXPECT_GE(loader->stats().bad_images, 2);
   ASSERT_EQ(host_.notes().size(), static_cast<size_t>(loader->stats().bad_images));
   EXPECT_EQ(host_.notes()[0].code, "BAD_IMAGE");
-  EXPECT_THAT(host_.notes()[0].message, HasSubstr("image4: corrupt: neither a JPEG nor a PNG"));
+  EXPECT_THAT(host_.notes()[0].message,
+              HasSubstr("image4: corrupt: neither a JPEG, a PNG nor a WebP"));
 }
 
 TEST_P(LoaderTest, CountsEachReasonAndKeepsTheGoodOnes) {
@@ -247,34 +248,6 @@ TEST_P(LoaderTest, GivesUpWhenNothingIsReadable) {
   EXPECT_TRUE(absl::IsDataLoss(batch.status())) << batch.status();
 }
 
-// Counts reads and blocks them while asked to.
-class SlowSource final : public ImageSource {
- public:
-  explicit SlowSource(std::string file) : file_(std::move(file)) {}
-  int64_t size() const override { return 1000; }
-  std::string name(int64_t index) const override { return "slow" + std::to_string(index); }
-  absl::Status ReadInto(int64_t, std::string& bytes) const override {
-    ++reads;
-    std::unique_lock<std::mutex> lock(mutex_);
-    open_.wait(lock, [this] { return !blocked_; });
-    bytes = file_;
-    return absl::OkStatus();
-  }
-  void Block(bool blocked) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    blocked_ = blocked;
-    open_.notify_all();
-  }
-
-  mutable std::atomic<int> reads{0};
-
- private:
-  const std::string file_;
-  mutable std::mutex mutex_;
-  mutable std::condition_variable open_;
-  bool blocked_ = false;
-};
-
 TEST_P(LoaderTest, ReadsThreeStepsAheadAtMost) {
   SlowSource source(testing::TestJpeg(16, 16, 1));
   options_.local_shards = {0, 1};
@@ -287,16 +260,6 @@ TEST_P(LoaderTest, ReadsThreeStepsAheadAtMost) {
   }
 }
 
-// Every look at it is half a minute later.
-class FastClock final : public ijepa::Clock {
- public:
-  absl::Time Now() override { return absl::UnixEpoch(); }
-  absl::Duration Monotonic() override { return absl::Seconds(30) * ++looks_; }
-
- private:
-  std::atomic<int> looks_{0};
-};
-
 TEST_P(LoaderTest, NamesTheFileWhenStorageHangs) {
   SlowSource source(testing::TestJpeg(16, 16, 1));
   FastClock clock;
@@ -305,13 +268,13 @@ TEST_P(LoaderTest, NamesTheFileWhenStorageHangs) {
   source.Block(true);
   const auto loader = NewLoader(options_, source, host_);
   const auto batch = loader->Next();
+  source.Block(false);  // Before anything can end the test: the loader waits for its threads.
   EXPECT_TRUE(absl::IsDeadlineExceeded(batch.status())) << batch.status();
   const int64_t first = SampleOrder(GetParam(), options_.seed, 1000).At(0, 0);
   EXPECT_THAT(std::string(batch.status().message()), HasSubstr("slow" + std::to_string(first)));
   EXPECT_GT(loader->stats().wait, absl::Seconds(120));
   ASSERT_EQ(host_.CountNotes("DATA_STALLED"), 1);
   EXPECT_THAT(host_.notes()[0].message, HasSubstr("slow" + std::to_string(first)));
-  source.Block(false);
 }
 
 TEST_P(LoaderTest, EndsWhileThreadsAreAhead) {

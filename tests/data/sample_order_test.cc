@@ -1,6 +1,7 @@
 // The keyed order and who takes which sample.
 #include "worker/jepa/data/sample_order.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -122,6 +123,16 @@ TEST(SamplePlanTest, DealsAnEpochToShardsAsADistributedSampler) {
   std::vector<int64_t> all(24);
   std::iota(all.begin(), all.end(), 0);
   EXPECT_EQ(taken, all);
+}
+
+TEST(SampleOrderTest, RefusesMoreImagesThanTheReferenceOrders) {
+  EXPECT_TRUE(CheckOrder(OrderMode::kReference, 214'748'364).ok());
+  EXPECT_TRUE(CheckOrder(OrderMode::kKeyed, int64_t{1} << 40).ok());
+  const absl::Status refused = CheckOrder(OrderMode::kReference, 214'748'365);
+  EXPECT_TRUE(absl::IsInvalidArgument(refused));
+  EXPECT_THAT(std::string(refused.message()),
+              ::testing::AllOf(::testing::HasSubstr("214748364"), ::testing::HasSubstr("214748365"),
+                               ::testing::HasSubstr("data.rng")));
 }
 
 }  // namespace

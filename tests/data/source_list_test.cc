@@ -11,21 +11,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TarBytes;
-using testing::TarEnd;
+using testing::NamesOf;
+using testing::TarOf;
 using testing::TempFolder;
-
-std::vector<std::string> Names(const ImageSource& source) {
-  std::vector<std::string> names;
-  for (int64_t i = 0; i < source.size(); ++i) names.push_back(source.name(i));
-  return names;
-}
-
-std::string Tar(const std::vector<std::pair<std::string, std::string>>& files) {
-  std::string bytes;
-  for (const auto& [name, data] : files) bytes += TarBytes({name, data});
-  return bytes + TarEnd();
-}
 
 TEST(SourceListTest, ExpandsBracesInOrderAndWildcardsSorted) {
   TempFolder folder;
@@ -43,14 +31,14 @@ TEST(SourceListTest, ExpandsBracesInOrderAndWildcardsSorted) {
 
 TEST(SourceListTest, JoinsTarsAndFoldersInTheOrderGiven) {
   TempFolder folder;
-  folder.Write("s-0.tar", Tar({{"b.jpg", "0b"}, {"a.jpg", "0a"}}));
-  folder.Write("s-1.tar", Tar({{"a.jpg", "1a"}}));
+  folder.Write("s-0.tar", TarOf({{"b.jpg", "0b"}, {"a.jpg", "0a"}}));
+  folder.Write("s-1.tar", TarOf({{"a.jpg", "1a"}}));
   folder.Write("loose/x.png", "x");
   const auto source = OpenImageSource(folder.path() + "/{s-{0..1}.tar,loose}");
   EXPECT_FALSE(source.ok());  // Braces do not nest.
   const auto joined = OpenImageSource(folder.path() + "/{s-1.tar,loose,s-0.tar}");
   ASSERT_TRUE(joined.ok()) << joined.status();
-  EXPECT_THAT(Names(**joined),
+  EXPECT_THAT(NamesOf(**joined),
               ElementsAre("s-1.tar:a.jpg", "loose:x.png", "s-0.tar:a.jpg", "s-0.tar:b.jpg"));
   EXPECT_EQ((*joined)->Read(0).value(), "1a");
   EXPECT_EQ((*joined)->Read(1).value(), "x");
@@ -61,13 +49,13 @@ TEST(SourceListTest, ReadsAManifestInItsOrderWithItsLabels) {
   TempFolder folder;
   folder.Write("in/z.jpg", "z");
   folder.Write("in/a.jpg", "a");
-  folder.Write("s.tar", Tar({{"t.jpg", "t"}, {"t.cls", "dog\n"}}));
+  folder.Write("s.tar", TarOf({{"t.jpg", "t"}, {"t.cls", "dog\n"}}));
   const std::string absolute = folder.Write("abs, \"olute\".png", "p");
   const std::string list = folder.Write(
       "list.txt", "# a comment\nin/z.jpg\tdog\r\n\ns.tar\nin/a.jpg\tcat\n" + absolute + "\n");
   const auto source = OpenImageSource(list);
   ASSERT_TRUE(source.ok()) << source.status();
-  EXPECT_THAT(Names(**source), ElementsAre("in/z.jpg", "s.tar:t.jpg", "in/a.jpg", absolute));
+  EXPECT_THAT(NamesOf(**source), ElementsAre("in/z.jpg", "s.tar:t.jpg", "in/a.jpg", absolute));
   EXPECT_EQ((*source)->Read(0).value(), "z");
   EXPECT_EQ((*source)->Read(1).value(), "t");
   EXPECT_EQ((*source)->Read(3).value(), "p");
@@ -87,13 +75,13 @@ TEST(SourceListTest, RefusesAManifestLineThatIsNoImage) {
 
 TEST(SourceListTest, TakesWebDatasetLabelsOfSeveralTars) {
   TempFolder folder;
-  folder.Write("s-0.tar", Tar({{"000.jpg", ""},
-                               {"000.cls", "7\n"},
-                               {"001.seg.png", ""},
-                               {"001.json", "{\"label\": 3, \"text\": \"x\"}"}}));
+  folder.Write("s-0.tar", TarOf({{"000.jpg", ""},
+                                 {"000.cls", "7\n"},
+                                 {"001.seg.png", ""},
+                                 {"001.json", "{\"label\": 3, \"text\": \"x\"}"}}));
   folder.Write(
       "s-1.tar",
-      Tar({{"000.json", "broken {"}, {"000.jpg", ""}, {"d/001.jpeg", ""}, {"d/001.cls", "3"}}));
+      TarOf({{"000.json", "broken {"}, {"000.jpg", ""}, {"d/001.jpeg", ""}, {"d/001.cls", "3"}}));
   const std::string pattern = folder.path() + "/s-*.tar";
   const auto source = OpenImageSource(pattern);
   ASSERT_TRUE(source.ok()) << source.status();

@@ -145,6 +145,43 @@ std::string TarBytes(const TarEntry& entry) {
 
 std::string TarEnd() { return std::string(1024, '\0'); }
 
+std::string TarOf(const std::vector<std::pair<std::string, std::string>>& files) {
+  std::string bytes;
+  for (const auto& [name, data] : files) bytes += TarBytes({name, data});
+  return bytes + TarEnd();
+}
+
+std::vector<std::string> NamesOf(const ImageSource& source) {
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < source.size(); ++i) names.push_back(source.name(i));
+  return names;
+}
+
+namespace {
+
+std::string Two(int value, bool big) {
+  const char high = static_cast<char>(value >> 8), low = static_cast<char>(value);
+  return big ? std::string{high, low} : std::string{low, high};
+}
+
+std::string Four(int value, bool big) {
+  return big ? Two(0, big) + Two(value, big) : Two(value, big) + Two(0, big);
+}
+
+// A JPEG with an APP1 of one entry before the orientation.
+
+}  // namespace
+
+std::string WithOrientation(const std::string& jpeg, int orientation, bool big) {
+  const std::string tiff = std::string(big ? "MM" : "II") + Two(42, big) + Four(8, big) +
+                           Two(2, big) + Two(0x0100, big) + Two(4, big) + Four(1, big) +
+                           Four(7, big) + Two(0x0112, big) + Two(3, big) + Four(1, big) +
+                           Two(orientation, big) + Two(0, big) + Four(0, big);
+  const std::string data = std::string("Exif\0\0", 6) + tiff;
+  return jpeg.substr(0, 2) + "\xff\xe1" + Two(static_cast<int>(data.size()) + 2, true) + data +
+         jpeg.substr(2);
+}
+
 std::string SharedData(const std::string& file) {
   const char* folder = std::getenv("IJEPA_TEST_DATA");
   const std::string path =

@@ -39,6 +39,8 @@ struct JpegKind {
   int channels = 3;  // 1: grey; 4: the channels and an inverted black.
   std::string Text() const;
 };
+// `jpeg` with an EXIF orientation, written in either byte order.
+std::string WithOrientation(const std::string& jpeg, int orientation, bool big);
 std::string TestJpegOf(const Image& image, const JpegKind& kind);
 // Of any colour type and depth that libpng writes; `rows` as libpng wants them.
 struct PngParts {
@@ -64,6 +66,11 @@ struct TarEntry {
 std::string TarBytes(const TarEntry& entry);
 // The two zero blocks.
 std::string TarEnd();
+// A whole tar of plain files: names and contents.
+std::string TarOf(const std::vector<std::pair<std::string, std::string>>& files);
+
+// The names of all images, in order.
+std::vector<std::string> NamesOf(const ImageSource& source);
 
 // A folder as in the shared test data; empty if it is not there.
 std::string SharedData(const std::string& file);

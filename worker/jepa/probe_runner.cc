@@ -33,7 +33,7 @@ const Labels* FindColumn(const std::vector<Labels>& columns, const std::string& 
 absl::StatusOr<ProbeRunner::EvalSet> ProbeRunner::OpenSet(const std::string& path, int max_images,
                                                           const std::vector<Labels>* vocabulary) {
   EvalSet set;
-  IJEPA_ASSIGN_OR_RETURN(set.source, OpenImageSource(path));
+  IJEPA_ASSIGN_OR_RETURN(set.source, OpenImageSource(path, config_.data.index_folder));
   IJEPA_ASSIGN_OR_RETURN(set.labels, ReadLabels(path, *set.source, vocabulary));
   const int64_t all = set.source->size();
   const int64_t used = max_images > 0 ? std::min<int64_t>(all, max_images) : all;
@@ -73,8 +73,12 @@ absl::Status ProbeRunner::FillSlice(const EvalSet& set, const Parts& parts,
     const int64_t count = std::min(kChunk, end - at);
     const std::vector<int64_t> indices(set.indices.begin() + at, set.indices.begin() + at + count);
     std::vector<int64_t> bad;
-    IJEPA_ASSIGN_OR_RETURN(const std::vector<uint8_t> pixels,
-                           LoadEvalView(*set.source, indices, config_.data.crop_size, &bad));
+    IJEPA_ASSIGN_OR_RETURN(const std::vector<uint8_t> pixels, LoadEvalView({.source = *set.source,
+                                                                            .indices = indices,
+                                                                            .data = config_.data,
+                                                                            .host = parts.host,
+                                                                            .step = parts.step},
+                                                                           bad));
     IJEPA_ASSIGN_OR_RETURN(const Features features,
                            parts.learner.PooledFeatures(pixels, static_cast<int>(count)));
     for (int64_t i = 0; i < count; ++i) {
@@ -120,8 +124,8 @@ absl::StatusOr<ProbeRunner::Gathered> ProbeRunner::Gather(const EvalSet& set,
 }
 
 absl::StatusOr<std::optional<ProbeReport>> ProbeRunner::Run(Learner& learner, Communicator& peers,
-                                                            RunHost& host) {
-  const Parts parts{learner, peers, host};
+                                                            RunHost& host, int64_t step) {
+  const Parts parts{learner, peers, host, step};
   IJEPA_ASSIGN_OR_RETURN(const Gathered eval, Gather(eval_, parts));
   std::optional<Gathered> fit;
   if (fit_.has_value()) {

@@ -26,9 +26,10 @@ class ProbeRunner {
   static absl::StatusOr<std::unique_ptr<ProbeRunner>> Open(const TrainConfig& config);
 
   // The report of rank 0, nothing on the others. Blocks for all features and scores. Errors of the
-  // learner, the peers, and host.Alive().
+  // learner, the peers, and host.Alive(); of LoadEvalView where storage hangs. `step` is for the
+  // history.
   absl::StatusOr<std::optional<ProbeReport>> Run(Learner& learner, Communicator& peers,
-                                                 RunHost& host);
+                                                 RunHost& host, int64_t step);
 
  private:
   // Images that are probed, and their labels, entry for entry.
@@ -42,6 +43,7 @@ class ProbeRunner {
     Learner& learner;
     Communicator& peers;
     RunHost& host;
+    int64_t step;
   };
   // Features of a whole set, and the labels of its readable images.
   struct Gathered {

@@ -19,6 +19,7 @@
 #include "worker/jepa/checkpoint_saver.h"
 #include "worker/jepa/data/image_source.h"
 #include "worker/jepa/data/loader.h"
+#include "worker/jepa/data/sample_order.h"
 #include "worker/jepa/dist/communicator.h"
 #include "worker/jepa/fault_injector.h"
 #include "worker/jepa/gradient_exchange.h"
@@ -160,7 +161,8 @@ absl::StatusOr<TrainOutcome> TrainRun::Run() {
 }
 
 absl::Status TrainRun::OpenData() {
-  IJEPA_ASSIGN_OR_RETURN(images_, OpenImageSource(config_.data.path));
+  IJEPA_ASSIGN_OR_RETURN(images_, OpenImageSource(config_.data.path, config_.data.index_folder));
+  IJEPA_RETURN_IF_ERROR(CheckOrder(config_.data.order, images_->size()));
   length_ = RunLengthFor(images_->size(), config_.shards, config_.data.batch_size,
                          config_.optimization.epochs);
   if (length_.steps_per_epoch == 0) {
@@ -506,7 +508,7 @@ absl::Status TrainRun::ProbeIfDue() {
   if (!probe_plan_->Due(step_)) return absl::OkStatus();
   host_.EnterPhase(RunPhase::kProbing);
   IJEPA_ASSIGN_OR_RETURN(std::optional<ProbeReport> report,
-                         probes_->Run(*learner_, *peers_, host_));
+                         probes_->Run(*learner_, *peers_, host_, step_));
   if (report.has_value()) {
     report->step = step_;
     report->images_seen = step_ * GlobalBatch(config_);

@@ -8,6 +8,8 @@
 #include "common/status_macros.h"
 #include "worker/jepa/data/color.h"
 #include "worker/jepa/data/random_crop.h"
+#include "worker/jepa/data/view_scale.h"
+#include "worker/jepa/data/wide_resizer.h"
 
 namespace jepa {
 namespace {
@@ -64,23 +66,54 @@ void Distort(const DataConfig& data, Philox& random, Image& view) {
   }
 }
 
+absl::StatusOr<Size> OpenImage(absl::string_view bytes, const DataConfig& data, ViewTools& tools) {
+  tools.reader.set_orient(data.exif_orientation);
+  tools.reader.set_format({data.channels, data.bit_depth});
+  return tools.reader.Open(bytes);
+}
+
+absl::Status WriteView(const DataConfig& data, const ViewGeometry& view, ViewTools& tools,
+                       uint8_t* planes) {
+  if (data.bit_depth == 16) {
+    ResizeWide(*tools.reader.whole(), view, planes);
+    return absl::OkStatus();
+  }
+  return tools.reader.Read(tools.resizer.Begin(view, data.channels, planes), tools.resizer);
+}
+
 }  // namespace
 
 absl::Status WriteTrainingView(absl::string_view bytes, const DataConfig& data, Philox& random,
                                ViewTools& tools, uint8_t* planes) {
-  tools.reader.set_orient(data.exif_orientation);
-  IJEPA_ASSIGN_OR_RETURN(const Size image, tools.reader.Open(bytes));
+  IJEPA_ASSIGN_OR_RETURN(const Size image, OpenImage(bytes, data, tools));
   const Size size = data.crop_size;
   const double aspect = static_cast<double>(size.width) / size.height;
   const Crop crop = DrawCrop(image, data.crop_scale, aspect, random);
   ViewGeometry view = CropGeometry(crop, size.height, size.width);
   view.mirror = data.horizontal_flip && random.Uniform() < kFlipShare;
-  IJEPA_RETURN_IF_ERROR(tools.reader.Read(tools.resizer.Begin(view, 3, planes), tools.resizer));
+  if (data.dct_scaling) {
+    const int reduction = DctReduction(image, view);
+    const Size reduced = tools.reader.Reduce(reduction);
+    if (reduction > 1 && reduced.height < image.height) view = Reduced(view, reduction, reduced);
+  }
+  IJEPA_RETURN_IF_ERROR(WriteView(data, view, tools, planes));
   if (!NeedsColours(data)) return absl::OkStatus();
   Image pixels = Interleaved(planes, size);
   Distort(data, random, pixels);
   WritePlanes(pixels, planes);
   return absl::OkStatus();
+}
+
+absl::Status WriteProbeView(absl::string_view bytes, const DataConfig& data, ViewTools& tools,
+                            uint8_t* planes) {
+  IJEPA_ASSIGN_OR_RETURN(const Size image, OpenImage(bytes, data, tools));
+  const ViewGeometry view = CentreGeometry(image, data.crop_size.height, data.crop_size.width);
+  return WriteView(data, view, tools, planes);
+}
+
+size_t ViewBytes(const DataConfig& data) {
+  return static_cast<size_t>(data.crop_size.height) * data.crop_size.width * data.channels *
+         (data.bit_depth / 8);
 }
 
 Image Interleaved(const uint8_t* planes, const Size& size) {

@@ -37,14 +37,21 @@ class JpegReader {
   // As ImageReader's.
   absl::StatusOr<Size> Open(absl::string_view bytes);
   absl::Status Read(const Crop& part, RowSink& sink);
+  Size Reduce(int reduction);
 
  private:
   struct State;
   const std::unique_ptr<State> state_;
 };
 
-// Errors as Decode (decode.h).
-absl::StatusOr<Image> DecodePng(absl::string_view bytes);
+// As RGB, or exactly as `format` says: grey, grey and alpha, RGB, RGB and alpha. Errors as Decode
+// (decode.h); DataLoss for other channels or another depth than those of the format.
+absl::StatusOr<Image> DecodePng(absl::string_view bytes, const PixelFormat& format);
+
+bool LooksLikeWebp(absl::string_view bytes);
+// A still WebP as RGB, alpha dropped as Pillow does. Errors as Decode; DataLoss for an animation,
+// and for any WebP where the build has no libwebp.
+absl::StatusOr<Image> DecodeWebp(absl::string_view bytes);
 
 // Baseline JPEG, chroma halved both ways. quality in [1, 100].
 absl::StatusOr<std::string> EncodeJpeg(const Image& image, int quality);

@@ -36,11 +36,12 @@ class WholeImage final : public RowSink {
 
 // A sink may read beyond a row, so each goes through `line`.
 void GiveRows(const Image& image, const Crop& part, std::vector<uint8_t>& line, RowSink& sink) {
-  const size_t bytes = static_cast<size_t>(part.width) * 3;
+  const auto pixel_bytes = static_cast<size_t>(image.pixel_bytes);
+  const size_t bytes = static_cast<size_t>(part.width) * pixel_bytes;
   line.resize(bytes + kRowPadding);
   for (int y = part.top; y < part.top + part.height; ++y) {
     const size_t pixel = static_cast<size_t>(y) * image.width + part.left;
-    std::memcpy(line.data(), image.pixels.data() + pixel * 3, bytes);
+    std::memcpy(line.data(), image.pixels.data() + pixel * pixel_bytes, bytes);
     sink.Row(line.data());
   }
 }
@@ -65,6 +66,7 @@ absl::Status CheckImageSize(int64_t height, int64_t width) {
 struct ImageReader::Parts {
   JpegReader jpeg;
   bool orient = false;
+  PixelFormat format;
   bool streams = false;  // The image that is open is the JPEG reader's; else it is `image`.
   Image image;
   std::vector<uint8_t> line;
@@ -89,15 +91,33 @@ ImageReader& ImageReader::operator=(ImageReader&&) noexcept = default;
 
 void ImageReader::set_orient(bool orient) { parts_->orient = orient; }
 
+void ImageReader::set_format(const PixelFormat& format) { parts_->format = format; }
+
+const Image* ImageReader::whole() const { return parts_->streams ? nullptr : &parts_->image; }
+
 absl::StatusOr<Size> ImageReader::Open(absl::string_view bytes) {
   if (bytes.empty()) return EmptyError("the file is empty");
-  parts_->streams = LooksLikeJpeg(bytes);
+  const PixelFormat& format = parts_->format;
+  const bool is_png = LooksLikePng(bytes);
+  parts_->streams = LooksLikeJpeg(bytes) && format.IsRgb();
   if (parts_->streams) return OpenJpeg(*parts_, bytes);
-  if (!LooksLikePng(bytes)) {
-    return absl::DataLossError("neither a JPEG nor a PNG by its first bytes");
+  if (is_png) {
+    IJEPA_ASSIGN_OR_RETURN(parts_->image, DecodePng(bytes, format));
+  } else if (!format.IsRgb()) {
+    return absl::DataLossError(absl::StrCat("no PNG by its first bytes, which data.channels ",
+                                            format.channels, " and data.bit_depth ",
+                                            format.bit_depth, " want"));
+  } else if (LooksLikeWebp(bytes)) {
+    IJEPA_ASSIGN_OR_RETURN(parts_->image, DecodeWebp(bytes));
+  } else {
+    return absl::DataLossError("neither a JPEG, a PNG nor a WebP by its first bytes");
   }
-  IJEPA_ASSIGN_OR_RETURN(parts_->image, DecodePng(bytes));
   return Size{parts_->image.height, parts_->image.width};
+}
+
+Size ImageReader::Reduce(int reduction) {
+  if (parts_->streams) return parts_->jpeg.Reduce(reduction);
+  return {parts_->image.height, parts_->image.width};
 }
 
 absl::Status ImageReader::Read(const Crop& part, RowSink& sink) {

@@ -33,8 +33,9 @@ class RowSink {
 
 // Decodes one image after the other, keeping its memory; one per thread. Not copyable.
 //
-// JPEG (any colour space, baseline or progressive) or PNG by its first bytes, whatever the name, to
-// RGB as Pillow's convert("RGB") does.
+// JPEG (any colour space, baseline or progressive), PNG or WebP by its first bytes, whatever the
+// name, to RGB as Pillow's convert("RGB") does. In another format than RGB of 8 bits: PNG that has
+// exactly these channels and bits.
 class ImageReader {
  public:
   ImageReader();
@@ -46,6 +47,9 @@ class ImageReader {
   // is ignored, as torchvision's ImageFolder ignores it. Default false.
   void set_orient(bool orient);
 
+  // Default: RGB of 8 bits.
+  void set_format(const PixelFormat& format);
+
   // Begins with the file `bytes`, which must live until its rows are read, and returns the size of
   // its image. Returns DataLoss for what is not an image (bad_image.h tells the kinds),
   // ResourceExhausted above 178,956,970 pixels (Pillow's limit).
@@ -55,6 +59,15 @@ class ImageReader {
   // whole image, but the work is not: of a plain JPEG only what the part needs is decoded. Returns
   // DataLoss for what is truncated; the sink may have got rows then.
   absl::Status Read(const Crop& part, RowSink& sink);
+
+  // After Open, before Read: decodes the image smaller by `reduction` (1, 2, 4 or 8) in both
+  // directions, by a smaller inverse transform, where it is a JPEG that is not turned. Returns the
+  // size it has now, rounded up; of another image the size that it has.
+  Size Reduce(int reduction);
+
+  // After Open: the image where it had to be decoded whole, as everything but plain RGB JPEGs has;
+  // else null. Valid until the next Open.
+  const Image* whole() const;
 
  private:
   struct Parts;

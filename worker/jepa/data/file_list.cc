@@ -11,7 +11,7 @@ bool IsImageName(absl::string_view name) {
   const size_t slash = name.rfind('/');
   const absl::string_view base = slash == absl::string_view::npos ? name : name.substr(slash + 1);
   if (absl::StartsWith(base, "._")) return false;
-  for (absl::string_view ending : {".jpg", ".jpeg", ".png"}) {
+  for (absl::string_view ending : {".jpg", ".jpeg", ".png", ".webp"}) {
     if (absl::EndsWithIgnoreCase(base, ending)) return true;
   }
   return false;

@@ -10,7 +10,9 @@
 
 namespace jepa {
 
-// Ends in .jpg, .jpeg or .png in any case, and is no "._" side file of macOS.
+inline constexpr char kImageEndings[] = ".jpg, .jpeg, .png or .webp";
+
+// Ends in .jpg, .jpeg, .png or .webp in any case, and is no "._" side file of macOS.
 bool IsImageName(absl::string_view name);
 
 // Thread-compatible; the names live as long as the list.

@@ -1,11 +1,10 @@
-// Image files below a folder.
+// Folders, and image files that stand for themselves.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -57,60 +56,19 @@ class FolderSource final : public ImageSource {
   FileList files_;
 };
 
-// Lists a tree without recursion; every folder once, so that links cannot form a loop.
-class TreeWalk {
- public:
-  explicit TreeWalk(std::string root) : root_(std::move(root)) {}
-
-  absl::StatusOr<FileList> Run() {
-    pending_.push_back("");
-    while (!pending_.empty()) {
-      const std::string folder = std::move(pending_.back());
-      pending_.pop_back();
-      IJEPA_RETURN_IF_ERROR(List(folder));
-    }
-    files_.SortAndKeepLast();
-    return std::move(files_);
-  }
-
- private:
-  // `folder` is "" or ends in a slash.
-  absl::Status List(const std::string& folder) {
-    const std::string path = absl::StrCat(root_, "/", folder);
-    std::unique_ptr<DIR, int (*)(DIR*)> handle(opendir(path.c_str()), &closedir);
-    if (handle == nullptr) return ijepa::ErrnoStatus(errno, "listing images", path);
+// Sorts one entry of a folder in.
+void Take(const dirent& entry, int folder_fd, FolderListing& listing) {
+  const absl::string_view name = entry.d_name;
+  if (name == "." || name == "..") return;
+  unsigned char type = entry.d_type;
+  if (type == DT_LNK || type == DT_UNKNOWN) {
     struct stat info;
-    if (fstat(dirfd(handle.get()), &info) != 0) {
-      return ijepa::ErrnoStatus(errno, "listing images", path);
-    }
-    if (!visited_.insert({info.st_dev, info.st_ino}).second) return absl::OkStatus();
-    errno = 0;
-    while (const dirent* entry = readdir(handle.get())) {
-      Take(folder, *entry, dirfd(handle.get()));
-      errno = 0;
-    }
-    if (errno != 0) return ijepa::ErrnoStatus(errno, "listing images", path);
-    return absl::OkStatus();
+    if (fstatat(folder_fd, entry.d_name, &info, 0) != 0) return;  // A link to nowhere.
+    type = S_ISDIR(info.st_mode) ? DT_DIR : S_ISREG(info.st_mode) ? DT_REG : DT_UNKNOWN;
   }
-
-  void Take(const std::string& folder, const dirent& entry, int folder_fd) {
-    const absl::string_view name = entry.d_name;
-    if (name == "." || name == "..") return;
-    unsigned char type = entry.d_type;
-    if (type == DT_LNK || type == DT_UNKNOWN) {
-      struct stat info;
-      if (fstatat(folder_fd, entry.d_name, &info, 0) != 0) return;  // A link to nowhere.
-      type = S_ISDIR(info.st_mode) ? DT_DIR : S_ISREG(info.st_mode) ? DT_REG : DT_UNKNOWN;
-    }
-    if (type == DT_DIR) pending_.push_back(absl::StrCat(folder, name, "/"));
-    if (type == DT_REG && IsImageName(name)) files_.Add(absl::StrCat(folder, name), {});
-  }
-
-  std::string root_;
-  std::vector<std::string> pending_;
-  std::set<std::pair<dev_t, ino_t>> visited_;
-  FileList files_;
-};
+  if (type == DT_DIR) listing.folders.emplace_back(name);
+  if (type == DT_REG && IsImageName(name)) listing.images.emplace_back(name);
+}
 
 }  // namespace
 
@@ -118,9 +76,21 @@ std::unique_ptr<ImageSource> OpenFiles(const std::string& root, FileList files) 
   return std::make_unique<FolderSource>(root, std::move(files));
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenFolder(const std::string& path) {
-  IJEPA_ASSIGN_OR_RETURN(FileList files, TreeWalk(path).Run());
-  return std::make_unique<FolderSource>(path, std::move(files));
+absl::Status ListFolder(const std::string& path, FolderListing& listing) {
+  std::unique_ptr<DIR, int (*)(DIR*)> handle(opendir(path.c_str()), &closedir);
+  if (handle == nullptr) return ijepa::ErrnoStatus(errno, "listing images", path);
+  const int fd = dirfd(handle.get());
+  struct stat info;
+  if (fstat(fd, &info) != 0) return ijepa::ErrnoStatus(errno, "listing images", path);
+  listing.stamp = StampOf(path, info);  // Before the names: a change meanwhile shows later.
+  listing.device = info.st_dev;
+  listing.inode = info.st_ino;
+  errno = 0;
+  while (const dirent* entry = readdir(handle.get())) {
+    Take(*entry, fd, listing);
+    errno = 0;
+  }
+  return errno == 0 ? absl::OkStatus() : ijepa::ErrnoStatus(errno, "listing images", path);
 }
 
 }  // namespace jepa

@@ -7,11 +7,22 @@
 
 namespace jepa {
 
-// 8-bit RGB, interleaved, rows without padding: pixels.size() == height * width * 3.
+// Interleaved, rows without padding: pixels.size() == height * width * pixel_bytes. 8-bit RGB
+// unless said otherwise; values of 16 bits are in the machine's byte order.
 struct Image {
   int height = 0;
   int width = 0;
   std::vector<uint8_t> pixels;
+  int pixel_bytes = 3;  // Channels times bytes of a value.
+};
+
+// What images are read as.
+struct PixelFormat {
+  int channels = 3;   // In [1, 4].
+  int bit_depth = 8;  // Or 16.
+
+  bool IsRgb() const { return channels == 3 && bit_depth == 8; }
+  int pixel_bytes() const { return channels * (bit_depth / 8); }
 };
 
 // Mean and standard deviation of ImageNet per channel (R, G, B) of values in [0, 1], as published.

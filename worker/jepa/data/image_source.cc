@@ -4,12 +4,16 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/status_macros.h"
+#include "worker/jepa/data/index_store.h"
 #include "worker/jepa/data/source_list.h"
 #include "worker/jepa/data/sources.h"
 
@@ -21,13 +25,17 @@ bool Exists(const std::string& path) {
   return stat(path.c_str(), &info) == 0;
 }
 
-absl::StatusOr<bool> IsFolder(const std::string& path) {
+bool IsFolder(const std::string& path) {
   struct stat info;
-  if (stat(path.c_str(), &info) != 0) return ijepa::ErrnoStatus(errno, "opening images", path);
-  if (S_ISDIR(info.st_mode)) return true;
-  if (S_ISREG(info.st_mode)) return false;
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, " is neither a folder nor a tar file; name one of these"));
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+void Tell(const std::string& path, const FoundIndex& found) {
+  if (found.was_corrupt) ijepa::LogWarning("kept index is corrupt: ", found.why_listed);
+  ijepa::LogInfo("images=", found.index.images(), " path=", path,
+                 found.was_kept ? " listed before, index=" : " listed now, index=", found.file,
+                 found.why_listed.empty() ? "" : " because ", found.why_listed);
+  if (!found.is_kept) ijepa::LogWarning("index is not kept: ", found.why_not_kept);
 }
 
 // Joins with one slash; an empty part adds nothing.
@@ -57,27 +65,23 @@ absl::StatusOr<std::string> ImageSource::Read(int64_t index) const {
   return bytes;
 }
 
-namespace {
-
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenAnyKind(const std::string& path) {
-  if (IsPattern(path)) {
-    IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> paths, ExpandPattern(path));
-    return OpenAll(paths);
+absl::Status ReadPatiently(const ImageSource& source, int64_t index, absl::Duration delay,
+                           std::string& bytes) {
+  constexpr int kReads = 3;
+  absl::Status status;
+  for (int attempt = 1; attempt <= kReads; ++attempt) {
+    status = source.ReadInto(index, bytes);
+    if (!absl::IsUnavailable(status)) return status;
+    if (attempt < kReads) absl::SleepFor(delay);
   }
-  IJEPA_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(path));
-  if (is_folder) return OpenFolder(path);
-  return IsManifestName(path) ? OpenManifest(path) : OpenTar(path);
+  return absl::UnavailableError(absl::StrCat(status.message(), "; tried ", kReads, " times"));
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path) {
-  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenAnyKind(path));
-  if (source->size() == 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, " has no .jpg, .jpeg or .png file; check data.path and data.root_path"));
-  }
-  return source;
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path,
+                                                             const std::string& index_folder) {
+  IJEPA_ASSIGN_OR_RETURN(FoundIndex found, FindIndex(path, {.folder = index_folder}));
+  if (!index_folder.empty()) Tell(path, found);
+  return OpenIndex(std::move(found.index));
 }
 
 std::string PublishedImagePath(const std::string& root_path, const std::string& image_folder) {
@@ -94,7 +98,7 @@ absl::StatusOr<std::vector<LabelsFile>> ReadLabelsFiles(const std::string& path)
     IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> paths, ExpandPattern(path));
     return ReadListLabels(paths);
   }
-  IJEPA_ASSIGN_OR_RETURN(const bool is_folder, IsFolder(path));
+  const bool is_folder = IsFolder(path);
   if (!is_folder && IsManifestName(path)) return ReadManifestLabels(path);
   std::vector<LabelsFile> files(1);
   if (is_folder) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace jepa {
 
@@ -25,12 +26,20 @@ class ImageSource {
   absl::StatusOr<std::string> Read(int64_t index) const;
 };
 
+// ReadInto, tried three times, `delay` apart, where the storage answers with an error that may
+// pass.
+absl::Status ReadPatiently(const ImageSource& source, int64_t index, absl::Duration delay,
+                           std::string& bytes);
+inline constexpr absl::Duration kRetryDelay = absl::Milliseconds(200);
+
 // Opens `path`: a folder (searched recursively), a tar file, a manifest (.txt or .tsv), or a
-// pattern for several of these (source_list.h). Files ending in .jpg, .jpeg, .png in any case
-// count, sorted by name within a folder or tar, so that every rank and every start sees the same
-// numbers. Returns NotFound if path does not exist, FailedPrecondition if there is no image ("...
-// has no .jpg, .jpeg or .png file").
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path);
+// pattern for several of these (source_list.h). Files ending in .jpg, .jpeg, .png or .webp in any
+// case count, sorted by name within a folder or tar, so that every rank and every start sees the
+// same numbers. Returns NotFound if path does not exist, FailedPrecondition if there is no image
+// ("... has no .jpg, .jpeg, .png or .webp file"). With an index_folder the list is taken from there
+// while it is current, and kept there otherwise (index_store.h).
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenImageSource(const std::string& path,
+                                                             const std::string& index_folder = "");
 
 // The published layout: root_path/image_folder/train, or whichever of the prefixes exists.
 std::string PublishedImagePath(const std::string& root_path, const std::string& image_folder);

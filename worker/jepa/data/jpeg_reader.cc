@@ -147,12 +147,22 @@ absl::StatusOr<Size> JpegReader::Open(absl::string_view bytes) {
               static_cast<int>(state_->info.image_width)};
 }
 
+Size JpegReader::Reduce(int reduction) {
+  jpeg_decompress_struct& info = state_->info;
+  info.scale_num = 1;
+  info.scale_denom = static_cast<unsigned>(reduction);
+  const auto reduced = [&](JDIMENSION side) {
+    return (static_cast<int>(side) + reduction - 1) / reduction;
+  };
+  return {reduced(info.image_height), reduced(info.image_width)};
+}
+
 absl::Status JpegReader::Read(const Crop& part, RowSink& sink) {
   const jpeg_decompress_struct& info = state_->info;
-  IJEPA_CHECK(part.height <= static_cast<int>(info.image_height) - part.top);
-  IJEPA_CHECK(part.width <= static_cast<int>(info.image_width) - part.left);
   int first = 0;
   if (!state_->Start(part, &first)) return state_->Failure();
+  IJEPA_CHECK(part.height <= static_cast<int>(info.output_height) - part.top);
+  IJEPA_CHECK(part.left + part.width <= first + static_cast<int>(info.output_width));
   state_->row.resize(
       std::max(state_->row.size(), static_cast<size_t>(info.output_width) * 3 + kRowPadding));
   const bool four_colours = info.out_color_space == JCS_CMYK;

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "worker/jepa/data/sample_view.h"
+#include "worker/jepa/data/stall_watch.h"
 
 namespace jepa {
 namespace {
@@ -30,8 +32,6 @@ constexpr int kStepsAhead = 3;
 constexpr int kNice = 10;  // Decoding yields to the trainer.
 constexpr int kMaxNotes = 20;
 constexpr int kAlwaysForgiven = 10;  // Bad images before max_bad_fraction counts.
-constexpr absl::Duration kStalls = absl::Seconds(30);
-constexpr absl::Duration kHangs = absl::Seconds(120);
 constexpr std::chrono::milliseconds kLookAtClock(100);
 
 // The bad images met while making one image of a batch.
@@ -45,12 +45,6 @@ struct Slot {
   int finished = 0;
   std::vector<BadImages> bad;
   absl::Status status;
-};
-
-// What a thread is busy with.
-struct Busy {
-  int64_t index = -1;  // Of the source; -1: idle.
-  absl::Duration since;
 };
 
 class RingLoader final : public Loader {
@@ -86,10 +80,9 @@ class RingLoader final : public Loader {
   void StartThreads();
   void ThreadLoop(size_t thread);
   // Makes the next image; the lock is let go meanwhile.
-  void MakeOne(Lock& lock, ViewTools& tools, Busy* busy);
+  void MakeOne(Lock& lock, ViewTools& tools, std::optional<size_t> thread);
   Claim TakeClaim();
   absl::Status WaitForHead(Lock& lock);
-  std::string Waiting(absl::Duration silent) const;
   // Brings stats_ up to date; under the lock.
   void CountReady();
   // Counts and tells the bad images of a batch. Consumer only.
@@ -116,8 +109,8 @@ class RingLoader final : public Loader {
   std::condition_variable space_;
   std::vector<Slot> ring_;
   std::vector<std::vector<uint8_t>> spare_;
-  std::vector<Busy> busy_;  // One per thread.
-  Claim claim_;             // The next image to make.
+  BusyThreads busy_;
+  Claim claim_;  // The next image to make.
   int64_t delivered_ = 0;
   int64_t finished_images_ = 0;
   int64_t bytes_read_ = 0;
@@ -135,10 +128,10 @@ RingLoader::RingLoader(const LoaderOptions& options, const ImageSource& source, 
       clock_(options.clock != nullptr ? *options.clock : ijepa::Clock::Real()),
       plan_{options.shards, options.data.batch_size, options.steps_per_epoch},
       views_(options_.data, options.seed, source),
-      view_bytes_(static_cast<size_t>(options.data.crop_size.height) *
-                  options.data.crop_size.width * 3),
+      view_bytes_(ViewBytes(options.data)),
       total_(std::max<int64_t>(options.last_step - options.first_step, 0) *
-             static_cast<int64_t>(options.local_shards.size())) {
+             static_cast<int64_t>(options.local_shards.size())),
+      busy_(static_cast<size_t>(std::max(options.data.num_workers, 0))) {
   IJEPA_CHECK(source.size() > 0 && options.data.batch_size > 0 && view_bytes_ > 0);
   IJEPA_CHECK(!options.local_shards.empty() && options.steps_per_epoch > 0);
   views_.set_retry_delay(options.retry_delay);
@@ -160,7 +153,6 @@ RingLoader::~RingLoader() {
 // Where the system gives no thread at all, Next decodes, as with num_workers 0.
 void RingLoader::StartThreads() {
   const size_t wanted = static_cast<size_t>(std::max(options_.data.num_workers, 0));
-  busy_.resize(wanted);
   threads_.reserve(wanted);
   try {
     while (threads_.size() < wanted) {
@@ -178,7 +170,7 @@ void RingLoader::ThreadLoop(size_t thread) {
   Lock lock(mutex_);
   while (!stopping_) {
     if (MayClaim()) {
-      MakeOne(lock, tools, &busy_[thread]);
+      MakeOne(lock, tools, thread);
     } else {
       space_.wait(lock);
     }
@@ -200,10 +192,10 @@ RingLoader::Claim RingLoader::TakeClaim() {
   return claim;
 }
 
-void RingLoader::MakeOne(Lock& lock, ViewTools& tools, Busy* busy) {
+void RingLoader::MakeOne(Lock& lock, ViewTools& tools, std::optional<size_t> thread) {
   const Claim claim = TakeClaim();
   const Sample sample = plan_.At(StepOf(claim.batch), ShardOf(claim.batch), claim.image);
-  if (busy != nullptr) *busy = {views_.IndexOf(sample), clock_.Monotonic()};
+  if (thread.has_value()) busy_.Begin(*thread, views_.IndexOf(sample), clock_.Monotonic());
   uint8_t* planes = SlotOf(claim.batch).pixels.data() + view_bytes_ * claim.image;
   lock.unlock();
   std::vector<BadImage> bad;
@@ -214,7 +206,7 @@ void RingLoader::MakeOne(Lock& lock, ViewTools& tools, Busy* busy) {
   work_ += work;
   reading_ += tools.reading;
   bytes_read_ += static_cast<int64_t>(tools.bytes.size());
-  if (busy != nullptr) *busy = Busy();
+  if (thread.has_value()) busy_.End(*thread);
   Slot& slot = SlotOf(claim.batch);
   if (!bad.empty()) slot.bad.push_back({claim.image, std::move(bad)});
   slot.status.Update(status);
@@ -225,33 +217,15 @@ void RingLoader::MakeOne(Lock& lock, ViewTools& tools, Busy* busy) {
   }
 }
 
-std::string RingLoader::Waiting(absl::Duration silent) const {
-  const Busy* oldest = nullptr;
-  for (const Busy& busy : busy_) {
-    if (busy.index >= 0 && (oldest == nullptr || busy.since < oldest->since)) oldest = &busy;
-  }
-  return absl::StrCat("no image for ", absl::FormatDuration(silent), "; reading ",
-                      oldest != nullptr ? source_.name(oldest->index) : "nothing");
-}
-
 absl::Status RingLoader::WaitForHead(Lock& lock) {
-  int64_t progress = finished_images_;
-  absl::Duration progress_at = clock_.Monotonic();
-  bool told = false;
+  StallWatch watch(clock_, finished_images_);
   while (!HeadIsReady()) {
     finished_one_.wait_for(lock, kLookAtClock);
-    const absl::Duration silent = clock_.Monotonic() - progress_at;
-    if (finished_images_ != progress) {
-      progress = finished_images_;
-      progress_at += silent;
-    } else if (HeadIsReady()) {
-      break;
-    } else if (silent >= kHangs) {
-      return absl::DeadlineExceededError(absl::StrCat(Waiting(kHangs), "; check the storage"));
-    } else if (silent >= kStalls && !told) {
-      told = true;
-      const std::string line = absl::StrCat(Waiting(kStalls), "; the job fails at ",
-                                            absl::FormatDuration(kHangs), "; check the storage");
+    if (HeadIsReady()) break;
+    const StallWatch::State state = watch.Look(finished_images_);
+    if (state == StallWatch::State::kHangs) return StallWatch::Failure(busy_.Slowest(source_));
+    if (state == StallWatch::State::kStalled) {
+      const std::string line = StallWatch::Line(busy_.Slowest(source_));
       const int64_t step = StepOf(delivered_);
       lock.unlock();
       host_.Note("DATA_STALLED", line, step);
@@ -306,7 +280,7 @@ absl::StatusOr<Batch> RingLoader::Next() {
       return absl::OutOfRangeError(absl::StrCat("step ", options_.last_step, " is the last"));
     }
     if (threads_.empty()) {
-      while (!HeadIsReady()) MakeOne(lock, tools_, nullptr);
+      while (!HeadIsReady()) MakeOne(lock, tools_, std::nullopt);
     } else if (const absl::Status status = WaitForHead(lock); !status.ok()) {
       stats_.wait += clock_.Monotonic() - begin;
       return status;

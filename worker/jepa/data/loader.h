@@ -20,8 +20,8 @@
 
 namespace jepa {
 
-// Images of one shard and step: uint8, [B, 3, crop, crop], planar RGB. Not normalised: the device
-// does that.
+// Images of one shard and step: [B, channels, height, width] of data.crop_size, values of
+// data.bit_depth bits. Not normalised: the device does that.
 struct Batch {
   int64_t step = 0;
   int shard = 0;
@@ -53,7 +53,7 @@ struct LoaderOptions {
   int64_t steps_per_epoch = 1;
   ijepa::Clock* clock = nullptr;  // For the wait and its deadline; null: the machine's.
   // Before a second and a third try of a file whose storage answers with an error.
-  absl::Duration retry_delay = absl::Milliseconds(200);
+  absl::Duration retry_delay = kRetryDelay;
 };
 
 // Not thread-safe: one consumer. Owns its decoding threads and joins them on destruction, which

@@ -1,5 +1,5 @@
 // PNG through libpng, with the colours that Pillow's convert("RGB") gives: transparency and gamma
-// ignored, 16-bit colour cut to its high byte, 16-bit grey clipped at 255.
+// ignored, 16-bit colour cut to its high byte, 16-bit grey clipped at 255; or in its own format.
 #include <png.h>
 #include <setjmp.h>
 
@@ -20,11 +20,11 @@ namespace {
 constexpr png_alloc_size_t kMaxChunkBytes = 8 << 20;  // Of an ancillary chunk, unpacked.
 
 // What the rows hold after libpng's transformations.
-enum class RowKind { kRgb, kPalette, kGrey16 };
+enum class RowKind { kRgb, kPalette, kGrey16, kOwn };
 
 class PngReader {
  public:
-  explicit PngReader(absl::string_view bytes) : rest_(bytes) {
+  PngReader(absl::string_view bytes, const PixelFormat& format) : format_(format), rest_(bytes) {
     png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, OnError, OnWarning);
     if (png_ != nullptr) info_ = png_create_info_struct(png_);
   }
@@ -39,9 +39,11 @@ class PngReader {
     Image image;
     image.height = static_cast<int>(height_);
     image.width = static_cast<int>(width_);
-    image.pixels.resize(static_cast<size_t>(height_) * width_ * 3);
-    if (!Prepare()) return Failure();
-    if (kind_ == RowKind::kRgb) {
+    if (!(format_.IsRgb() ? Prepare() : PrepareOwn())) return Failure();
+    if (kind_ == RowKind::kOwn) IJEPA_RETURN_IF_ERROR(CheckFormat());
+    image.pixel_bytes = format_.pixel_bytes();
+    image.pixels.resize(static_cast<size_t>(height_) * width_ * image.pixel_bytes);
+    if (kind_ == RowKind::kRgb || kind_ == RowKind::kOwn) {
       if (!ReadRows(image.pixels.data())) return Failure();
       return image;
     }
@@ -101,10 +103,40 @@ class PngReader {
       if ((type & PNG_COLOR_MASK_ALPHA) != 0) png_set_strip_alpha(png_);
       if ((type & PNG_COLOR_MASK_COLOR) == 0) png_set_gray_to_rgb(png_);
     }
+    Update();
+    return true;
+  }
+
+  // Channels and bits as they are; a palette as the colours that it holds.
+  bool PrepareOwn() {
+    if (setjmp(png_jmpbuf(png_)) != 0) return false;
+    kind_ = RowKind::kOwn;
+    const int type = png_get_color_type(png_, info_);
+    const int depth = png_get_bit_depth(png_, info_);
+    if (type == PNG_COLOR_TYPE_PALETTE) {
+      png_set_palette_to_rgb(png_);
+      if (png_get_valid(png_, info_, PNG_INFO_tRNS) != 0) png_set_tRNS_to_alpha(png_);
+    } else if (depth < 8) {
+      png_set_expand_gray_1_2_4_to_8(png_);
+    }
+    if (depth == 16 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) png_set_swap(png_);
+    Update();
+    return true;
+  }
+
+  void Update() {
     passes_ = png_set_interlace_handling(png_);
     png_read_update_info(png_, info_);
     row_bytes_ = png_get_rowbytes(png_, info_);
-    return true;
+  }
+
+  absl::Status CheckFormat() const {
+    const int channels = png_get_channels(png_, info_);
+    const int depth = png_get_bit_depth(png_, info_);
+    if (channels == format_.channels && depth == format_.bit_depth) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat("the PNG has ", channels, " channels of ", depth,
+                                            " bits; data.channels is ", format_.channels,
+                                            " and data.bit_depth ", format_.bit_depth));
   }
 
   // Numbers beyond the palette are black, as in Pillow.
@@ -139,6 +171,7 @@ class PngReader {
     }
   }
 
+  const PixelFormat format_;
   absl::string_view rest_;
   png_structp png_ = nullptr;
   png_infop info_ = nullptr;
@@ -156,6 +189,8 @@ class PngReader {
 
 bool LooksLikePng(absl::string_view bytes) { return bytes.substr(0, 8) == "\x89PNG\r\n\x1a\n"; }
 
-absl::StatusOr<Image> DecodePng(absl::string_view bytes) { return PngReader(bytes).Read(); }
+absl::StatusOr<Image> DecodePng(absl::string_view bytes, const PixelFormat& format) {
+  return PngReader(bytes, format).Read();
+}
 
 }  // namespace jepa

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/check.h"
 #include "worker/jepa/plan/random.h"
 #include "worker/jepa/plan/torch_generator.h"
@@ -67,6 +68,13 @@ std::vector<uint32_t> TorchPermutation(uint64_t seed, int64_t n) {
     std::swap(permutation[i], permutation[other]);
   }
   return permutation;
+}
+
+absl::Status CheckOrder(OrderMode mode, int64_t images) {
+  if (mode != OrderMode::kReference || images <= kMaxReferenceImages) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("data.rng is reference, which orders at most ",
+                                                 kMaxReferenceImages, " images, and the data has ",
+                                                 images, "; set data.rng to philox"));
 }
 
 int64_t SampleOrder::At(int64_t epoch, int64_t position) const {

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "worker/jepa/config.h"
 
 namespace jepa {
@@ -21,6 +22,9 @@ std::vector<uint32_t> TorchPermutation(uint64_t seed, int64_t n);
 // From there on torch draws 64 bits a step.
 inline constexpr int64_t kMaxReferenceImages = 0xffffffffLL / 20;
 
+// InvalidArgument, with the numbers, if `images` are too many for the order.
+absl::Status CheckOrder(OrderMode mode, int64_t images);
+
 // The order of a job. Thread-safe.
 //
 // kKeyed: SampleAt. kReference: what the original's DistributedSampler gives, torch.randperm seeded
@@ -28,7 +32,7 @@ inline constexpr int64_t kMaxReferenceImages = 0xffffffffLL / 20;
 // image each, and an epoch costs O(n) once. ijepa-spec 4.
 class SampleOrder {
  public:
-  // n >= 1; for kReference at most kMaxReferenceImages.
+  // n >= 1, and right by CheckOrder.
   SampleOrder(OrderMode mode, uint64_t seed, int64_t n) : mode_(mode), seed_(seed), n_(n) {}
 
   // Requires epoch >= 0 and position >= 0; positions from n on begin again at the head, as the

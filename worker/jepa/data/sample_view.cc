@@ -4,34 +4,21 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "worker/jepa/plan/random.h"
 
 namespace jepa {
 namespace {
 
 constexpr int kMaxDraws = 100;
-constexpr int kReads = 3;  // Of one file, where its storage answers with an error.
 
 }  // namespace
 
 int64_t SampleViews::IndexOf(Sample sample) const { return order_.At(sample.epoch, sample.k); }
 
-// Storage that answers with an error may answer better a moment later.
-absl::Status SampleViews::ReadFile(int64_t index, std::string& bytes) const {
-  absl::Status status;
-  for (int attempt = 1; attempt <= kReads; ++attempt) {
-    status = source_.ReadInto(index, bytes);
-    if (!absl::IsUnavailable(status)) return status;
-    if (attempt < kReads) absl::SleepFor(retry_delay_);
-  }
-  return absl::UnavailableError(absl::StrCat(status.message(), "; tried ", kReads, " times"));
-}
-
 absl::Status SampleViews::WriteImage(int64_t index, Sample sample, ViewTools& tools,
                                      uint8_t* planes, BadReason& reason) const {
   const absl::Duration begin = clock_->Monotonic();
-  absl::Status status = ReadFile(index, tools.bytes);
+  absl::Status status = ReadPatiently(source_, index, retry_delay_, tools.bytes);
   tools.reading += clock_->Monotonic() - begin;
   const bool read = status.ok();
   if (read) {

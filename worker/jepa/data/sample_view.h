@@ -63,7 +63,6 @@ class SampleViews {
                      std::vector<BadImage>& bad) const;
 
  private:
-  absl::Status ReadFile(int64_t index, std::string& bytes) const;
   // Tries one image.
   absl::Status WriteImage(int64_t index, Sample sample, ViewTools& tools, uint8_t* planes,
                           BadReason& reason) const;
@@ -72,7 +71,7 @@ class SampleViews {
   const uint64_t seed_;
   const ImageSource& source_;
   const SampleOrder order_;
-  absl::Duration retry_delay_ = absl::Milliseconds(200);
+  absl::Duration retry_delay_ = kRetryDelay;
   ijepa::Clock* clock_ = &ijepa::Clock::Real();
 };
 

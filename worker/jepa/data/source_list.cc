@@ -1,4 +1,4 @@
-// Expansion of patterns, concatenation of sources, lines of manifests.
+// Expansion of patterns, lines of manifests.
 #include "worker/jepa/data/source_list.h"
 
 #include <glob.h>
@@ -20,20 +20,6 @@ namespace jepa {
 namespace {
 
 constexpr size_t kMaxPaths = 1'000'000;
-
-absl::string_view BaseName(absl::string_view path) {
-  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
-  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0.
-}
-
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-}
-
-std::string Within(const std::string& folder, absl::string_view name) {
-  return absl::StartsWith(name, "/") ? std::string(name) : absl::StrCat(folder, "/", name);
-}
 
 // "000..127" as its numbers; empty if it is no range of numbers.
 absl::StatusOr<std::vector<std::string>> ExpandRange(absl::string_view inside) {
@@ -91,44 +77,37 @@ absl::Status AddMatches(const std::string& path, std::vector<std::string>& paths
   return absl::NotFoundError(absl::StrCat(path, " matches nothing; check data.path"));
 }
 
-class JoinedSource final : public ImageSource {
- public:
-  void Add(std::string prefix, std::unique_ptr<ImageSource> source) {
-    const int64_t end = size() + source->size();
-    parts_.push_back({std::move(prefix), std::move(source), end});
-  }
-  int64_t size() const override { return parts_.empty() ? 0 : parts_.back().end; }
-  std::string name(int64_t index) const override {
-    const Part& part = PartOf(index);
-    return absl::StrCat(part.prefix, part.source->name(Local(part, index)));
-  }
-  absl::Status ReadInto(int64_t index, std::string& bytes) const override {
-    const Part& part = PartOf(index);
-    return part.source->ReadInto(Local(part, index), bytes);
-  }
+}  // namespace
 
- private:
-  struct Part {
-    std::string prefix;
-    std::unique_ptr<ImageSource> source;
-    int64_t end;  // Index after its last image.
-  };
-  const Part& PartOf(int64_t index) const {
-    return *std::upper_bound(parts_.begin(), parts_.end(), index,
-                             [](int64_t i, const Part& part) { return i < part.end; });
-  }
-  static int64_t Local(const Part& part, int64_t index) {
-    return index - (part.end - part.source->size());
-  }
+absl::string_view BaseName(absl::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0.
+}
 
-  std::vector<Part> parts_;
-};
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+}
 
-struct ManifestLine {
-  std::string path;
-  std::string label;
-  bool many = false;  // A tar or a folder.
-};
+std::string Within(const std::string& folder, absl::string_view name) {
+  return absl::StartsWith(name, "/") ? std::string(name) : absl::StrCat(folder, "/", name);
+}
+
+bool IsPattern(const std::string& path) {
+  struct stat info;
+  return path.find_first_of("{*?[") != std::string::npos && stat(path.c_str(), &info) != 0;
+}
+
+absl::StatusOr<std::vector<std::string>> ExpandPattern(absl::string_view pattern) {
+  IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> choices, ExpandBraces(pattern));
+  std::vector<std::string> paths;
+  for (const std::string& choice : choices) IJEPA_RETURN_IF_ERROR(AddMatches(choice, paths));
+  return paths;
+}
+
+bool IsManifestName(absl::string_view path) {
+  return absl::EndsWithIgnoreCase(path, ".txt") || absl::EndsWithIgnoreCase(path, ".tsv");
+}
 
 absl::StatusOr<std::vector<ManifestLine>> ReadManifest(const std::string& path) {
   IJEPA_ASSIGN_OR_RETURN(const std::string text, ijepa::ReadFile(path));
@@ -150,55 +129,6 @@ absl::StatusOr<std::vector<ManifestLine>> ReadManifest(const std::string& path) 
     lines.push_back(std::move(line));
   }
   return lines;
-}
-
-}  // namespace
-
-bool IsPattern(const std::string& path) {
-  struct stat info;
-  return path.find_first_of("{*?[") != std::string::npos && stat(path.c_str(), &info) != 0;
-}
-
-absl::StatusOr<std::vector<std::string>> ExpandPattern(absl::string_view pattern) {
-  IJEPA_ASSIGN_OR_RETURN(const std::vector<std::string> choices, ExpandBraces(pattern));
-  std::vector<std::string> paths;
-  for (const std::string& choice : choices) IJEPA_RETURN_IF_ERROR(AddMatches(choice, paths));
-  return paths;
-}
-
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenAll(const std::vector<std::string>& paths) {
-  auto joined = std::make_unique<JoinedSource>();
-  for (const std::string& path : paths) {
-    IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenImageSource(path));
-    joined->Add(absl::StrCat(BaseName(path), ":"), std::move(source));
-  }
-  return joined;
-}
-
-bool IsManifestName(absl::string_view path) {
-  return absl::EndsWithIgnoreCase(path, ".txt") || absl::EndsWithIgnoreCase(path, ".tsv");
-}
-
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenManifest(const std::string& path) {
-  IJEPA_ASSIGN_OR_RETURN(const std::vector<ManifestLine> lines, ReadManifest(path));
-  const std::string folder = FolderOf(path);
-  auto joined = std::make_unique<JoinedSource>();
-  FileList files;
-  const auto close_list = [&] {
-    if (files.size() > 0) joined->Add("", OpenFiles(folder, std::exchange(files, FileList())));
-  };
-  for (const ManifestLine& line : lines) {
-    if (!line.many) {
-      files.Add(line.path, {});
-      continue;
-    }
-    close_list();
-    const std::string whole = Within(folder, line.path);
-    IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenImageSource(whole));
-    joined->Add(absl::StrCat(BaseName(whole), ":"), std::move(source));
-  }
-  close_list();
-  return joined;
 }
 
 absl::StatusOr<std::vector<LabelsFile>> ReadListLabels(const std::vector<std::string>& paths) {

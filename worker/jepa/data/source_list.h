@@ -1,4 +1,4 @@
-// Several sources as one: patterns of paths, and manifests.
+// How several sources are named as one: patterns of paths, and manifests.
 #ifndef IJEPA_WORKER_JEPA_DATA_SOURCE_LIST_H_
 #define IJEPA_WORKER_JEPA_DATA_SOURCE_LIST_H_
 
@@ -20,17 +20,26 @@ bool IsPattern(const std::string& path);
 // InvalidArgument for a brace that is not closed or more than 1,000,000 paths.
 absl::StatusOr<std::vector<std::string>> ExpandPattern(absl::string_view pattern);
 
-// The images of all `paths` (folders, tars, manifests), one after the other. A name begins with the
-// last part of its path and a colon: "shard-003.tar:dog/17.jpg".
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenAll(const std::vector<std::string>& paths);
+// The last part of a path; its folder; `name` in `folder` unless it is absolute.
+absl::string_view BaseName(absl::string_view path);
+std::string FolderOf(const std::string& path);
+std::string Within(const std::string& folder, absl::string_view name);
 
 // A text file (.txt or .tsv): one image a line, after a tab its class if it has one; paths are
 // relative to the file's folder. Lines that name a tar or end in a slash stand for all its images.
 // Empty lines and lines that begin with # are passed over.
 bool IsManifestName(absl::string_view path);
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenManifest(const std::string& path);
 
-// The labels of what OpenAll and OpenManifest open. NotFound if there are none.
+struct ManifestLine {
+  std::string path;  // As written.
+  std::string label;
+  bool many = false;  // A tar or a folder.
+};
+
+// InvalidArgument for a line that is neither an image nor many, naming it.
+absl::StatusOr<std::vector<ManifestLine>> ReadManifest(const std::string& path);
+
+// The labels of several sources as one, and of a manifest. NotFound if there are none.
 absl::StatusOr<std::vector<LabelsFile>> ReadListLabels(const std::vector<std::string>& paths);
 absl::StatusOr<std::vector<LabelsFile>> ReadManifestLabels(const std::string& path);
 

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "worker/jepa/data/file_list.h"
 #include "worker/jepa/data/image_source.h"
+#include "worker/jepa/data/source_index.h"
 
 namespace jepa {
 
@@ -22,13 +23,27 @@ inline constexpr char kLabelsName[] = "labels.csv";
 // the rest. For reads of images.
 absl::Status ReadFailure(int error, absl::string_view path);
 
-// An image folder, searched through links to folders too. Returns what the file system says for a
-// folder that cannot be listed.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenFolder(const std::string& path);
+// The names in one folder, not sorted; links count as what they lead to.
+struct FolderListing {
+  Stamp stamp;
+  uint64_t device = 0;  // With inode: which folder it is, whatever the path.
+  uint64_t inode = 0;
+  std::vector<std::string> images;
+  std::vector<std::string> folders;
+};
 
-// A tar: ustar, GNU or pax, not compressed. Returns FailedPrecondition if it is none, DataLoss if
-// it is cut short or a header is broken. Keeps the file open.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path);
+// Returns what the file system says for a folder that cannot be listed.
+absl::Status ListFolder(const std::string& path, FolderListing& listing);
+
+// The images of a tar: ustar, GNU or pax, not compressed. Returns FailedPrecondition if it is none,
+// DataLoss if it is cut short or a header is broken.
+absl::Status ListTar(const std::string& path, FileList& files, Stamp& stamp);
+
+// `files` of the tar at `path`, which is kept open.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path, FileList files);
+
+// FailedPrecondition: "... has no .jpg, .jpeg, .png or .webp file".
+absl::Status NoImages(absl::string_view path);
 
 // A labels.csv and the folder its paths start from ("" or "train/").
 struct LabelsFile {

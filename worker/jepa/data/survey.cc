@@ -2,19 +2,19 @@
 #include "worker/jepa/data/survey.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
+#include <array>
 #include <cmath>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
+#include <cstring>
 
+#include "common/check.h"
 #include "worker/jepa/data/decode.h"
+#include "worker/jepa/data/task_threads.h"
 
 namespace jepa {
 namespace {
 
-constexpr std::chrono::milliseconds kProgressEvery(100);
+constexpr size_t kMaxChannels = 4;
+__extension__ typedef unsigned __int128 Whole;  // Squares of 16 bits over many images.
 
 struct Sums {
   int64_t images = 0;
@@ -22,8 +22,8 @@ struct Sums {
   uint64_t pixels = 0;
   int min_side = 0;
   int max_side = 0;
-  std::array<uint64_t, 3> sum{};
-  std::array<uint64_t, 3> squares{};
+  std::array<Whole, kMaxChannels> sum{};
+  std::array<Whole, kMaxChannels> squares{};
   std::vector<BadFile> bad;
 
   void Add(const Sums& other) {
@@ -34,7 +34,7 @@ struct Sums {
     images += other.images;
     bytes += other.bytes;
     pixels += other.pixels;
-    for (size_t c = 0; c < 3; ++c) {
+    for (size_t c = 0; c < kMaxChannels; ++c) {
       sum[c] += other.sum[c];
       squares[c] += other.squares[c];
     }
@@ -45,26 +45,47 @@ struct Sums {
 // Sums of the rows of one image.
 class RowSums final : public RowSink {
  public:
-  explicit RowSums(int width) : width_(width) {}
+  RowSums(int width, const PixelFormat& format) : width_(width), format_(format) {}
   void Row(const uint8_t* pixels) override {
-    for (int x = 0; x < width_; ++x, pixels += 3) {
-      for (size_t c = 0; c < 3; ++c) {
-        sum[c] += pixels[c];
-        squares[c] += static_cast<uint64_t>(pixels[c]) * pixels[c];
-      }
+    if (format_.bit_depth == 16) {
+      Add<uint16_t>(pixels);
+    } else {
+      Add<uint8_t>(pixels);
     }
   }
-  std::array<uint64_t, 3> sum{};
-  std::array<uint64_t, 3> squares{};
+  std::array<Whole, kMaxChannels> sum{};
+  std::array<Whole, kMaxChannels> squares{};
 
  private:
+  template <typename Value>
+  void Add(const uint8_t* pixels) {
+    const auto channels = static_cast<size_t>(format_.channels);
+    std::array<uint64_t, kMaxChannels> row{};
+    std::array<uint64_t, kMaxChannels> row_squares{};
+    for (int x = 0; x < width_; ++x) {
+      for (size_t c = 0; c < channels; ++c, pixels += sizeof(Value)) {
+        Value value;
+        std::memcpy(&value, pixels, sizeof(value));
+        row[c] += value;
+        row_squares[c] += static_cast<uint64_t>(value) * value;
+      }
+    }
+    for (size_t c = 0; c < channels; ++c) {
+      sum[c] += row[c];
+      squares[c] += row_squares[c];
+    }
+  }
+
   const int width_;
+  const PixelFormat& format_;
 };
 
-absl::Status LookAt(absl::string_view bytes, ImageReader& reader, Sums& image) {
+absl::Status LookAt(absl::string_view bytes, const PixelFormat& format, ImageReader& reader,
+                    Sums& image) {
+  reader.set_format(format);
   const absl::StatusOr<Size> size = reader.Open(bytes);
   if (!size.ok()) return size.status();
-  RowSums rows(size->width);
+  RowSums rows(size->width, format);
   const absl::Status status = reader.Read({0, 0, size->height, size->width}, rows);
   if (!status.ok()) return status;
   image.images = 1;
@@ -77,60 +98,40 @@ absl::Status LookAt(absl::string_view bytes, ImageReader& reader, Sums& image) {
   return status;
 }
 
-class Surveyor {
- public:
-  explicit Surveyor(const ImageSource& source) : source_(source) {}
+// What one thread works with.
+struct Surveyor {
+  ImageReader reader;
+  std::string bytes;
+  Sums sums;
 
-  Sums Run(const SurveyOptions& options) {
-    std::vector<std::thread> threads;
-    running_ = std::clamp(options.threads, 1, 64);
-    for (int i = 0; i < std::clamp(options.threads, 1, 64); ++i) {
-      threads.emplace_back(&Surveyor::Work, this);
+  void Look(const ImageSource& source, const PixelFormat& format, int64_t index) {
+    Sums image;
+    absl::Status status = source.ReadInto(index, bytes);
+    const bool read = status.ok();
+    if (read) status = LookAt(bytes, format, reader, image);
+    if (!status.ok()) {
+      image.bad.push_back({index, BadReasonOf(status, !read), std::string(status.message())});
     }
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      while (!ended_.wait_for(lock, kProgressEvery, [this] { return running_ == 0; })) {
-        if (options.on_progress) options.on_progress(std::min(next_.load(), source_.size()));
-      }
-    }
-    for (std::thread& thread : threads) thread.join();
-    if (options.on_progress) options.on_progress(source_.size());
-    return std::move(total_);
+    sums.Add(image);
   }
-
- private:
-  void Work() {
-    ImageReader reader;
-    std::string bytes;
-    Sums mine;
-    for (int64_t i = next_++; i < source_.size(); i = next_++) {
-      Sums image;
-      absl::Status status = source_.ReadInto(i, bytes);
-      const bool read = status.ok();
-      if (read) status = LookAt(bytes, reader, image);
-      if (!status.ok()) {
-        image.bad.push_back({i, BadReasonOf(status, !read), std::string(status.message())});
-      }
-      mine.Add(image);
-    }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    total_.Add(mine);
-    --running_;
-    ended_.notify_one();
-  }
-
-  const ImageSource& source_;
-  std::atomic<int64_t> next_{0};
-  std::mutex mutex_;  // Guards what follows.
-  std::condition_variable ended_;
-  int running_ = 0;
-  Sums total_;
 };
 
 }  // namespace
 
 Survey SurveyImages(const ImageSource& source, const SurveyOptions& options) {
-  Sums sums = Surveyor(source).Run(options);
+  std::vector<Surveyor> surveyors(static_cast<size_t>(std::max(options.threads, 1)));
+  const absl::Status ran =
+      RunTasks({.tasks = source.size(),
+                .threads = options.threads,
+                .work =
+                    [&](int64_t index, int thread) {
+                      surveyors[static_cast<size_t>(thread)].Look(source, options.format, index);
+                      return absl::OkStatus();
+                    },
+                .on_progress = options.on_progress});
+  IJEPA_CHECK(ran.ok());
+  Sums sums;
+  for (const Surveyor& surveyor : surveyors) sums.Add(surveyor.sums);
   std::sort(sums.bad.begin(), sums.bad.end(),
             [](const BadFile& a, const BadFile& b) { return a.index < b.index; });
   Survey survey;
@@ -142,11 +143,12 @@ Survey SurveyImages(const ImageSource& source, const SurveyOptions& options) {
   if (sums.images == 0) return survey;
   const auto pixels = static_cast<double>(sums.pixels);
   survey.mean_pixels = pixels / static_cast<double>(sums.images);
-  for (size_t c = 0; c < 3; ++c) {
+  const double peak = options.format.bit_depth == 16 ? 65535 : 255;
+  for (size_t c = 0; c < static_cast<size_t>(options.format.channels); ++c) {
     const double mean = static_cast<double>(sums.sum[c]) / pixels;
     const double square = static_cast<double>(sums.squares[c]) / pixels;
-    survey.mean[c] = mean / 255;
-    survey.deviation[c] = std::sqrt(std::max(square - mean * mean, 0.0)) / 255;
+    survey.mean.push_back(mean / peak);
+    survey.deviation.push_back(std::sqrt(std::max(square - mean * mean, 0.0)) / peak);
   }
   return survey;
 }

@@ -2,13 +2,13 @@
 #ifndef IJEPA_WORKER_JEPA_DATA_SURVEY_H_
 #define IJEPA_WORKER_JEPA_DATA_SURVEY_H_
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "worker/jepa/data/bad_image.h"
+#include "worker/jepa/data/image.h"
 #include "worker/jepa/data/image_source.h"
 
 namespace jepa {
@@ -27,15 +27,16 @@ struct Survey {
   int min_side = 0;
   int max_side = 0;
   double mean_pixels = 0;  // Per image.
-  // Of values in [0, 1] over all pixels, R, G, B.
-  std::array<double, 3> mean{};
-  std::array<double, 3> deviation{};
+  // Of values in [0, 1] over all pixels, by channel.
+  std::vector<double> mean;
+  std::vector<double> deviation;
 };
 
 struct SurveyOptions {
   int threads = 1;  // In [1, 64].
   std::function<void(int64_t)>
-      on_progress;  // Images looked at; from the calling thread. May be null.
+      on_progress;     // Images looked at; from the calling thread. May be null.
+  PixelFormat format;  // What images are read as.
 };
 
 // Reads and decodes every image of `source` whole. Blocks; owns its threads.

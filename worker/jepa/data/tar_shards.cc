@@ -99,7 +99,10 @@ absl::Status WriteAll(const ImageSource& source, const PackOptions& options, Sha
       return absl::Status(status.code(), absl::StrCat(source.name(i), ": ", status.message()));
     }
     const std::string key = absl::StrFormat("%09d", i);
-    IJEPA_RETURN_IF_ERROR(writer.Add(key + (LooksLikePng(bytes) ? ".png" : ".jpg"), bytes));
+    IJEPA_RETURN_IF_ERROR(writer.Add(key + (LooksLikePng(bytes)    ? ".png"
+                                            : LooksLikeWebp(bytes) ? ".webp"
+                                                                   : ".jpg"),
+                                     bytes));
     const int label = options.labels != nullptr ? options.labels->values[i] : -1;
     if (label >= 0 && !options.labels->class_names.empty()) {
       IJEPA_RETURN_IF_ERROR(writer.Add(key + ".cls", options.labels->class_names[label]));

@@ -19,8 +19,8 @@ struct PackOptions {
 };
 
 // Writes every image of `source`, bytes unchanged, to `folder`/shard-000000.tar and on, as
-// 000000000.jpg and on (.png by the first bytes), with 000000000.cls where it has a label. The
-// folder appears whole or not at all; its parent exists. The same images give the same bytes.
+// 000000000.jpg and on (.png or .webp by the first bytes), with 000000000.cls where it has a label.
+// The folder appears whole or not at all; its parent exists. The same images give the same bytes.
 // Returns the number of shards; AlreadyExists if the folder is there, the error of the image that
 // could not be read, or of the write.
 absl::StatusOr<int> PackImages(const ImageSource& source, const std::string& folder,

@@ -1,5 +1,6 @@
 // Image files inside a tar, read in place.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,13 +68,20 @@ class TarSource final : public ImageSource {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path) {
-  IJEPA_ASSIGN_OR_RETURN(ijepa::UniqueFd fd, OpenFile(path));
-  FileList files;
+absl::Status ListTar(const std::string& path, FileList& files, Stamp& stamp) {
+  IJEPA_ASSIGN_OR_RETURN(const ijepa::UniqueFd fd, OpenFile(path));
+  struct stat info;
+  if (fstat(fd.get(), &info) != 0) return ijepa::ErrnoStatus(errno, "listing images", path);
+  stamp = StampOf(path, info);
   IJEPA_RETURN_IF_ERROR(ScanTar(fd.get(), path, [&files](const TarMember& member) {
     if (IsImageName(member.name)) files.Add(member.name, {member.offset, member.bytes});
   }));
   files.SortAndKeepLast();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path, FileList files) {
+  IJEPA_ASSIGN_OR_RETURN(ijepa::UniqueFd fd, OpenFile(path));
   return std::make_unique<TarSource>(std::move(fd), std::move(files));
 }
 

@@ -34,47 +34,64 @@ ViewGeometry CentreGeometry(const Size& image, int height, int width) {
   return view;
 }
 
-// Weights of the input pixels around the centre of one output pixel, into shares_. Returns the
-// first.
-int64_t ViewResizer::MakeWeights(const Axis& axis, double output, int* count) {
-  const double scale = static_cast<double>(axis.in) / static_cast<double>(axis.out);
+AxisScale Vertical(const ViewGeometry& view) {
+  const double length = view.box_height > 0 ? view.box_height : view.crop.height;
+  return {view.crop.height, view.resized_height, view.box_top, length};
+}
+
+AxisScale Horizontal(const ViewGeometry& view) {
+  const double length = view.box_width > 0 ? view.box_width : view.crop.width;
+  return {view.crop.width, view.resized_width, view.box_left, length};
+}
+
+bool DownFirst(const ViewGeometry& view) {
+  return view.crop.height - view.resized_height >
+         2 * std::max<int64_t>(view.crop.width - view.resized_width, 0);
+}
+
+int64_t BilinearShares(const AxisScale& axis, double output, std::vector<double>& shares,
+                       int& count) {
+  const double scale = axis.length / static_cast<double>(axis.out);
   const double support = std::max(scale, 1.0);  // The triangle's half width.
-  const double centre = (output + 0.5) * scale;
+  const double centre = axis.start + (output + 0.5) * scale;
   const auto first = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
   const auto end = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), axis.in);
-  *count = static_cast<int>(end - first);
+  count = static_cast<int>(end - first);
+  if (shares.size() < static_cast<size_t>(count)) shares.resize(static_cast<size_t>(count));
   const double slope = 1.0 / support;
   double total = 0;
-  for (int k = 0; k < *count; ++k) {
+  for (int k = 0; k < count; ++k) {
     const double distance = std::abs((static_cast<double>(k + first) - centre + 0.5) * slope);
-    shares_[k] = distance < 1.0 ? 1.0 - distance : 0.0;
-    total += shares_[k];
+    shares[k] = distance < 1.0 ? 1.0 - distance : 0.0;
+    total += shares[k];
   }
-  for (int k = 0; k < *count; ++k) shares_[k] /= total;
+  for (int k = 0; k < count; ++k) shares[k] /= total;
   return first;
 }
 
 // An axis that keeps its length gets one whole weight per pixel, which changes nothing.
 void ViewResizer::MakePass(const Axis& axis, Pass& pass) {
-  const double scale = static_cast<double>(axis.in) / static_cast<double>(axis.out);
+  const AxisScale& scale = axis.scale;
+  const bool same = scale.in == scale.out && scale.length == static_cast<double>(scale.in);
+  const double shrink = std::max(scale.length / static_cast<double>(scale.out), 1.0);
   ResizeTaps& taps = pass.taps;
   // An output pixel has no more taps than the input has pixels.
-  taps.stride = static_cast<int>(
-      std::min<int64_t>(std::llround(std::ceil(std::max(scale, 1.0))) * 2 + 1, axis.in));
-  if (axis.in == axis.out) taps.stride = 1;
+  taps.stride =
+      static_cast<int>(std::min<int64_t>(std::llround(std::ceil(shrink)) * 2 + 1, scale.in));
+  if (same) taps.stride = 1;
   taps.first.resize(axis.count);
   taps.count.resize(axis.count);
   taps.weights.resize(static_cast<size_t>(axis.count) * taps.stride);
-  shares_.resize(std::max<size_t>(shares_.size(), taps.stride));
   for (int i = 0; i < axis.count; ++i) {
     int32_t* weights = taps.weights.data() + static_cast<size_t>(i) * taps.stride;
-    if (axis.in == axis.out) {
+    if (same) {
       taps.first[i] = axis.begin + i;
       taps.count[i] = 1;
       weights[0] = 1 << kWeightBits;
       continue;
     }
-    taps.first[i] = MakeWeights(axis, static_cast<double>(axis.begin + i), &taps.count[i]);
+    taps.first[i] =
+        BilinearShares(scale, static_cast<double>(axis.begin + i), shares_, taps.count[i]);
     for (int k = 0; k < taps.count[i]; ++k) {
       weights[k] = static_cast<int32_t>(0.5 + shares_[k] * (1 << kWeightBits));
     }
@@ -87,16 +104,12 @@ void ViewResizer::MakePass(const Axis& axis, Pass& pass) {
 Crop ViewResizer::Begin(const ViewGeometry& view, int channels, uint8_t* planes) {
   IJEPA_CHECK(view.crop.top >= 0 && view.crop.left >= 0 && channels > 0);
   IJEPA_CHECK(view.crop.height > 0 && view.crop.width > 0 && view.height > 0 && view.width > 0);
-  const Axis vertical{view.crop.height, view.resized_height, view.kept_top, view.height};
-  const Axis horizontal{view.crop.width, view.resized_width, view.kept_left, view.width};
-  MakePass(vertical, down_);
-  MakePass(horizontal, across_);
+  MakePass({Vertical(view), view.kept_top, view.height}, down_);
+  MakePass({Horizontal(view), view.kept_left, view.width}, across_);
   across_.taps.MakeFours();
   if (view.mirror) across_.taps.Reverse();
-  // Pillow 13 begins with the rows' pass unless the height loses more than twice what the width
-  // does. The order shows in the rounding between the passes.
-  down_first_ =
-      vertical.in - vertical.out > 2 * std::max<int64_t>(horizontal.in - horizontal.out, 0);
+  // The rows' pass comes first unless the height loses more than twice what the width does.
+  down_first_ = DownFirst(view);
   // An axis that keeps its length is no pass: whichever order, the bits are the same.
   channels_ = channels;
   width_ = view.width;

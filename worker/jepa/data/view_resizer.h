@@ -10,6 +10,14 @@
 
 namespace jepa {
 
+// One axis of a resize: of `in` pixels, the stretch [start, start + length) becomes `out`.
+struct AxisScale {
+  int64_t in = 0;
+  int64_t out = 0;
+  double start = 0;
+  double length = 0;
+};
+
 // A view: `crop` of the image resized to resized_height x resized_width, and of that the pixels
 // `kept`. The crop lies inside the image, `kept` inside the resized crop; no side is 0.
 struct ViewGeometry {
@@ -21,7 +29,17 @@ struct ViewGeometry {
   int height = 0;  // Of what is kept.
   int width = 0;
   bool mirror = false;  // Left and right swapped.
+  // Where the wanted part lies within the crop, if not all of it is wanted: rows and columns,
+  // fractions of pixels included. No length: the whole crop.
+  double box_top = 0;
+  double box_left = 0;
+  double box_height = 0;
+  double box_width = 0;
 };
+
+// The scales of a view: down its rows, and across them.
+AxisScale Vertical(const ViewGeometry& geometry);
+AxisScale Horizontal(const ViewGeometry& geometry);
 
 // The whole of `crop`, resized to height x width.
 ViewGeometry CropGeometry(const Crop& crop, int height, int width);
@@ -30,6 +48,16 @@ ViewGeometry CropGeometry(const Crop& crop, int height, int width);
 // aspect, to the smallest that covers height x width, and the middle of it. torchvision's Resize
 // and CenterCrop where the view is square.
 ViewGeometry CentreGeometry(const Size& image, int height, int width);
+
+// Pillow's triangle filter, widened where it shrinks: weights of the input pixels around output
+// pixel `output`, which add up to 1, into `shares` (as long as it has to be). Returns the first of
+// these pixels; `count` is how many.
+int64_t BilinearShares(const AxisScale& axis, double output, std::vector<double>& shares,
+                       int& count);
+
+// Whether a view is resized down the rows first, as Pillow 13 decides. It shows in the rounding
+// between the passes.
+bool DownFirst(const ViewGeometry& geometry);
 
 // Keeps its memory from view to view; one per thread. Bit for bit as Pillow 13 (older ones run the
 // two passes always in one order, and may differ by one grey level).
@@ -47,10 +75,9 @@ class ViewResizer final : public RowSink {
   void Row(const uint8_t* pixels) override;
 
  private:
-  // One axis: `in` pixels become `out`, of which [begin, begin + count) are wanted.
+  // One axis, of whose output [begin, begin + count) is wanted.
   struct Axis {
-    int64_t in = 0;
-    int64_t out = 0;
+    AxisScale scale;
     int64_t begin = 0;
     int count = 0;
   };
@@ -62,7 +89,6 @@ class ViewResizer final : public RowSink {
   };
 
   void MakePass(const Axis& axis, Pass& pass);
-  int64_t MakeWeights(const Axis& axis, double output, int* count);
   void Finish(int output);
 
   const ResizeKernels& kernels_;

@@ -1,4 +1,4 @@
-// uint8 pixels to the rows of the patch-embedding product, normalised. No CUDA headers needed here.
+// Pixels to the rows of the patch-embedding product, normalised. No CUDA headers needed here.
 #ifndef IJEPA_WORKER_JEPA_KERNELS_UNFOLD_PIXELS_H_
 #define IJEPA_WORKER_JEPA_KERNELS_UNFOLD_PIXELS_H_
 
@@ -8,21 +8,24 @@
 
 namespace jepa {
 
-// pixels [images, 3, grid_height * patch, grid_width * patch] ->
+// pixels [images, channels, grid_height * patch, grid_width * patch] of 8 or 16 bits ->
 // out [images * grid_height * grid_width, columns]: column (c, y, x) of a patch is
-// (value / 255 - mean[c]) / std[c] in fp32, rounded to `type`; columns from 3 * patch^2 on are
-// zeros. performance.md 3, row 11: bf16 products want rows of a multiple of eight.
+// (value / peak - mean[c]) / std[c] in fp32, rounded to `type`; columns from channels * patch^2 on
+// are zeros. performance.md 3, row 11: bf16 products want rows of a multiple of eight.
 struct UnfoldPixels {
-  const uint8_t* pixels = nullptr;
+  const void* pixels = nullptr;
   void* out = nullptr;
   FloatType type = FloatType::kFloat32;
   int64_t images = 0;
   int grid_height = 0;
   int grid_width = 0;
   int patch = 0;
-  int64_t columns = 0;  // A multiple of kColumns, at least 3 * patch^2.
-  float mean[3] = {0, 0, 0};
-  float std[3] = {1, 1, 1};
+  int64_t columns = 0;  // A multiple of kColumns, at least channels * patch^2.
+  int channels = 3;     // At most 4.
+  bool wide = false;    // 16 bits a value, else 8.
+  float peak = 255;     // The largest value.
+  float mean[4] = {0, 0, 0, 0};
+  float std[4] = {1, 1, 1, 1};
 };
 
 // Enqueues on `stream` (a cudaStream_t): null, or the text of a CUDA error. Equals, bit for bit,
@@ -31,9 +34,9 @@ const char* LaunchUnfoldPixels(const UnfoldPixels& args, void* stream);
 // The same on host memory: for tests where there is no GPU.
 void UnfoldPixelsOnHost(const UnfoldPixels& args);
 
-// 3 * patch^2 rounded up to a multiple of kColumns.
-inline int64_t PatchColumns(int patch) {
-  const int64_t columns = int64_t{3} * patch * patch;
+// channels * patch^2 rounded up to a multiple of kColumns.
+inline int64_t PatchColumns(int patch, int channels = 3) {
+  const int64_t columns = int64_t{channels} * patch * patch;
   return (columns + kColumns - 1) / kColumns * kColumns;
 }
 
@@ -54,10 +57,12 @@ IJEPA_HOST_DEVICE void UnfoldPixelsThread(const UnfoldPixels& a, int64_t index) 
   for (int i = 0; i < kColumns; ++i) {
     const int column = first + i;
     out[i] = 0;
-    if (column >= 3 * area) continue;
+    if (column >= a.channels * area) continue;
     const int c = column / area, y = column % area / a.patch, x = column % a.patch;
-    const uint8_t value = a.pixels[(image * 3 + c) * plane + (top + y) * stride + left + x];
-    out[i] = (static_cast<float>(value) / 255.0f - a.mean[c]) / a.std[c];
+    const int64_t at = (image * a.channels + c) * plane + (top + y) * stride + left + x;
+    const int value = a.wide ? static_cast<const uint16_t*>(a.pixels)[at]
+                             : static_cast<const uint8_t*>(a.pixels)[at];
+    out[i] = (static_cast<float>(value) / a.peak - a.mean[c]) / a.std[c];
   }
   StoreEight(out, static_cast<T*>(a.out) + row * a.columns + first);
 }

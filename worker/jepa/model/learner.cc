@@ -157,7 +157,10 @@ class TorchLearner : public Learner {
   // Rows of the patch embedding of `images` images, on the device.
   at::Tensor Patches(const uint8_t* pixels, int64_t images) const;
   Size Crop() const;
-  int64_t ImageBytes() const { return int64_t{3} * Crop().height * Crop().width; }
+  int64_t ImageBytes() const {
+    const ModelConfig& model = networks_.model();
+    return int64_t{model.channels} * (model.scale.bit_depth / 8) * Crop().height * Crop().width;
+  }
 
   Networks networks_;
   Optimizer optimizer_;

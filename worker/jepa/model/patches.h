@@ -14,12 +14,12 @@ namespace jepa {
 // images: normalised fp32 [B, channels, H, W]. Copies.
 at::Tensor PatchesOfImages(const ModelConfig& model, const at::Tensor& images);
 
-// pixels: uint8 [B, 3, H, W] on the host; normalised by (x / 255 - mean) / std of data/image.h, the
-// same bits on CPU and CUDA. The result is fp32 on `device`.
+// pixels: [B, channels, H, W] of model.scale.bit_depth bits on the host; normalised by model.scale,
+// the same bits on CPU and CUDA. The result is fp32 on `device`.
 at::Tensor PatchesOfPixels(const ModelConfig& model, const uint8_t* pixels, int64_t images,
                            at::Device device);
 
-// The same from uint8 pixels that are on the device already, in fp32 or bf16; bf16 rows are padded
+// The same from pixels that are on the device already, in fp32 or bf16; bf16 rows are padded
 // with zeros to PatchColumns (kernels/unfold_pixels.h). On a CPU by the kernel's twin.
 at::Tensor UnfoldedPixels(const ModelConfig& model, const at::Tensor& pixels, at::ScalarType type);
 
