@@ -30,8 +30,8 @@ const Labels* FindColumn(const std::vector<Labels>& columns, const std::string& 
 
 }  // namespace
 
-absl::StatusOr<ProbeRunner::EvalSet> ProbeRunner::OpenSet(const std::string& path, int max_images,
-                                                          const std::vector<Labels>* vocabulary) {
+absl::StatusOr<ProbeRunner::EvalSet> ProbeRunner::OpenSet(
+    const std::string& path, int max_images, const std::vector<Labels>* vocabulary) const {
   EvalSet set;
   IJEPA_ASSIGN_OR_RETURN(set.source, OpenImageSource(path, config_.data.index_folder));
   IJEPA_ASSIGN_OR_RETURN(set.labels, ReadLabels(path, *set.source, vocabulary));
@@ -53,10 +53,10 @@ absl::StatusOr<std::unique_ptr<ProbeRunner>> ProbeRunner::Open(const TrainConfig
   if (config.eval.path.empty()) return nullptr;
   auto runner = std::unique_ptr<ProbeRunner>(new ProbeRunner(config));
   const EvalConfig& eval = config.eval;
-  IJEPA_ASSIGN_OR_RETURN(runner->eval_, OpenSet(eval.path, eval.max_images, nullptr));
+  IJEPA_ASSIGN_OR_RETURN(runner->eval_, runner->OpenSet(eval.path, eval.max_images, nullptr));
   if (!eval.fit_path.empty()) {
     IJEPA_ASSIGN_OR_RETURN(runner->fit_,
-                           OpenSet(eval.fit_path, eval.max_images, &runner->eval_.labels));
+                           runner->OpenSet(eval.fit_path, eval.max_images, &runner->eval_.labels));
   }
   return runner;
 }

@@ -52,8 +52,8 @@ class ProbeRunner {
   };
 
   explicit ProbeRunner(const TrainConfig& config) : config_(config) {}
-  static absl::StatusOr<EvalSet> OpenSet(const std::string& path, int max_images,
-                                         const std::vector<Labels>* vocabulary);
+  absl::StatusOr<EvalSet> OpenSet(const std::string& path, int max_images,
+                                  const std::vector<Labels>* vocabulary) const;
   absl::Status FillSlice(const EvalSet& set, const Parts& parts, std::vector<float>& rows) const;
   absl::StatusOr<Gathered> Gather(const EvalSet& set, const Parts& parts) const;
 

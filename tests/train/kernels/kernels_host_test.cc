@@ -296,6 +296,28 @@ void CheckUnfold(FloatType type, int patch, int64_t columns) {
   }
 }
 
+TEST(UnfoldPixelsHostTest, ReadsWideValuesOfAnyChannels) {
+  const std::vector<uint16_t> pixels = {0,     1, 256, 65535,
+                                        40000, 4, 3,   2};  // Two channels of 2 x 2.
+  std::vector<float> out(8, -1);
+  UnfoldPixelsOnHost({.pixels = pixels.data(),
+                      .out = out.data(),
+                      .images = 1,
+                      .grid_height = 1,
+                      .grid_width = 1,
+                      .patch = 2,
+                      .columns = PatchColumns(2, 2),
+                      .channels = 2,
+                      .wide = true,
+                      .peak = 65535,
+                      .mean = {0.25f, 0.5f},
+                      .std = {0.5f, 2.0f}});
+  for (size_t i = 0; i < 8; ++i) {
+    const float mean = i < 4 ? 0.25f : 0.5f, deviation = i < 4 ? 0.5f : 2.0f;
+    EXPECT_EQ(out[i], (static_cast<float>(pixels[i]) / 65535.0f - mean) / deviation) << i;
+  }
+}
+
 TEST(UnfoldPixelsHostTest, PutsEveryPixelInItsPlaceAndPadsWithZeros) {
   EXPECT_EQ(PatchColumns(14), 592);
   EXPECT_EQ(PatchColumns(16), 768);

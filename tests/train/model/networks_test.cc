@@ -196,5 +196,24 @@ TEST(PatchesTest, PixelsAndNormalisedImagesGiveTheSamePatches) {
   EXPECT_TRUE(patches.equal(PatchesOfImages(model, images)));
 }
 
+TEST(PatchesTest, TakeTheChannelsDepthAndStatisticsOfTheModel) {
+  ModelConfig model;
+  model.grid_height = 2;
+  model.grid_width = 3;
+  model.patch_size = 4;
+  model.channels = 2;
+  model.scale = {16, {0.25, 0.5}, {0.5, 2.0}};
+  std::vector<uint16_t> values(2 * 2 * 8 * 12);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint16_t>(i * 40503);
+  const auto* pixels = reinterpret_cast<const uint8_t*>(values.data());
+  const at::Tensor patches = PatchesOfPixels(model, pixels, 2, at::kCPU);
+  EXPECT_EQ(patches.sizes(), at::IntArrayRef({12, 32}));
+  EXPECT_EQ(patches[0][0].item<float>(), (static_cast<float>(values[0]) / 65535 - 0.25f) / 0.5f);
+  EXPECT_EQ(patches[0][16].item<float>(), (static_cast<float>(values[96]) / 65535 - 0.5f) / 2.0f);
+  const at::Tensor other =
+      UnfoldedPixels(model, PixelsToDevice(model, pixels, 2, at::kCPU), at::kFloat);
+  EXPECT_TRUE(patches.equal(other));
+}
+
 }  // namespace
 }  // namespace jepa
