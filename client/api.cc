@@ -202,6 +202,16 @@ absl::StatusOr<v1::ListNodesResponse> Api::ListNodes() {
       });
 }
 
+absl::StatusOr<v1::Node> Api::ReleaseNode(const std::string& name) {
+  v1::ReleaseNodeRequest request;
+  request.set_name(name);
+  return connection().Retried<v1::Node>(options_.call_deadline, options_.retry_writes_for,
+                                        [&](grpc::ClientContext* context, v1::Node* node) {
+                                          return connection().nodes->ReleaseNode(context, request,
+                                                                                 node);
+                                        });
+}
+
 absl::StatusOr<v1::ServerInfo> Api::GetServerInfo(absl::Duration deadline) {
   return connection().Once<v1::ServerInfo>(
       deadline, [&](grpc::ClientContext* context, v1::ServerInfo* info) {

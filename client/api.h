@@ -43,6 +43,7 @@ class Api {
   absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request);
   absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(const std::string& job);
   absl::StatusOr<v1::ListNodesResponse> ListNodes();
+  absl::StatusOr<v1::Node> ReleaseNode(const std::string& name);
   // One try, for at most `deadline`.
   absl::StatusOr<v1::ServerInfo> GetServerInfo(absl::Duration deadline);
 

@@ -1,6 +1,7 @@
 // See metrics.h.
 #include "coordinator/metrics.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <future>
@@ -57,6 +58,15 @@ prometheus::MetricFamily Nodes(const State& state) {
   for (int s = 1; s < v1::NodeState_ARRAYSIZE; ++s) counts[static_cast<v1::NodeState>(s)] = 0;
   for (const auto& [name, node] : state.nodes) ++counts[node.state];
   return ByState(Gauge("ijepa_coordinator_nodes", "Registered nodes by state."), counts);
+}
+
+prometheus::MetricFamily Quarantined(const State& state) {
+  auto family = Gauge("ijepa_coordinator_nodes_quarantined", "Nodes in quarantine.");
+  Add(family, {},
+      static_cast<double>(
+          std::count_if(state.nodes.begin(), state.nodes.end(),
+                        [](const auto& node) { return node.second.quarantine.has_value(); })));
+  return family;
 }
 
 // The data pipeline of rank 0 of active jobs.
@@ -116,11 +126,17 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
   auto rate = Gauge("ijepa_coordinator_job_images_per_second",
                     "Images per second of an active job, over all its ranks.");
   auto restarts = Gauge("ijepa_coordinator_job_restarts", "Restarts of an active job.");
+  auto slow = Gauge("ijepa_coordinator_job_slow_rank_ratio",
+                    "Own work per step of a named slow rank over the median rank's.");
   DataGauges data;
   for (const std::string& id : state.active) {
     const v1::JobStatus& status = state.jobs.at(id).proto.status();
     const Labels labels = {{"job", id}};
     Add(restarts, labels, status.restarts());
+    for (const v1::SlowRank& rank : status.slow_ranks()) {
+      Add(slow, {{"job", id}, {"rank", std::to_string(rank.rank())}, {"node", rank.node()}},
+          rank.ratio());
+    }
     if (!status.has_progress()) continue;
     Add(step, labels, static_cast<double>(status.progress().step()));
     Add(total, labels, static_cast<double>(status.progress().total_steps()));
@@ -128,7 +144,7 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
     Add(rate, labels, status.progress().images_per_second());
     data.Add(id, status.progress());
   }
-  for (auto* family : {&step, &total, &loss, &rate, &restarts}) {
+  for (auto* family : {&step, &total, &loss, &rate, &restarts, &slow}) {
     families.push_back(std::move(*family));
   }
   data.MoveTo(families);
@@ -247,7 +263,7 @@ void CommitMetrics::Observe(absl::Duration latency, bool ok) {
 }
 
 std::vector<prometheus::MetricFamily> DescribeState(const State& state, size_t mailbox_depth) {
-  std::vector<prometheus::MetricFamily> families = {Jobs(state), Nodes(state)};
+  std::vector<prometheus::MetricFamily> families = {Jobs(state), Nodes(state), Quarantined(state)};
   auto total = Gauge("ijepa_coordinator_slots_total", "Slots of all nodes that are not lost.");
   auto used = Gauge("ijepa_coordinator_slots_used", "Slots held by jobs.");
   int slots = 0;

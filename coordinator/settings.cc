@@ -51,6 +51,9 @@ constexpr Key kKeys[] = {
     {"step_deadline_seconds",
      "without a step until a job that trained counts as hung (default 45)"},
     {"reattach_window_seconds", "how long ranks go on without a coordinator (default 600)"},
+    {"quarantine_after_faults",
+     "failed attempts of two jobs or more until a node is given no ranks; 0: never (default 3)"},
+    {"quarantine_seconds", "how long it is given none (default 3600)"},
     {"allow_fault_injection", "take jobs that make ranks fail on purpose (default false)", true},
 };
 
@@ -104,6 +107,16 @@ absl::Status TakeSeconds(const Texts& texts, const char* key, absl::Duration& fi
   }
   field = absl::Seconds(seconds);
   return absl::OkStatus();
+}
+
+absl::Status TakeCount(const Texts& texts, const char* key, int& field) {
+  const auto found = texts.values.find(key);
+  if (found == texts.values.end()) return absl::OkStatus();
+  if (absl::SimpleAtoi(found->second, &field) && field >= 0 && field <= 1000) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(key, " is ", found->second, "; must be a whole number in [0, 1000]"));
 }
 
 absl::Status TakeBool(const Texts& texts, const char* key, bool& field) {
@@ -189,6 +202,8 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "lost_after_seconds", core.lost_after));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "step_deadline_seconds", core.watch.step_floor));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "reattach_window_seconds", core.reattach_window));
+  IJEPA_RETURN_IF_ERROR(TakeCount(texts, "quarantine_after_faults", core.quarantine.faults));
+  IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "quarantine_seconds", core.quarantine.length));
   IJEPA_RETURN_IF_ERROR(TakeBool(texts, "allow_fault_injection", core.allow_fault_injection));
   IJEPA_RETURN_IF_ERROR(Check(settings));
   return settings;

@@ -112,16 +112,23 @@ absl::Status StateThread::TooMany() const {
                    " calls wait for this coordinator, the limit; try again in a second"));
 }
 
-void StateThread::Call(CreateJob command, ReplyCallback reply) {
+template <typename ClientCommand>
+void StateThread::EnqueueCall(ClientCommand command, ReplyCallback reply) {
   command.token = next_token_.fetch_add(1);
   if (!Admit()) return reply(TooMany());
   Enqueue({std::move(command), std::move(reply), nullptr, true});
 }
 
+void StateThread::Call(CreateJob command, ReplyCallback reply) {
+  EnqueueCall(std::move(command), std::move(reply));
+}
+
 void StateThread::Call(CancelJob command, ReplyCallback reply) {
-  command.token = next_token_.fetch_add(1);
-  if (!Admit()) return reply(TooMany());
-  Enqueue({std::move(command), std::move(reply), nullptr, true});
+  EnqueueCall(std::move(command), std::move(reply));
+}
+
+void StateThread::Call(ReleaseNode command, ReplyCallback reply) {
+  EnqueueCall(std::move(command), std::move(reply));
 }
 
 void StateThread::Post(Command command, std::function<void()> done) {

@@ -72,6 +72,12 @@ std::string Progress(const v1::JobStatus& status, const Terminal& terminal) {
     const bool bad = progress.telemetry().collapse_suspected();
     absl::StrAppend(&text, "  ", bad ? terminal.Paint(Tone::kBad, health) : health, "\n");
   }
+  for (const v1::SlowRank& slow : status.slow_ranks()) {
+    const std::string line =
+        absl::StrFormat("slow: rank %d on %s, %.2f times the median rank's work per step",
+                        slow.rank(), slow.node(), slow.ratio());
+    absl::StrAppend(&text, "  ", terminal.Paint(Tone::kWarn, line), "\n");
+  }
   return text;
 }
 

@@ -1,4 +1,7 @@
 // ijepactl nodes: the nodes that workers have registered.
+#include <memory>
+#include <string>
+
 #include "client/commands/commands.h"
 #include "client/render/sections.h"
 
@@ -17,12 +20,31 @@ ExitCode RunNodes(Context& context) {
   return ExitCode::kOk;
 }
 
+ExitCode RunRelease(Context& context, const std::string& name) {
+  absl::StatusOr<v1::Node> node = context.api().ReleaseNode(name);
+  if (!node.ok()) return context.FailCall(node.status(), name);
+  if (context.output != OutputFormat::kTable) return context.PrintMessage(*node);
+  v1::ListNodesResponse list;
+  *list.add_nodes() = *std::move(node);
+  context.Print(NodeTable(list, context.clock().Now()).Render(context.out()));
+  return ExitCode::kOk;
+}
+
 }  // namespace
 
 void AddNodes(CLI::App& app, Context& context, ExitCode& exit) {
   CLI::App* command = app.add_subcommand("nodes", "Lists nodes: state, slots, device");
-  command->footer("Examples:\n  ijepactl nodes\n  ijepactl nodes -o json");
-  command->callback([&context, &exit] { exit = RunNodes(context); });
+  command->footer(
+      "Examples:\n  ijepactl nodes\n  ijepactl nodes -o json\n  ijepactl nodes release node-7");
+  command->require_subcommand(0, 1);
+  auto name = std::make_shared<std::string>();
+  CLI::App* release = command->add_subcommand("release", "Ends the quarantine of a node");
+  release->add_option("NODE", *name, "Node to release; fine if it is in none")->required();
+  release->footer("Examples:\n  ijepactl nodes release node-7");
+  release->callback([name, &context, &exit] { exit = RunRelease(context, *name); });
+  command->callback([command, &context, &exit] {
+    if (command->get_subcommands().empty()) exit = RunNodes(context);
+  });
 }
 
 }  // namespace ijepa::client

@@ -182,6 +182,11 @@ std::string AttemptsSection(const v1::JobStatus& status, absl::Time now, const T
                   DurationText(end - ToTime(attempt.start_time())),
                   NodesText(attempt),
                   attempt.has_failure() ? FailureText(attempt.failure()) : "-"});
+    if (!attempt.failure().stack_ranks().empty()) {
+      absl::StrAppend(
+          &evidence, "  stacks of ranks ", absl::StrJoin(attempt.failure().stack_ranks(), ", "),
+          " before they were killed: ijepactl logs JOB --generation ", attempt.generation(), "\n");
+    }
     if (attempt.failure().log_tail().empty()) continue;
     absl::StrAppend(&evidence, "  last lines of generation ", attempt.generation(), ":\n");
     for (const std::string& line : attempt.failure().log_tail()) {

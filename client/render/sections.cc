@@ -17,7 +17,19 @@ std::string NodeStateName(v1::NodeState state) {
   return name.size() > kPrefix.size() ? name.substr(kPrefix.size()) : absl::StrCat(state);
 }
 
-Tone NodeTone(v1::NodeState state) {
+// A node that is heard and given no ranks says why instead.
+std::string StateText(const v1::Node& node, absl::Time now) {
+  const bool ready = node.state() == v1::NODE_STATE_READY;
+  if (node.has_quarantine()) {
+    return absl::StrCat(ready ? "" : absl::StrCat(NodeStateName(node.state()), " "), "QUARANTINED ",
+                        DurationText(ToTime(node.quarantine().expire_time()) - now));
+  }
+  return ready && node.draining() ? "DRAINING" : NodeStateName(node.state());
+}
+
+Tone NodeTone(const v1::Node& node) {
+  const v1::NodeState state = node.state();
+  if (node.has_quarantine() || node.draining()) return Tone::kWarn;
   if (state == v1::NODE_STATE_READY) return Tone::kGood;
   return state == v1::NODE_STATE_LOST ? Tone::kBad : Tone::kWarn;
 }
@@ -48,17 +60,19 @@ Table NodeTable(const v1::ListNodesResponse& list, absl::Time now) {
                {"SEEN", Align::kRight},
                {"VERSION"},
                {"METRICS"},
-               {"CPU"}});
+               {"CPU"},
+               {"REASON"}});
   for (const v1::Node& node : list.nodes()) {
     table.AddRow({ShortName(node.name()),
-                  {NodeStateName(node.state()), NodeTone(node.state())},
+                  {StateText(node, now), NodeTone(node)},
                   absl::StrCat(node.slots_used()),
                   absl::StrCat(node.info().slots()),
                   node.info().gpu_model().empty() ? "cpu" : node.info().gpu_model(),
                   FormatAge(now, node.last_seen_time()),
                   node.info().version(),
                   node.info().metrics_address().empty() ? "-" : node.info().metrics_address(),
-                  absl::StrJoin(node.info().cpu_features(), " ")});
+                  absl::StrJoin(node.info().cpu_features(), " "),
+                  node.quarantine().reason()});
   }
   return table;
 }

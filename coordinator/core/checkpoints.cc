@@ -11,6 +11,9 @@
 namespace ijepa::coordinator {
 namespace {
 
+// Checkpoints in a row, without a failure between them, that give one restart back.
+constexpr int kHealingCommits = 10;
+
 v1::CommitResult Refused(std::string message) {
   v1::CommitResult result;
   result.set_message(std::move(message));
@@ -47,6 +50,13 @@ v1::CommitResult Committed(const Job& job) {
   return result;
 }
 
+// Budgets heal by progress alone, never by time.
+void Heal(Job& job) {
+  if (job.spent_restarts == 0 || ++job.healing_commits < kHealingCommits) return;
+  --job.spent_restarts;
+  job.healing_commits = 0;
+}
+
 }  // namespace
 
 v1::CommitResult CommitCheckpoint(Turn& turn, Job& job, v1::Checkpoint checkpoint) {
@@ -69,6 +79,7 @@ v1::CommitResult CommitCheckpoint(Turn& turn, Job& job, v1::Checkpoint checkpoin
       absl::StrFormat("step %d, %d bytes in %s; training waited %.2f s, written in %.1f s",
                       checkpoint.step(), checkpoint.bytes(), checkpoint.path(),
                       checkpoint.stall_seconds(), checkpoint.write_seconds()));
+  Heal(job);
   std::vector<std::string> told_before = std::exchange(job.deletable, {});
   job.checkpoints.push_back(std::move(checkpoint));
   const size_t kept =

@@ -34,6 +34,11 @@ struct CancelJob {
   std::string name;
 };
 
+struct ReleaseNode {
+  uint64_t token = 0;
+  std::string name;
+};
+
 // `stream` is new with every connection of a worker, and never used again.
 struct WorkerHello {
   uint64_t stream = 0;
@@ -60,11 +65,12 @@ struct RunScheduler {};
 // Given at least every half second.
 struct Tick {};
 
-using Command = std::variant<CreateJob, CancelJob, WorkerHello, WorkerReport, FromRankOn,
-                             StreamClosed, RunScheduler, Tick>;
+using Command = std::variant<CreateJob, CancelJob, ReleaseNode, WorkerHello, WorkerReport,
+                             FromRankOn, StreamClosed, RunScheduler, Tick>;
 
 struct Reply {
   uint64_t token = 0;
+  // Of ReleaseNode: an empty one.
   absl::StatusOr<v1::Job> job;
 };
 

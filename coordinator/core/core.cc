@@ -10,6 +10,7 @@
 #include "coordinator/core/gang.h"
 #include "coordinator/core/jobs.h"
 #include "coordinator/core/nodes.h"
+#include "coordinator/core/quarantine.h"
 #include "coordinator/core/ranks.h"
 #include "coordinator/core/records.h"
 #include "coordinator/core/tick.h"
@@ -27,6 +28,7 @@ struct Dispatch {
 
   void operator()(const CreateJob& command) { HandleCreateJob(turn, command); }
   void operator()(const CancelJob& command) { HandleCancelJob(turn, command); }
+  void operator()(const ReleaseNode& command) { HandleReleaseNode(turn, command); }
   void operator()(const WorkerHello& command) { HandleHello(turn, command); }
   void operator()(const WorkerReport& command) { HandleReport(turn, command); }
   void operator()(const FromRankOn& command) { HandleRankMessage(turn, command); }

@@ -18,6 +18,7 @@ v1::DesiredState DesiredFor(const State& state, const std::string& name, const N
     wanted.set_generation(gang.generation);
     for (const int rank : RanksOn(gang, name)) wanted.add_ranks(rank);
     *wanted.mutable_launch() = gang.launch;
+    wanted.set_collect_stacks(gang.collecting);
     if (job.state() == v1::JOB_STATE_CANCELLING) {
       *wanted.mutable_drain()->mutable_deadline() = ToProto(job.drain_deadline);
       wanted.mutable_drain()->set_reason("CANCEL");

@@ -31,6 +31,10 @@ constexpr Entry kTable[] = {
     {EventCode::kRankExited, "RANK_EXITED", false},
     {EventCode::kDraining, "DRAINING", false},
     {EventCode::kHang, "HANG", false},
+    {EventCode::kStacksCollected, "STACKS_COLLECTED", false},
+    {EventCode::kSlowRank, "SLOW_RANK", false},
+    {EventCode::kSlowRankCleared, "SLOW_RANK_CLEARED", false},
+    {EventCode::kNodeQuarantined, "NODE_QUARANTINED", false},
     {EventCode::kStartDeadline, "START_DEADLINE", false},
     {EventCode::kRankGivenUp, "RANK_GIVEN_UP", false},
     {EventCode::kNodeUnreachable, "NODE_UNREACHABLE", false},
@@ -57,7 +61,8 @@ const char* EventName(EventCode code) {
 bool IsRoutine(EventCode code) {
   return code == EventCode::kCheckpointCommitted || code == EventCode::kProbed ||
          code == EventCode::kBadImage || code == EventCode::kNonFiniteSkipped ||
-         code == EventCode::kNonFiniteRolledBack;
+         code == EventCode::kNonFiniteRolledBack || code == EventCode::kSlowRank ||
+         code == EventCode::kSlowRankCleared;
 }
 
 EventCode NoteCode(absl::string_view note) {

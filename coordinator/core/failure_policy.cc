@@ -10,7 +10,6 @@
 namespace ijepa::coordinator {
 namespace {
 
-constexpr absl::Duration kFirstDelay = absl::Seconds(10);
 constexpr absl::Duration kLongestDelay = absl::Minutes(10);
 // Share of the delay by which it may differ, so that jobs that fell together do not rise together.
 constexpr double kJitter = 0.2;
@@ -72,7 +71,7 @@ const char* ClassOf(const v1::Evidence& evidence) {
 
 absl::Duration Delay(const RetryHistory& history) {
   if (history.no_progress <= 1) return absl::ZeroDuration();
-  absl::Duration delay = kFirstDelay;
+  absl::Duration delay = history.first_delay;
   for (int i = 2; i < history.no_progress && delay < kLongestDelay; ++i) delay *= 2;
   delay = std::min(delay, kLongestDelay);
   const double unit = static_cast<double>(Mix(history.seed) >> 11) / 9007199254740992.0;  // 2^53
@@ -90,6 +89,9 @@ v1::Failure Classify(const v1::Evidence& evidence) {
   failure.set_signal(evidence.exit().signal());
   failure.set_message(evidence.exit().message());
   *failure.mutable_log_tail() = evidence.exit().log_tail();
+  if (evidence.has_time()) *failure.mutable_time() = evidence.time();
+  if (evidence.has_detected_time()) *failure.mutable_detected_time() = evidence.detected_time();
+  *failure.mutable_stack_ranks() = evidence.stack_ranks();
   return failure;
 }
 

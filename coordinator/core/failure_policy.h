@@ -35,19 +35,22 @@ bool Precedes(const v1::Evidence& a, const v1::Evidence& b);
 std::string DescribeFailure(const v1::Failure& failure);
 
 struct RetryHistory {
-  // Attempts that failed, this one included; drained ones are not failures.
+  // Failed attempts that count, this one included; drained ones are not failures, and progress
+  // gives some back.
   int failed_attempts = 0;
   // Consecutive attempts without a newer checkpoint, this one included.
   int no_progress = 0;
   int max_restarts = 0;
   int max_no_progress = 1;
+  // Before the second retry without progress; doubles for each one more. 0: never waits.
+  absl::Duration first_delay = absl::Seconds(10);
   // For the jitter of the delay.
   uint64_t seed = 0;
 };
 
 struct RetryDecision {
   bool retry = false;
-  // 0 for a first retry, then 10 s doubling to 10 min, each within 20 % either way.
+  // 0 for a first retry, then first_delay doubling to 10 min, each within 20 % either way.
   absl::Duration delay;
   // Why it fails, or what it waits for.
   v1::Reason reason;

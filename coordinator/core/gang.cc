@@ -11,9 +11,13 @@
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
+#include "coordinator/core/quarantine.h"
 
 namespace ijepa::coordinator {
 namespace {
+
+// Of jobs stored before they had one of their own.
+constexpr double kOldRestartDelaySeconds = 10;
 
 constexpr char kOutcomeRunning[] = "RUNNING";
 constexpr char kOutcomeCompleted[] = "COMPLETED";
@@ -60,17 +64,24 @@ void ReleaseGang(Turn& turn, Job& job) {
   turn.state.active.erase(job.id);
   turn.state.schedule_needed = true;
   job.gang.reset();
+  job.proto.mutable_status()->clear_slow_ranks();
   turn.TouchAttempt(job);
 }
 
 void Retry(Turn& turn, Job& job, const v1::Failure& failure) {
   const bool progressed = !job.checkpoints.empty() &&
                           job.checkpoints.back().generation() == job.attempt()->generation();
-  job.no_progress = progressed ? 0 : job.no_progress + 1;
-  RetryHistory history;
-  for (const v1::Attempt& attempt : job.proto.status().attempts()) {
-    history.failed_attempts += attempt.outcome() == kOutcomeFailed ? 1 : 0;
+  const bool failed = job.attempt()->outcome() == kOutcomeFailed;
+  job.no_progress = progressed ? 0 : job.no_progress + (failed ? 1 : 0);
+  if (failed) {
+    ++job.spent_restarts;
+    job.healing_commits = 0;
   }
+  RetryHistory history;
+  history.failed_attempts = job.spent_restarts;
+  history.first_delay = absl::Seconds(job.proto.spec().has_restart_delay_seconds()
+                                          ? job.proto.spec().restart_delay_seconds()
+                                          : kOldRestartDelaySeconds);
   history.no_progress = job.no_progress;
   history.max_restarts = job.proto.spec().max_restarts();
   history.max_no_progress = std::max(1, job.proto.spec().max_no_progress());
@@ -93,6 +104,7 @@ void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence
   if (evidence.has_value()) {
     failure = Classify(*evidence);
     *job.attempt()->mutable_failure() = failure;
+    CountNodeFault(turn, job, failure);
   } else {
     failure.set_failure_class(kPreempted);
     failure.set_rank(-1);
@@ -123,6 +135,37 @@ void EndGang(Turn& turn, Job& job) {
   turn.AddEvent(job, EventCode::kCancelled,
                 absl::StrCat("stopped; the newest checkpoint is of step ", CommittedStep(job)));
   turn.Move(job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));
+}
+
+bool StacksAreTaken(const RankState& rank) { return rank.gone || rank.stacks_collected; }
+
+// A gang that hangs is asked for the stacks of its ranks before it is killed. True while that is
+// awaited.
+bool CollectStacks(Turn& turn, Job& job) {
+  Gang& gang = *job.gang;
+  if (job.evidence->kind() != v1::EVIDENCE_KIND_HANG) return false;
+  if (!gang.collecting) {
+    gang.collecting = true;
+    gang.deadline = turn.now.monotonic + turn.options.stacks_deadline;
+    for (const std::string& node : NodesOf(gang)) turn.TouchNode(node);
+    return true;
+  }
+  if (!AllRanks(gang, StacksAreTaken) && turn.now.monotonic < gang.deadline) return true;
+  std::vector<std::string> ranks;
+  for (size_t r = 0; r < gang.ranks.size(); ++r) {
+    if (!gang.ranks[r].stacks_collected) continue;
+    job.evidence->add_stack_ranks(static_cast<int>(r));
+    ranks.push_back(absl::StrCat(r));
+  }
+  if (!ranks.empty()) {
+    turn.AddEvent(job, EventCode::kStacksCollected,
+                  absl::StrCat("stacks of ranks ", absl::StrJoin(ranks, ", "),
+                               " are in their logs: ijepactl logs ", job.id, " --generation ",
+                               gang.generation));
+  }
+  *job.attempt()->mutable_failure() = Classify(*job.evidence);
+  turn.TouchAttempt(job);
+  return false;
 }
 
 }  // namespace
@@ -162,7 +205,8 @@ void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes) {
 }
 
 void AddEvidence(Turn& turn, Job& job, v1::Evidence evidence) {
-  if (!evidence.has_time()) *evidence.mutable_time() = ToProto(turn.now.wall);
+  *evidence.mutable_detected_time() = ToProto(turn.now.wall);
+  if (!evidence.has_time()) *evidence.mutable_time() = evidence.detected_time();
   if (job.evidence.has_value() && !Precedes(evidence, *job.evidence)) return;
   job.evidence = std::move(evidence);
   turn.Touch(job);
@@ -191,7 +235,7 @@ void JudgeGang(Turn& turn, Job& job) {
       turn.Move(job, v1::JOB_STATE_RECOVERING,
                 MakeReason(failure.failure_class(), DescribeFailure(failure)));
     }
-    ClearGang(turn, job);
+    if (!CollectStacks(turn, job)) ClearGang(turn, job);
   }
   if (AllRanks(gang, IsGone)) {
     EndGang(turn, job);
@@ -199,6 +243,8 @@ void JudgeGang(Turn& turn, Job& job) {
   }
   if (job.state() == v1::JOB_STATE_STARTING && AllRanks(gang, HasStepped)) {
     turn.AddEvent(job, EventCode::kRunning, "every rank has finished a step");
+    *job.attempt()->mutable_running_time() = ToProto(turn.now.wall);
+    turn.TouchAttempt(job);
     turn.Move(job, v1::JOB_STATE_RUNNING);
   }
   const bool drained = std::any_of(gang.ranks.begin(), gang.ranks.end(), HasDrained);

@@ -29,7 +29,7 @@ std::vector<NodeView> ViewNodes(const State& state) {
     view.slots = node.info.slots();
     view.free = node.info.slots() - SlotsUsed(state, node);
     view.gpu = !node.info.gpu_model().empty();
-    view.usable = IsUsable(node);
+    view.usable = MayStart(node);
     view.cpu_bf16 = CpuHasBf16(node.info);
     views.push_back(std::move(view));
   }

@@ -72,6 +72,7 @@ void TakeVanished(Turn& turn, Job& job, int number) {
 void UpdateRank(Turn& turn, Job& job, int number, const v1::RankStatus& status) {
   RankState& rank = job.gang->ranks[number];
   rank.seen = true;
+  rank.stacks_collected = rank.stacks_collected || status.stacks_collected();
   if (status.step() > rank.step) {
     rank.step = status.step();
     rank.watch.Step(status.step(), turn.now.monotonic);
@@ -95,6 +96,8 @@ void JudgeAbsent(Turn& turn, Job& job, int number, const Node& node, bool restar
 void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& report, bool restarted) {
   Node& node = turn.state.nodes.at(name);
   node.observed = report.observed_revision();
+  if (node.draining != report.draining()) turn.state.schedule_needed = true;
+  node.draining = report.draining();
   const Reported reported = IndexReport(report);
   int known = 0;
   const std::set<std::string> ids = node.jobs;

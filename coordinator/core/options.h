@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "coordinator/core/progress_watch.h"
+#include "coordinator/core/slow_ranks.h"
 
 namespace ijepa::coordinator {
 
@@ -14,6 +15,15 @@ namespace ijepa::coordinator {
 struct Now {
   absl::Time wall;
   absl::Duration monotonic;
+};
+
+// When a node is given no ranks for a while (quarantine.h).
+struct QuarantineLimits {
+  // Failed attempts, of more than one job, within `window`. 0: never. Lower: jobs that share a
+  // fault of their own cost a node.
+  int faults = 3;
+  absl::Duration window = absl::Hours(24);
+  absl::Duration length = absl::Hours(1);
 };
 
 struct CoreOptions {
@@ -33,6 +43,10 @@ struct CoreOptions {
   // From dropping a gang until its ranks are given up though their node still has them. Their slots
   // stay taken; fencing keeps them harmless.
   absl::Duration clear_deadline = absl::Minutes(5);
+  // From naming a hang until its ranks are killed, though not every stack is written.
+  absl::Duration stacks_deadline = absl::Seconds(5);
+  SlowLimits slow;
+  QuarantineLimits quarantine;
   // How long a rank may show no progress, while its node is there, before the attempt hangs.
   WatchLimits watch;
   // A gap between ticks above this means that the coordinator itself stood still.

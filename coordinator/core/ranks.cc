@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "coordinator/core/checkpoints.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
@@ -40,8 +41,42 @@ void Acknowledge(const Context& at) {
   Answer(at, std::move(answer));
 }
 
+// Names the ranks that all wait for, and takes the names back.
+void JudgeSlowRanks(Turn& turn, Job& job) {
+  Gang& gang = *job.gang;
+  std::vector<std::optional<double>> seconds;
+  std::vector<bool> was_slow;
+  for (const RankState& rank : gang.ranks) {
+    seconds.push_back(rank.work.SecondsPerStep());
+    was_slow.push_back(rank.slow);
+  }
+  const std::vector<WorkRatio> ratios = JudgeWork(seconds, was_slow, turn.options.slow);
+  auto& named = *job.proto.mutable_status()->mutable_slow_ranks();
+  named.Clear();
+  for (size_t r = 0; r < ratios.size(); ++r) {
+    RankState& rank = gang.ranks[r];
+    if (ratios[r].slow) {
+      v1::SlowRank& slow = *named.Add();
+      slow.set_rank(static_cast<int>(r));
+      slow.set_node(rank.node);
+      slow.set_ratio(ratios[r].ratio);
+    }
+    if (ratios[r].slow == rank.slow) continue;
+    rank.slow = ratios[r].slow;
+    turn.AddEvent(
+        job, rank.slow ? EventCode::kSlowRank : EventCode::kSlowRankCleared,
+        absl::StrFormat("rank %d on %s: its own work takes %.2f times the median rank's, %.3g s "
+                        "per step over its last %d reports",
+                        r, rank.node, ratios[r].ratio, *seconds[r], WorkWindow::kReports));
+  }
+}
+
 void TakeStep(const Context& at, const v1::StepReport& report) {
   RankState& rank = at.rank();
+  if (rank.work.Take(report.step(), report.compute_seconds(), at.turn.now.monotonic,
+                     at.turn.options.slow)) {
+    JudgeSlowRanks(at.turn, at.job);
+  }
   rank.stepped = true;
   rank.step = std::max(rank.step, report.step());
   rank.watch.Step(report.step(), at.turn.now.monotonic);

@@ -32,6 +32,8 @@ absl::Status AddJob(const KeyValue& pair, const std::string& id, State& state) {
   job.number = stored.number();
   job.proto = std::move(*stored.mutable_job());
   job.no_progress = stored.no_progress();
+  job.spent_restarts = stored.spent_restarts();
+  job.healing_commits = stored.healing_commits();
   job.last_event_sequence = stored.last_event_sequence();
   job.deletable.assign(stored.deletable().begin(), stored.deletable().end());
   if (stored.has_drain_deadline()) job.drain_deadline = FromProto(stored.drain_deadline());
@@ -76,6 +78,8 @@ absl::Status AddNode(const KeyValue& pair, const std::string& name, Now now, Sta
   node.state = stored.state() == v1::NODE_STATE_LOST ? v1::NODE_STATE_LOST : v1::NODE_STATE_READY;
   node.last_seen_wall = FromProto(stored.last_seen_time());
   node.last_seen = now.monotonic;
+  if (stored.has_quarantine()) node.quarantine = std::move(*stored.mutable_quarantine());
+  node.faults.assign(stored.faults().begin(), stored.faults().end());
   return absl::OkStatus();
 }
 
@@ -149,6 +153,8 @@ std::string EncodeJob(const Job& job) {
   to.set_generation(from.generation());
   to.set_restarts(from.restarts());
   stored.set_no_progress(job.no_progress);
+  stored.set_spent_restarts(job.spent_restarts);
+  stored.set_healing_commits(job.healing_commits);
   stored.set_last_event_sequence(job.last_event_sequence);
   if (job.drain_deadline != absl::InfiniteFuture()) {
     *stored.mutable_drain_deadline() = ToProto(job.drain_deadline);
@@ -172,6 +178,8 @@ std::string EncodeNode(const Node& node) {
   stored.set_incarnation(node.incarnation);
   stored.set_state(node.state);
   *stored.mutable_last_seen_time() = ToProto(node.last_seen_wall);
+  if (node.quarantine.has_value()) *stored.mutable_quarantine() = *node.quarantine;
+  for (const v1::NodeFault& fault : node.faults) *stored.add_faults() = fault;
   return stored.SerializeAsString();
 }
 

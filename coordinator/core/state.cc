@@ -38,6 +38,10 @@ int SlotsUsed(const State& state, const Node& node) {
 
 bool IsUsable(const Node& node) { return node.state == v1::NODE_STATE_READY && node.stream != 0; }
 
+bool MayStart(const Node& node) {
+  return IsUsable(node) && !node.draining && !node.quarantine.has_value();
+}
+
 v1::Node DescribeNode(const State& state, const std::string& name, const Node& node) {
   v1::Node proto;
   proto.set_name(absl::StrCat("nodes/", name));
@@ -46,6 +50,8 @@ v1::Node DescribeNode(const State& state, const std::string& name, const Node& n
   proto.set_slots_used(SlotsUsed(state, node));
   *proto.mutable_last_seen_time() = ToProto(node.last_seen_wall);
   proto.set_incarnation(node.incarnation);
+  if (node.quarantine.has_value()) *proto.mutable_quarantine() = *node.quarantine;
+  proto.set_draining(node.draining);
   return proto;
 }
 

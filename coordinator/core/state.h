@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "coordinator/core/progress_watch.h"
+#include "coordinator/core/slow_ranks.h"
 #include "ijepa/v1/job.pb.h"
 #include "ijepa/v1/storage.pb.h"
 #include "ijepa/v1/worker.pb.h"
@@ -32,6 +33,10 @@ struct RankState {
   bool gone = false;
   v1::RankOutcome outcome = v1::RANK_OUTCOME_UNSPECIFIED;
   ProgressWatch watch;
+  WorkWindow work;
+  bool slow = false;
+  // Its stacks are in its log, or could not be taken.
+  bool stacks_collected = false;
   // Highest sequence of a note that was taken; a repeated one is only acknowledged.
   int64_t last_note = 0;
 };
@@ -51,12 +56,15 @@ struct Gang {
   // No longer in the desired state of its nodes: the ranks are being killed.
   bool clearing = false;
   absl::Time clearing_since = absl::InfinitePast();
+  // It hangs: its nodes write the stacks of its ranks, until `deadline`. Clearing is next.
+  bool collecting = false;
   // Ranks stop by themselves (a worker drains); killed at `deadline`.
   bool draining = false;
   // Per node: the revision of its desired state that first had this gang as it is now. Absent: the
   // next.
   std::map<std::string, int64_t> revisions;
-  // Monotonic. Of the start while ranks are missing, of the drain, or of the clearing.
+  // Monotonic. Of the start while ranks are missing, of the stacks, of the drain, or of the
+  // clearing.
   absl::Duration deadline;
   std::map<std::string, std::string> rendezvous;
   std::map<std::string, std::vector<Waiter>> waiters;
@@ -70,6 +78,9 @@ struct Job {
   v1::Job proto;
   int64_t revision = 0;
   int no_progress = 0;
+  // Failed attempts that count against max_restarts, and checkpoints since the last of them.
+  int spent_restarts = 0;
+  int healing_commits = 0;
   int64_t last_event_sequence = 0;
   // Committed, oldest first, steps strictly rising.
   std::vector<v1::Checkpoint> checkpoints;
@@ -109,6 +120,11 @@ struct Node {
   std::set<std::string> jobs;
   // Processes it runs that belong to no live gang: they hold slots until it has killed them.
   int foreign_ranks = 0;
+  // Its worker was asked to stop.
+  bool draining = false;
+  std::optional<v1::Quarantine> quarantine;
+  // Oldest first.
+  std::vector<v1::NodeFault> faults;
 };
 
 struct State {
@@ -140,8 +156,10 @@ std::string JobName(absl::string_view id);
 
 // Slots of a node held by live gangs or by processes that are still to be killed.
 int SlotsUsed(const State& state, const Node& node);
-// True if the node may be given ranks now.
+// True if the node is heard.
 bool IsUsable(const Node& node);
+// True if the node may be given ranks now.
+bool MayStart(const Node& node);
 // What clients see of a node.
 v1::Node DescribeNode(const State& state, const std::string& name, const Node& node);
 

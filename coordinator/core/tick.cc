@@ -9,16 +9,20 @@
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/nodes.h"
+#include "coordinator/core/quarantine.h"
 
 namespace ijepa::coordinator {
 namespace {
 
 constexpr int kRequestsPerTick = 256;
 
-void FailAttempt(Turn& turn, Job& job, v1::EvidenceKind kind, const std::string& message) {
+// `rank` is the cause, as far as one can be told; else -1.
+void FailAttempt(Turn& turn, Job& job, v1::EvidenceKind kind, int rank,
+                 const std::string& message) {
   v1::Evidence evidence;
   evidence.set_kind(kind);
-  evidence.set_rank(-1);
+  evidence.set_rank(rank);
+  if (rank >= 0) evidence.set_node(job.gang->ranks[rank].node);
   evidence.mutable_exit()->set_message(message);
   turn.AddEvent(job, kind == v1::EVIDENCE_KIND_HANG ? EventCode::kHang : EventCode::kStartDeadline,
                 message);
@@ -35,27 +39,44 @@ std::vector<std::string> Missing(const Gang& gang) {
   return missing;
 }
 
-// Nothing unless a rank has shown no progress for too long; then all that are late, the one
-// furthest behind first. Ranks stop together when one does, so the first to be overdue need not be
-// the cause.
-std::vector<std::string> Overdue(const Gang& gang, const WatchLimits& limits, absl::Duration now) {
+// Ranks that show no progress.
+struct Standstill {
+  // Described, the one furthest behind first.
+  std::vector<std::string> ranks;
+  // The one that is behind all others; -1 when there is none.
+  int behind = -1;
+};
+
+// Nothing unless a rank has shown no progress for too long; then all that are late. Ranks stop
+// together when one does, so the first to be overdue need not be the cause.
+Standstill Overdue(const Gang& gang, const WatchLimits& limits, absl::Duration now) {
   const auto overdue = [&](const RankState& rank) {
     return !rank.gone && rank.watch.Overdue(limits, now);
   };
   if (std::none_of(gang.ranks.begin(), gang.ranks.end(), overdue)) return {};
-  std::vector<std::pair<int64_t, std::string>> found;
+  struct Late {
+    int64_t step;
+    int rank;
+    std::string text;
+  };
+  std::vector<Late> found;
   for (size_t r = 0; r < gang.ranks.size(); ++r) {
     const RankState& rank = gang.ranks[r];
     if (rank.gone || !rank.watch.Late(limits, now)) continue;
-    found.emplace_back(rank.step, absl::StrCat("rank ", r, " on ", rank.node, " (",
-                                               rank.watch.Describe(now), ")"));
+    found.push_back(
+        {rank.step, static_cast<int>(r),
+         absl::StrCat("rank ", r, " on ", rank.node, " (", rank.watch.Describe(now), ")")});
   }
-  std::sort(found.begin(), found.end());
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Late& a, const Late& b) { return a.step < b.step; });
   constexpr size_t kNamed = 4;
-  std::vector<std::string> named;
-  for (size_t i = 0; i < found.size() && i < kNamed; ++i) named.push_back(found[i].second);
-  if (found.size() > kNamed) named.push_back(absl::StrCat(found.size() - kNamed, " more"));
-  return named;
+  Standstill result;
+  if (found.size() == 1 || (found.size() > 1 && found[0].step < found[1].step)) {
+    result.behind = found[0].rank;
+  }
+  for (size_t i = 0; i < found.size() && i < kNamed; ++i) result.ranks.push_back(found[i].text);
+  if (found.size() > kNamed) result.ranks.push_back(absl::StrCat(found.size() - kNamed, " more"));
+  return result;
 }
 
 bool AllNodesUsable(const State& state, const Gang& gang) {
@@ -71,7 +92,7 @@ void JudgeUp(Turn& turn, Job& job) {
   const std::vector<std::string> missing = Missing(gang);
   if (!missing.empty()) {
     if (turn.now.monotonic < gang.deadline) return;
-    FailAttempt(turn, job, v1::EVIDENCE_KIND_START_DEADLINE,
+    FailAttempt(turn, job, v1::EVIDENCE_KIND_START_DEADLINE, -1,
                 absl::StrCat("rank ", absl::StrJoin(missing, ", "), " did not start within ",
                              absl::FormatDuration(turn.options.start_deadline)));
     return;
@@ -80,10 +101,10 @@ void JudgeUp(Turn& turn, Job& job) {
     ForgiveRanks(gang, turn.now.monotonic);
     return;
   }
-  const std::vector<std::string> overdue = Overdue(gang, turn.options.watch, turn.now.monotonic);
-  if (overdue.empty()) return;
-  FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG,
-              absl::StrCat("no progress of ", absl::StrJoin(overdue, "; ")));
+  const Standstill still = Overdue(gang, turn.options.watch, turn.now.monotonic);
+  if (still.ranks.empty()) return;
+  FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG, still.behind,
+              absl::StrCat("no progress of ", absl::StrJoin(still.ranks, "; ")));
 }
 
 void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
@@ -94,6 +115,10 @@ void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
   if (gang.clearing) {
     if (!due) return;
     GiveUpRanks(turn, job);
+    JudgeGang(turn, job);
+    return;
+  }
+  if (gang.collecting) {
     JudgeGang(turn, job);
     return;
   }
@@ -150,6 +175,7 @@ void HandleTick(Turn& turn) {
                                  : turn.now.monotonic - turn.state.last_tick;
   const absl::Duration stalled = gap > turn.options.stall_limit ? gap : absl::ZeroDuration();
   JudgeNodes(turn, stalled);
+  EndQuarantines(turn);
   const std::set<std::string> active = turn.state.active;
   for (const std::string& id : active) JudgeJob(turn, turn.state.jobs.at(id), stalled);
   WakeBackedOff(turn);

@@ -1,8 +1,14 @@
 // See cluster_services.h.
 #include "coordinator/services/cluster_services.h"
 
+#include <string>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "coordinator/services/grpc_status.h"
 #include "coordinator/services/read_state.h"
+#include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
 
@@ -30,6 +36,28 @@ grpc::ServerUnaryReactor* NodeService::ListNodes(grpc::CallbackServerContext* co
     }
     return absl::OkStatus();
   });
+}
+
+grpc::ServerUnaryReactor* NodeService::ReleaseNode(grpc::CallbackServerContext* context,
+                                                   const v1::ReleaseNodeRequest* request,
+                                                   v1::Node* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  coordinator::ReleaseNode command;
+  command.name = std::string(absl::StripPrefix(request->name(), "nodes/"));
+  // The answer to the command comes when it is durable; what the node is then is read after it.
+  const std::string name = command.name;
+  state_.Call(std::move(command), [this, reactor, response, name](absl::StatusOr<v1::Job> done) {
+    if (!done.ok()) return reactor->Finish(ToGrpc(done.status()));
+    state_.Read([reactor, response, name](const State* state) {
+      if (state == nullptr) {
+        return reactor->Finish(ToGrpc(absl::UnavailableError("the store cannot be read")));
+      }
+      const auto found = state->nodes.find(name);
+      if (found != state->nodes.end()) *response = DescribeNode(*state, name, found->second);
+      reactor->Finish(grpc::Status::OK);
+    });
+  });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* SystemService::GetServerInfo(grpc::CallbackServerContext* context,

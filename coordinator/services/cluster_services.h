@@ -33,6 +33,9 @@ class NodeService : public v1::NodeService::CallbackService {
   grpc::ServerUnaryReactor* ListNodes(grpc::CallbackServerContext* context,
                                       const v1::ListNodesRequest* request,
                                       v1::ListNodesResponse* response) override;
+  grpc::ServerUnaryReactor* ReleaseNode(grpc::CallbackServerContext* context,
+                                        const v1::ReleaseNodeRequest* request,
+                                        v1::Node* response) override;
 
  private:
   StateThread& state_;

@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "core_harness.h"
+#include "two_rank_job.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -24,25 +25,17 @@ v1::FromRank CheckpointMessage(int64_t step) {
   return message;
 }
 
-// A job of two ranks on two nodes, running, with a checkpoint at step 10.
-class CoreFailureTest : public ::testing::Test {
+// With a checkpoint at step 10.
+class CoreFailureTest : public TwoRankJob {
  protected:
   void SetUp() override {
-    core.Connect("node-a", 1);
-    core.Connect("node-b", 1);
-    id = core.Submit("job", 2);
-    core.RunTo(id, 10);
+    TwoRankJob::SetUp();
     ASSERT_TRUE(core.Commit(id, 10, "/c/10").committed());
-    ASSERT_EQ(core.state_of(id), v1::JOB_STATE_RUNNING);
   }
 
   // Keeps the nodes talking while time passes.
   void AdvanceTalking(absl::Duration duration) {
-    for (absl::Duration done; done < duration; done += absl::Seconds(5)) {
-      core.Report("node-a");
-      core.Report("node-b");
-      core.Advance(absl::Seconds(5));
-    }
+    for (absl::Duration done; done < duration; done += absl::Seconds(5)) Talk(absl::Seconds(5));
   }
 
   // Of the newest event with that code; empty if there is none.
@@ -53,9 +46,6 @@ class CoreFailureTest : public ::testing::Test {
     }
     return message;
   }
-
-  CoreHarness core;
-  std::string id;
 };
 
 TEST_F(CoreFailureTest, ADeadRankRestartsTheGangFromTheLastCheckpoint) {

@@ -120,6 +120,12 @@ absl::StatusOr<v1::Job> CoreHarness::Cancel(const std::string& name) {
   return replies_.at(token);
 }
 
+absl::Status CoreHarness::ReleaseNode(const std::string& node) {
+  const uint64_t token = next_token_++;
+  Do(coordinator::ReleaseNode{token, node});
+  return replies_.at(token).status();
+}
+
 void CoreHarness::Connect(const std::string& node, int slots, const std::string& incarnation) {
   FakeNode& fake = nodes_[node];
   fake.slots = slots;

@@ -51,6 +51,9 @@ class CoreHarness {
   // The node's report lists nothing from now on (not sent).
   void ForgetRanks(const std::string& node) { nodes_[node].report.clear_ranks(); }
   void Complete(const std::string& node, const std::string& job);
+  // The node's report, for what has no function here (not sent).
+  v1::NodeReport& report(const std::string& node) { return nodes_[node].report; }
+  absl::Status ReleaseNode(const std::string& node);
   // Obeys, and lets every rank of the job finish `step` steps.
   void RunTo(const std::string& job, int64_t step);
 

@@ -131,6 +131,13 @@ class FakeCoordinator::Nodes : public v1::NodeService::Service {
     for (const auto& node : owner_.node_list_) *response->add_nodes() = node;
     return grpc::Status::OK;
   }
+  // Every node is known.
+  grpc::Status ReleaseNode(grpc::ServerContext*, const v1::ReleaseNodeRequest* request,
+                           v1::Node* response) override {
+    if (grpc::Status failure = owner_.NextFailure(); !failure.ok()) return failure;
+    response->set_name(request->name());
+    return grpc::Status::OK;
+  }
 
  private:
   FakeCoordinator& owner_;

@@ -25,6 +25,7 @@
 #include "worker/link/rank_folder.h"
 #include "worker/rank/exit_record.h"
 #include "worker/rank/link_host.h"
+#include "worker/rank/stack_signal.h"
 
 namespace ijepa::rank {
 namespace {
@@ -135,6 +136,7 @@ int Run(const std::string& folder) {
 }  // namespace ijepa::rank
 
 int main(int argc, char** argv) {
+  ijepa::rank::InstallStackSignal();
   if (argc != 4 || std::string(argv[1]) != "run") return 2;
   return ijepa::rank::Run(argv[3]);
 }

@@ -77,14 +77,16 @@ class Supervised:
 
 
 class Cluster:
-    """Use as a context manager. `slots`: ranks the worker takes at a time."""
+    """Use as a context manager. `slots`: ranks a worker takes at a time; `workers`: how many there are, on nodes node-a,
+    node-b, ... of this machine."""
 
-    def __init__(self, slots=2, coordinator_flags=()):
-        self.slots, self.coordinator_flags = slots, list(coordinator_flags)
+    def __init__(self, slots=2, coordinator_flags=(), workers=1):
+        self.slots, self.coordinator_flags, self.worker_count = slots, list(coordinator_flags), workers
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ijepa-cluster-"))
-        self.data_dir, self.state_dir = self.folder / "coordinator", self.folder / "worker"
+        self.data_dir = self.folder / "coordinator"
+        self.state_dirs = [self.folder / f"worker-{chr(ord('a') + i)}" for i in range(self.worker_count)]
         self.checkpoints = self.folder / "checkpoints"
         self.coordinator = Supervised("coordinator", [
             str(BIN / "ijepa-coordinator"), "--listen", "127.0.0.1:0", "--worker-listen", "127.0.0.1:0",
@@ -96,10 +98,11 @@ class Cluster:
         self.coordinator.command[4] = addresses["worker"]
         self.coordinator.command[6] = addresses["metrics"]
         self.address = addresses["client"]
-        self.worker = Supervised("worker", [
-            str(BIN / "ijepa-worker"), "--coordinator", addresses["worker"], "--node", "node-a", "--slots",
-            str(self.slots), "--state-dir", str(self.state_dir), "--metrics-listen", "127.0.0.1:0"],
-            self.folder / "worker.log")
+        self.workers = [Supervised(state.name, [
+            str(BIN / "ijepa-worker"), "--coordinator", addresses["worker"], "--node", f"node-{state.name[-1]}", "--slots",
+            str(self.slots), "--state-dir", str(state), "--metrics-listen", "127.0.0.1:0"],
+            self.folder / f"{state.name}.log") for state in self.state_dirs]
+        self.worker = self.workers[0]
         try:
             self.wait_for_node()
         except AssertionError:
@@ -108,7 +111,8 @@ class Cluster:
         return self
 
     def __exit__(self, kind, value, trace):
-        self.worker.stop()
+        for worker in self.workers:
+            worker.stop()
         self.coordinator.stop()
         for process in self.rank_pids():
             try:
@@ -128,8 +132,8 @@ class Cluster:
     def wait_for_node(self):
         def ready():
             result = self.ctl("nodes", "-o", "json")
-            return result.code == 0 and "NODE_STATE_READY" in result.out
-        wait_until(ready, 20, "worker registered")
+            return result.code == 0 and result.out.count("NODE_STATE_READY") == self.worker_count
+        wait_until(ready, 20, "workers registered")
 
     def ctl(self, *arguments, timeout=120, cwd=ROOT):
         """Runs ijepactl against this cluster."""
@@ -164,9 +168,9 @@ class Cluster:
         return self.wait_for(job, lambda found: found["status"]["state"] in ends, timeout, "the job ended")
 
     def rank_pids(self):
-        """Process ids of the ranks on this node that live, by their pid files."""
+        """Process ids of the ranks that live, by their pid files."""
         pids = []
-        for path in self.state_dir.glob("ranks/*/pid"):
+        for path in [path for state in self.state_dirs for path in state.glob("ranks/*/pid")]:
             try:
                 pid = int(path.read_text().split()[0])
                 if b"ijepa-rank" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -174,6 +178,11 @@ class Cluster:
             except (OSError, ValueError, IndexError):
                 continue
         return pids
+
+
+def events(job):
+    """Codes of the job's history, oldest first."""
+    return [event["code"] for event in job["status"].get("events", [])]
 
 
 def step_of(job):

@@ -50,7 +50,7 @@ class FirstLightTest(unittest.TestCase):
             cluster.wait_for(job, lambda found: step_of(found) > 3, 60, "the job trains")
             coordinator = read("http://" + cluster.addresses()["metrics"] + "/metrics")
             self.assertRegex(coordinator, r'ijepa_coordinator_jobs\{[^}]*state="running"[^}]*\} 1')
-            address = json.loads((cluster.state_dir / "worker.json").read_text())["metrics_address"]
+            address = json.loads((cluster.state_dirs[0] / "worker.json").read_text())["metrics_address"]
             self.assertIn("ijepa_worker_slots", read(f"http://{address}/metrics"))
             self.assertEqual(cluster.ctl("cancel", job).code, 0)
             ended = cluster.wait_for_end(job, 60)

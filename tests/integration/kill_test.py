@@ -5,15 +5,11 @@ import os
 import signal
 import unittest
 
-from cluster import Cluster, step_of
+from cluster import Cluster, events, step_of
 from jobs import render_scenes, write_tiny_job
 
 STEPS_PER_EPOCH = 16
 EVERY = 20
-
-
-def events(job):
-    return [event["code"] for event in job["status"].get("events", [])]
 
 
 class KillTest(unittest.TestCase):

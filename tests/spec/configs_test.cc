@@ -104,13 +104,14 @@ TEST(ConfigsTest, DaemonFilesHoldTheDocumentedKeys) {
       ReadSettings(*ReadFile("configs/coordinator.yaml"), "coordinator.yaml",
                    {"listen", "worker_listen", "metrics_listen", "data_dir", "checkpoint_root",
                     "heartbeat_interval_seconds", "unreachable_after_seconds", "lost_after_seconds",
-                    "step_deadline_seconds", "allow_fault_injection", "reattach_window_seconds"});
+                    "step_deadline_seconds", "allow_fault_injection", "quarantine_after_faults",
+                    "quarantine_seconds", "reattach_window_seconds"});
   ASSERT_TRUE(coordinator.ok()) << coordinator.status();
-  EXPECT_EQ(coordinator->size(), 11u);
+  EXPECT_EQ(coordinator->size(), 13u);
   EXPECT_EQ(coordinator->at("listen"), "127.0.0.1:7440");
   const auto worker = ReadSettings(*ReadFile("configs/worker.yaml"), "worker.yaml",
                                    {"coordinator", "node", "slots", "state_dir", "rank_binary",
-                                    "metrics_listen", "host_address"});
+                                    "metrics_listen", "host_address", "drain_seconds"});
   ASSERT_TRUE(worker.ok()) << worker.status();
   EXPECT_EQ(worker->at("coordinator"), coordinator->at("worker_listen"));
 }

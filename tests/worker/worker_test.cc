@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/file.h"
 #include "tests/worker/fake_coordinator.h"
 #include "tests/worker/worker_process.h"
 #include "worker/daemon/process.h"
@@ -61,7 +62,11 @@ class WorkerTest : public ::testing::Test {
             "--node",           "n1",
             "--slots",          "2"};
   }
-  void StartWorker() { worker_ = std::make_unique<WorkerProcess>(Arguments()); }
+  void StartWorker(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = Arguments();
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    worker_ = std::make_unique<WorkerProcess>(arguments);
+  }
   bool WaitFor(const std::function<bool(const Seen&)>& condition) {
     return coordinator_->WaitFor(condition);
   }
@@ -150,8 +155,8 @@ TEST_F(WorkerTest, ARankThatEndsWithoutAWorkerIsReportedByTheNext) {
   coordinator_->Want(Gang(absl::StrCat("step:1 wait:", File("go"), " fail:bad_loss")));
   ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_TRAINING));
   const pid_t pid = static_cast<pid_t>(Status().pid());
-  worker_->Stop(SIGTERM);
-  ASSERT_EQ(::kill(pid, 0), 0) << "SIGTERM of the worker must leave ranks alone";
+  worker_->Stop(SIGINT);
+  ASSERT_EQ(::kill(pid, 0), 0) << "SIGINT of the worker must leave ranks alone";
   Touch("go");
   while (!std::filesystem::exists(state_dir_ + "/ranks/job.g1.r0/exit.pb")) ::usleep(1000);
   StartWorker();
@@ -193,6 +198,73 @@ TEST_F(WorkerTest, ADrainedRankSavesAndStops) {
   coordinator_->Want(state);
   ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_EXITED));
   EXPECT_EQ(Status().exit().outcome(), v1::RANK_OUTCOME_DRAINED);
+}
+
+TEST_F(WorkerTest, SignalsThatDrainLetRanksSaveAndEndTheWorker) {
+  for (const int signal : {SIGTERM, SIGUSR1}) {
+    const int64_t generation = signal;
+    const RankKey key = {"job", generation, 0};
+    if (coordinator_ == nullptr) StartCoordinator();
+    StartWorker();
+    coordinator_->Want(Gang("step:1 drain commit:1", generation));
+    ASSERT_TRUE(WaitForPhase(key, v1::RANK_PHASE_TRAINING));
+    ::kill(worker_->pid(), signal);
+    ASSERT_TRUE(WaitForPhase(key, v1::RANK_PHASE_EXITED));
+    EXPECT_TRUE(coordinator_->seen().report.draining());
+    coordinator_->Want({});
+    EXPECT_EQ(worker_->Wait(), 0);
+    EXPECT_FALSE(
+        std::filesystem::exists(absl::StrCat(state_dir_, "/ranks/", key.ToString(), "/pid")))
+        << "its end was told before the worker ended";
+  }
+}
+
+TEST_F(WorkerTest, ARankThatDoesNotSaveInTimeIsKilledAtTheDeadlineOfTheDrain) {
+  StartCoordinator();
+  StartWorker({"--drain-seconds", "0.2"});
+  coordinator_->Want(Gang(absl::StrCat("step:1 wait:", File("never"))));
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_TRAINING));
+  ::kill(worker_->pid(), SIGTERM);
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_EXITED));
+  EXPECT_THAT(Status().exit().message(), HasSubstr("deadline of the drain"));
+}
+
+TEST_F(WorkerTest, StacksOfAllThreadsGoToTheLogOfTheRank) {
+  StartCoordinator();
+  StartWorker();
+  v1::DesiredState state = Gang(absl::StrCat("step:1 wait:", File("go")));
+  coordinator_->Want(state);
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_TRAINING));
+  state.mutable_gangs(0)->set_collect_stacks(true);
+  coordinator_->Want(state);
+  ASSERT_TRUE(WaitFor([](const Seen& seen) {
+    return seen.report.ranks_size() == 1 && seen.report.ranks(0).stacks_collected();
+  }));
+  const std::string log = *ReadFile(state_dir_ + "/ranks/job.g1.r0/log.txt");
+  EXPECT_THAT(log, HasSubstr("stacks of process"));
+  EXPECT_THAT(log, HasSubstr("fake_rank state S"));
+  const std::string pid = absl::StrCat(Status().pid());
+  EXPECT_THAT(log, HasSubstr(absl::StrCat("stack of thread ", pid, "\n"))) << "the main thread";
+  EXPECT_GE(std::vector<std::string>(absl::StrSplit(log, "stack of thread ")).size(), 3u)
+      << "the link's thread, too";
+  Touch("go");
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_EXITED));
+  EXPECT_EQ(Status().exit().outcome(), v1::RANK_OUTCOME_COMPLETED) << "it goes on afterwards";
+}
+
+TEST_F(WorkerTest, AStoppedRankIsDescribedFromOutside) {
+  StartCoordinator();
+  StartWorker();
+  v1::DesiredState state = Gang(absl::StrCat("step:1 wait:", File("never")));
+  coordinator_->Want(state);
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_TRAINING));
+  ::kill(static_cast<pid_t>(Status().pid()), SIGSTOP);
+  state.mutable_gangs(0)->set_collect_stacks(true);
+  coordinator_->Want(state);
+  ASSERT_TRUE(WaitFor([](const Seen& seen) {
+    return seen.report.ranks_size() == 1 && seen.report.ranks(0).stacks_collected();
+  }));
+  EXPECT_THAT(*ReadFile(state_dir_ + "/ranks/job.g1.r0/log.txt"), HasSubstr("fake_rank state T"));
 }
 
 TEST_F(WorkerTest, ADrainEndsAtItsDeadline) {

@@ -5,9 +5,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "worker/daemon/stack_dump.h"
 #include "worker/link/rank_folder.h"
 
 namespace ijepa::worker {
+namespace {
+
+// From asking a rank's threads for their stacks until they have written them.
+constexpr absl::Duration kStackTime = absl::Seconds(1);
+
+}  // namespace
 
 LocalRank::LocalRank(std::unique_ptr<RankProcess> process)
     : process_(std::move(process)),
@@ -17,6 +24,7 @@ LocalRank::LocalRank(std::unique_ptr<RankProcess> process)
 std::vector<v1::FromRank> LocalRank::Service(absl::Duration now, absl::Time wall) {
   std::vector<v1::FromRank> messages;
   if (exited()) return messages;
+  if (stacks_asked_ && now - *stacks_asked_ >= kStackTime) stacks_collected_ = true;
   // The link before the process: the last words of a rank that ended are in the socket.
   const bool ended = process_->pidfd() < 0 || HasEnded(process_->pidfd());
   if (!ended || link_.connected()) messages = link_.Service(now);
@@ -48,6 +56,15 @@ void LocalRank::Drain(const v1::Drain& drain) {
   drain_ = drain;
 }
 
+void LocalRank::CollectStacks(absl::Duration now) {
+  if (stacks_asked_ || exited()) return;
+  stacks_asked_ = now;
+  LogWarning("asking for the stacks of rank=", key().ToString());
+  const absl::Status asked =
+      RequestStacks(process_->pid(), absl::StrCat(process_->folder(), "/", link::kLogFile));
+  if (!asked.ok()) LogWarning("no stacks rank=", key().ToString(), " ", asked.message());
+}
+
 void LocalRank::Kill(const std::string& reason, bool superseded) {
   LogWarning("killing rank=", key().ToString(), " reason=", reason);
   if (superseded) {
@@ -77,6 +94,7 @@ v1::RankStatus LocalRank::Status() const {
   status.set_phase(Phase());
   status.set_pid(process_->pid());
   if (step_) status.set_step(step_->step());
+  status.set_stacks_collected(stacks_collected_);
   if (exited()) {
     *status.mutable_exit() = *process_->exit();
     status.set_step(std::max(status.step(), process_->exit()->last_step()));
@@ -91,8 +109,9 @@ absl::Time LocalRank::ExitTime() const {
 
 bool LocalRank::TakeChanged() {
   const v1::RankPhase phase = Phase();
-  if (phase == reported_phase_) return false;
+  if (phase == reported_phase_ && stacks_collected_ == stacks_reported_) return false;
   reported_phase_ = phase;
+  stacks_reported_ = stacks_collected_;
   return true;
 }
 
@@ -102,6 +121,7 @@ ActualRank LocalRank::Actual() {
   actual.slot = process_->slot();
   actual.running = !exited();
   actual.draining = drain_.has_value();
+  actual.stacks_asked = stacks_asked_.has_value();
   actual.killed = process_->killed();
   actual.settled = exited() && exit_reported_ && log_.Complete();
   return actual;

@@ -35,6 +35,8 @@ class LocalRank {
   void Send(const v1::ToRank& message) { link_.Send(message); }
   // Tells the rank to save and stop, now and on every later connection.
   void Drain(const v1::Drain& drain);
+  // Asks its threads for their stacks, once; Status says when they are in the log.
+  void CollectStacks(absl::Duration now);
   // Kills its processes; with `superseded` it is told first, for its log.
   void Kill(const std::string& reason, bool superseded);
 
@@ -49,6 +51,7 @@ class LocalRank {
   // `settled` is set for an exited rank whose exit was reported and whose log is stored.
   ActualRank Actual();
   void SetExitReported() { exit_reported_ = exited(); }
+  bool exit_reported() const { return exit_reported_; }
   // Of an exited rank.
   absl::Time ExitTime() const;
 
@@ -68,6 +71,9 @@ class LocalRank {
   int drain_told_on_ = 0;  // Connection of the link on which the drain was sent.
   v1::RankPhase reported_phase_ = v1::RANK_PHASE_UNSPECIFIED;
   bool exit_reported_ = false;
+  std::optional<absl::Duration> stacks_asked_;
+  bool stacks_collected_ = false;
+  bool stacks_reported_ = false;
 };
 
 }  // namespace ijepa::worker

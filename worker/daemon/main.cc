@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -34,7 +35,8 @@ constexpr int kExitUsage = 2;
 absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
   CLI::App app(
       "Runs the ranks of one node for ijepa-coordinator.\n"
-      "SIGTERM and SIGINT end the worker and leave its ranks running: the next worker on "
+      "SIGTERM and SIGUSR1 drain it: its ranks save at one agreed step and stop, then it ends; a "
+      "second one ends it at once. SIGINT ends it and leaves its ranks running: the next worker on "
       "the same state folder adopts them.");
   app.set_version_flag("--version", "ijepa-worker " IJEPA_VERSION);
   std::string config;
@@ -48,6 +50,8 @@ absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
   app.add_option("--state-dir", flags.state_dir, "folder for the ranks' records, local disk");
   app.add_option("--rank-binary", flags.rank_binary, "default: ijepa-rank beside this program");
   app.add_option("--metrics-listen", flags.metrics_listen, "HOST:PORT for /metrics, or none")
+      ->capture_default_str();
+  app.add_option("--drain-seconds", flags.drain_seconds, "for ranks to save when it is drained")
       ->capture_default_str();
   app.add_option("--host-address", flags.host_address, "where ranks of other nodes reach this one")
       ->capture_default_str();
@@ -72,23 +76,23 @@ absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
   return Resolve(std::move(settings));
 }
 
-// Blocks the signals that end the worker, for all threads, and makes a descriptor of them.
-absl::StatusOr<UniqueFd> StopSignals() {
-  ::signal(SIGPIPE, SIG_IGN);
+// Blocks the signals for all threads and makes a descriptor of them.
+absl::StatusOr<UniqueFd> WatchSignals(std::initializer_list<int> numbers) {
   sigset_t signals;
   ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
+  for (const int number : numbers) ::sigaddset(&signals, number);
   if (const int error = ::pthread_sigmask(SIG_BLOCK, &signals, nullptr); error != 0) {
-    return ErrnoStatus(error, "blocking", "SIGTERM");
+    return ErrnoStatus(error, "blocking", "signals");
   }
   UniqueFd fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd.valid()) return ErrnoStatus(errno, "watching", "SIGTERM");
+  if (!fd.valid()) return ErrnoStatus(errno, "watching", "signals");
   return fd;
 }
 
 absl::Status RunWorker(const Settings& settings) {
-  IJEPA_ASSIGN_OR_RETURN(UniqueFd stop, StopSignals());
+  ::signal(SIGPIPE, SIG_IGN);
+  IJEPA_ASSIGN_OR_RETURN(const UniqueFd stop, WatchSignals({SIGINT}));
+  IJEPA_ASSIGN_OR_RETURN(const UniqueFd drain, WatchSignals({SIGTERM, SIGUSR1}));
   // What a dying rank leaves behind comes to us, not to a parent that never reaps.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   IJEPA_ASSIGN_OR_RETURN(UniqueFd lock, LockStateFolder(settings.state_dir));
@@ -111,6 +115,8 @@ absl::Status RunWorker(const Settings& settings) {
   options.host_address = settings.host_address;
   options.devices = inventory.devices;
   options.stop_fd = stop.get();
+  options.drain_fd = drain.get();
+  options.drain_time = settings.drain_time;
   options.info.set_node(settings.node);
   options.info.set_slots(slots);
   options.info.set_gpu_model(inventory.gpu_model);

@@ -27,6 +27,7 @@ void ReconcileRunning(const ActualRank& rank, const v1::DesiredGang* wanted,
                                 : "no longer wanted by the coordinator"});
     return;
   }
+  if (wanted->collect_stacks() && !rank.stacks_asked) actions.collect_stacks.push_back(rank.key);
   if (!wanted->has_drain()) return;
   const v1::Drain& drain = wanted->drain();
   if (now >= DeadlineOf(drain)) {

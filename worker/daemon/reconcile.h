@@ -21,6 +21,8 @@ struct ActualRank {
   bool running = false;
   // A drain was passed on to it.
   bool draining = false;
+  // Its stacks were asked for.
+  bool stacks_asked = false;
   // It was killed and is not gone yet.
   bool killed = false;
   // Its exit was reported and its log is stored: nothing of it is needed here. Only of exited
@@ -49,6 +51,8 @@ struct Actions {
   std::vector<StartRank> start;
   std::vector<DrainRank> drain;
   std::vector<KillRank> kill;
+  // Write their stacks into their logs.
+  std::vector<RankKey> collect_stacks;
   // Remove the rank's folder and stop to report it.
   std::vector<RankKey> forget;
   // Wanted with a drain and never started here: report it as drained without starting it.

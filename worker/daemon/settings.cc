@@ -31,7 +31,8 @@ std::map<std::string, std::string*> SettingFields(Settings& settings) {
           {"state_dir", &settings.state_dir},
           {"rank_binary", &settings.rank_binary},
           {"metrics_listen", &settings.metrics_listen},
-          {"host_address", &settings.host_address}};
+          {"host_address", &settings.host_address},
+          {"drain_seconds", &settings.drain_seconds}};
 }
 
 absl::StatusOr<Settings> Resolve(Settings settings) {
@@ -43,6 +44,12 @@ absl::StatusOr<Settings> Resolve(Settings settings) {
     return absl::InvalidArgumentError(
         "state_dir is not set; name a folder on a local disk with --state-dir DIR");
   }
+  double seconds = 0;
+  if (!absl::SimpleAtod(settings.drain_seconds, &seconds) || !(seconds > 0) || seconds > 1e6) {
+    return absl::InvalidArgumentError(absl::StrCat("drain_seconds is \"", settings.drain_seconds,
+                                                   "\"; must be a number in (0, 1e6]"));
+  }
+  settings.drain_time = absl::Seconds(seconds);
   std::error_code error;
   settings.state_dir = std::filesystem::absolute(settings.state_dir, error).string();
   if (settings.node.empty()) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace ijepa::worker {
 
@@ -24,6 +25,9 @@ struct Settings {
   std::string metrics_listen = "127.0.0.1:7443";
   // Address at which ranks of other nodes reach this node's.
   std::string host_address = "127.0.0.1";
+  // From a request to drain until ranks that still save are killed: within (0, 1e6].
+  std::string drain_seconds = "120";
+  absl::Duration drain_time;  // The same, filled in by Resolve.
 };
 
 // Keys of the file, which are the names of the flags with '_' for '-', to the fields of `settings`.

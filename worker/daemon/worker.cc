@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +27,8 @@ constexpr absl::Duration kBusyInterval = absl::Milliseconds(200);
 constexpr absl::Duration kMaxSleep = absl::Seconds(5);
 // Logs wait while this much of anything waits for the coordinator to take it.
 constexpr size_t kLogQueueBytes = size_t{1} << 20;
+// After the deadline of a drain: for the ends of its ranks to be told.
+constexpr absl::Duration kDrainReportTime = absl::Seconds(10);
 // A message of the coordinator may bring another at once; the ranks get their turn after so many.
 constexpr int kMessagesPerTurn = 64;
 
@@ -99,10 +102,11 @@ void Worker::Turn() {
   HandleCoordinator(now);
   ServiceRanks(now);
   EndOrphans(now);
-  ReconcileRanks();
+  ReconcileRanks(now);
   ReportIfDue(now);
   SendSteps();
   ShipLogs();
+  stop_ = stop_ || (drain_deadline_ && Drained(now));
 }
 
 absl::Duration Worker::NextDeadline(absl::Duration now) const {
@@ -116,7 +120,8 @@ absl::Duration Worker::NextDeadline(absl::Duration now) const {
 }
 
 void Worker::Wait() {
-  std::vector<pollfd> fds = {{wake_.get(), POLLIN, 0}, {options_.stop_fd, POLLIN, 0}};
+  std::vector<pollfd> fds = {
+      {wake_.get(), POLLIN, 0}, {options_.stop_fd, POLLIN, 0}, {options_.drain_fd, POLLIN, 0}};
   for (const auto& [key, rank] : ranks_) {
     if (rank->exited()) continue;
     fds.push_back({rank->pidfd(), POLLIN, 0});
@@ -131,8 +136,32 @@ void Worker::Wait() {
     LogError(ErrnoStatus(errno, "polling", "the worker's descriptors").message());
   }
   stop_ = fds[1].revents != 0;
+  if (fds[2].revents != 0) BeginDrain();
   uint64_t ignored;
   [[maybe_unused]] const ssize_t count = ::read(wake_.get(), &ignored, sizeof(ignored));
+}
+
+void Worker::BeginDrain() {
+  signalfd_siginfo info;
+  [[maybe_unused]] const ssize_t count = ::read(options_.drain_fd, &info, sizeof(info));
+  if (drain_deadline_) {
+    stop_ = true;  // Asked again.
+    return;
+  }
+  LogInfo("draining: ranks save and stop, at most ", absl::FormatDuration(options_.drain_time),
+          " ranks=", ranks_.size());
+  drain_deadline_ = options_.clock->Now() + options_.drain_time;
+  drain_end_ = options_.clock->Monotonic() + options_.drain_time + kDrainReportTime;
+  report_needed_ = true;
+}
+
+bool Worker::Drained(absl::Duration now) const {
+  if (now >= drain_end_) return true;
+  // What is told and stored is forgotten; what cannot be told is in the ranks' folders for the next
+  // worker.
+  if (coordinator_->connected() && desired_) return ranks_.empty();
+  return std::all_of(ranks_.begin(), ranks_.end(),
+                     [](const auto& entry) { return entry.second->exited(); });
 }
 
 LocalRank* Worker::Find(const RankKey& key) {
@@ -234,7 +263,21 @@ void Worker::PassOn(const RankKey& key, const v1::FromRank& message) {
   coordinator_->Send(out);
 }
 
-void Worker::ReconcileRanks() {
+// What the coordinator wants; while this worker drains, no more than to let it end.
+v1::DesiredState Worker::Wanted() const {
+  v1::DesiredState wanted = *desired_;
+  if (!drain_deadline_) return wanted;
+  for (v1::DesiredGang& gang : *wanted.mutable_gangs()) {
+    if (gang.has_drain()) continue;
+    *gang.mutable_drain()->mutable_deadline() =
+        google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+            absl::ToUnixNanos(*drain_deadline_));
+    gang.mutable_drain()->set_reason("MAINTENANCE");
+  }
+  return wanted;
+}
+
+void Worker::ReconcileRanks(absl::Duration now) {
   if (!desired_) return;
   std::vector<ActualRank> actual;
   const absl::Time oldest = options_.clock->Now() - options_.keep_exited;
@@ -243,10 +286,10 @@ void Worker::ReconcileRanks() {
     // A coordinator that never takes the log must not fill this node's disk.
     if (rank->exited() && rank->ExitTime() < oldest) actual.back().settled = true;
   }
-  const Actions actions =
-      Reconcile(*desired_, actual, options_.info.slots(), options_.clock->Now());
+  const Actions actions = Reconcile(Wanted(), actual, options_.info.slots(), options_.clock->Now());
   for (const KillRank& kill : actions.kill) Find(kill.key)->Kill(kill.reason, kill.superseded);
   for (const DrainRank& drain : actions.drain) Find(drain.key)->Drain(drain.drain);
+  for (const RankKey& key : actions.collect_stacks) Find(key)->CollectStacks(now);
   for (const RankKey& key : actions.forget) Forget(key);
   for (const RankKey& key : actions.drain_unstarted) AddUnstarted(key);
   for (const StartRank& start : actions.start) StartOne(start);
@@ -377,6 +420,7 @@ void Worker::ShipLogs() {
 v1::NodeReport Worker::MakeReport() const {
   v1::NodeReport report;
   report.set_observed_revision(observed_revision_);
+  report.set_draining(drain_deadline_.has_value());
   for (const auto& [key, rank] : ranks_) *report.add_ranks() = rank->Status();
   return report;
 }

@@ -35,8 +35,12 @@ class Worker {
     v1::NodeInfo info;
     // CUDA_VISIBLE_DEVICES by slot; empty without GPUs.
     std::vector<std::string> devices;
-    // Readable when the worker shall end (a signalfd). Not owned.
+    // Readable when the worker shall end and leave its ranks to the next one; and when it shall
+    // have them save and stop first, the second time at once (signalfds). Not owned.
     int stop_fd = -1;
+    int drain_fd = -1;
+    // From the request to drain until ranks that still save are killed.
+    absl::Duration drain_time = absl::Minutes(2);
     // Exited ranks whose log the coordinator does not take are kept for this long.
     absl::Duration keep_exited = absl::Hours(24);
     // From SIGTERM to SIGKILL for ranks at the end of the reattach window.
@@ -50,7 +54,8 @@ class Worker {
   static absl::StatusOr<std::unique_ptr<Worker>> Create(Options options);
   ~Worker();
 
-  // Works until stop_fd is readable. Ranks are left running.
+  // Works until stop_fd is readable, or drain_fd was and no rank is left that the coordinator has
+  // not heard the end of. Ranks that live are left running.
   void Run();
 
  private:
@@ -70,7 +75,11 @@ class Worker {
   void PassOn(const RankKey& key, const v1::FromRank& message);
   void ReplyLocally(const v1::RankReply& reply);
 
-  void ReconcileRanks();
+  void BeginDrain();
+  // True when the drain is done, or cannot get further.
+  bool Drained(absl::Duration now) const;
+  void ReconcileRanks(absl::Duration now);
+  v1::DesiredState Wanted() const;
   void StartOne(const StartRank& start);
   void AddUnstarted(const RankKey& key);
   void Forget(const RankKey& key);
@@ -101,6 +110,9 @@ class Worker {
   absl::Duration last_report_ = -absl::InfiniteDuration();
   bool report_needed_ = false;
   bool stop_ = false;
+  // Set while draining: when ranks that still save are killed, by the wall and monotonic.
+  std::optional<absl::Time> drain_deadline_;
+  absl::Duration drain_end_;
   std::unique_ptr<CoordinatorLink> coordinator_;  // Last: its threads write to wake_.
 };
 

@@ -1,9 +1,14 @@
 // Names of the files in a rank's folder, through which a rank outlives its worker
-// (proto/ijepa/v1/rank_link.proto).
+// (proto/ijepa/v1/rank_link.proto), and what worker and rank agree on besides.
 #ifndef IJEPA_WORKER_LINK_RANK_FOLDER_H_
 #define IJEPA_WORKER_LINK_RANK_FOLDER_H_
 
+#include <signal.h>
+
 namespace ijepa::link {
+
+// Sent to a thread of a rank: it writes its stack into the log.
+inline constexpr int kStackSignal = SIGUSR2;
 
 inline constexpr char kLaunchFile[] = "launch.pb";  // v1::RankLaunch, written by the worker.
 inline constexpr char kPidFile[] = "pid";           // Written by the worker before the exec.

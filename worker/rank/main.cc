@@ -22,6 +22,7 @@
 #include "worker/rank/exit_record.h"
 #include "worker/rank/link_host.h"
 #include "worker/rank/node_facts.h"
+#include "worker/rank/stack_signal.h"
 
 namespace ijepa::rank {
 namespace {
@@ -109,6 +110,7 @@ int Run(const std::string& folder) {
 }  // namespace ijepa::rank
 
 int main(int argc, char** argv) {
+  ijepa::rank::InstallStackSignal();
   ijepa::InitLog("ijepa-rank");
   CLI::App app("One training process of a job; ijepa-worker starts it.");
   app.set_version_flag("--version", "ijepa-rank " IJEPA_VERSION);

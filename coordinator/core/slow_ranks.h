@@ -1,0 +1,59 @@
+// Names ranks whose own work in a step takes longer than that of the others: in a gang all wait for
+// the slowest, so that the time of steps alone does not tell who it is. Pure.
+#ifndef IJEPA_COORDINATOR_CORE_SLOW_RANKS_H_
+#define IJEPA_COORDINATOR_CORE_SLOW_RANKS_H_
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace ijepa::coordinator {
+
+struct SlowLimits {
+  // Reports of a rank nearer to each other than this count as one. Lower: noise is named.
+  absl::Duration interval = absl::Seconds(2);
+  // Own work over the median's at which a rank is named, and below which it is no longer.
+  double named_above = 1.2;
+  double cleared_below = 1.1;
+};
+
+// Of one rank in one attempt.
+class WorkWindow {
+ public:
+  // Reports that are looked at.
+  static constexpr size_t kReports = 5;
+
+  // The rank had spent `compute_seconds` on its own work when it finished `step`; both since the
+  // start of the attempt. `now` is monotonic.
+  // False if it came too soon after the last that was taken.
+  bool Take(int64_t step, double compute_seconds, absl::Duration now, const SlowLimits& limits);
+  // Seconds of own work per step over the last kReports; nothing before there are so many.
+  std::optional<double> SecondsPerStep() const;
+
+ private:
+  struct Report {
+    int64_t step = 0;
+    double seconds = 0;
+    absl::Duration time;
+  };
+  // One more than kReports: a figure is the difference of two.
+  std::deque<Report> reports_;
+};
+
+struct WorkRatio {
+  bool slow = false;
+  double ratio = 0;
+};
+
+// What becomes of each rank, of those that `was_slow`. The median of an even number is the lower of
+// the two in the middle, so that one of two ranks can be named. Nobody is judged before every rank
+// has a figure.
+std::vector<WorkRatio> JudgeWork(const std::vector<std::optional<double>>& seconds_per_step,
+                                 const std::vector<bool>& was_slow, const SlowLimits& limits);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_SLOW_RANKS_H_

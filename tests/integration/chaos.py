@@ -1,0 +1,137 @@
+"""Kills what runs a job, again and again, and measures what that costs.
+
+The schedule is drawn before it begins from a seed that is printed: exponential gaps, and for each fault what it hits.
+"""
+import calendar
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+from cluster import wait_until
+
+# How often each is drawn. Ranks die more often than daemons, as in published failure counts.
+WEIGHTS = {"rank kill": 4, "rank segfault": 3, "worker kill": 2, "coordinator kill": 2}
+
+
+def percentile(values, share):
+    """Nearest rank; None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def seconds(timestamp):
+    """Unix time of a timestamp of the API's JSON."""
+    whole, _, rest = timestamp.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{rest or 0}")
+
+
+def part_bytes(checkpoint):
+    """The parts of a checkpoint's folder, by name: every tensor of the state."""
+    return {path.name: path.read_bytes() for path in sorted(Path(checkpoint).glob("part-*.bin"))}
+
+
+class Storm(threading.Thread):
+    """Strikes `cluster` until told to stop. `faults` then holds (kind, wall time) of all that struck."""
+
+    def __init__(self, cluster, seed, mean_gap_seconds):
+        super().__init__(daemon=True)
+        self.cluster, self.random, self.mean_gap = cluster, random.Random(seed), mean_gap_seconds
+        self.over = threading.Event()
+        self.faults = []
+
+    def run(self):
+        kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
+        while True:
+            gap, kind, pick = self.random.expovariate(1 / self.mean_gap), self.random.choices(kinds, weights)[0], self.random.random()
+            if self.over.wait(gap):
+                return
+            self.strike(kind, pick)
+
+    def strike(self, kind, pick):
+        if kind.startswith("rank"):
+            ranks = sorted(self.cluster.rank_pids())
+            if not ranks:
+                return
+            try:
+                os.kill(ranks[int(pick * len(ranks))], signal.SIGKILL if kind == "rank kill" else signal.SIGSEGV)
+            except ProcessLookupError:
+                return
+            self.faults.append((kind, time.time()))
+            return
+        self.faults.append((kind, time.time()))
+        daemon = self.cluster.coordinator if kind == "coordinator kill" else self.cluster.workers[int(pick * len(self.cluster.workers))]
+        daemon.kill()
+
+    def stop(self):
+        self.over.set()
+        self.join()
+
+
+def recoveries(job, faults):
+    """{kind: [(detection, restart) seconds]} of the faults that ended an attempt. Several faults may hit one attempt; the
+    first is its cause."""
+    attempts = job["status"]["attempts"]
+    found = {}
+    for attempt, following in zip(attempts, attempts[1:]):
+        failure = attempt.get("failure")
+        hits = [(kind, at) for kind, at in faults if kind.startswith("rank") and at >= seconds(attempt["startTime"])
+                and at <= seconds(attempt["endTime"])]
+        if not failure or not hits or "runningTime" not in following:
+            continue
+        kind, at = hits[0]
+        found.setdefault(kind, []).append((seconds(failure["detectedTime"]) - at, seconds(following["runningTime"]) - at))
+    return found
+
+
+def report(job, faults, calm_seconds, storm_seconds, seed):
+    """The chaos report as text."""
+    lines = [f"chaos report: seed {seed}, {len(faults)} faults, {len(job['status']['attempts'])} attempts",
+             f"  {'FAULT':18}{'COUNT':>6}{'DETECTED p50':>14}{'p99':>8}{'RESTARTED p50':>15}{'p99':>8}"]
+    measured = recoveries(job, faults)
+    both = [pair for pairs in measured.values() for pair in pairs]
+    for kind in [*WEIGHTS, "all"]:
+        pairs = both if kind == "all" else measured.get(kind, [])
+        figures = [percentile([pair[i] for pair in pairs], share) for i in (0, 1) for share in (0.5, 0.99)]
+        texts = ["-" if value is None else f"{value:.2f} s" for value in figures]
+        count = len(faults) if kind == "all" else sum(1 for name, _ in faults if name == kind)
+        lines.append(f"  {kind:18}{count:>6}{texts[0]:>14}{texts[1]:>8}{texts[2]:>15}{texts[3]:>8}")
+    lines.append(f"  effective training time {100 * calm_seconds / storm_seconds:.1f} % "
+                 f"(calm {calm_seconds:.1f} s, under faults {storm_seconds:.1f} s)")
+    return "\n".join(lines)
+
+
+def training_seconds(job):
+    """From the first step of the first attempt to the end of the job."""
+    attempts = job["status"]["attempts"]
+    running = next(attempt["runningTime"] for attempt in attempts if "runningTime" in attempt)
+    return seconds(job["status"]["endTime"]) - seconds(running)
+
+
+def run_to_end(cluster, submit, timeout):
+    """Submits and waits; returns the job and the bytes of its last checkpoint."""
+    name = submit(cluster)
+    ended = cluster.wait_for_end(name, timeout)
+    checkpoint = ended["status"].get("latestCheckpoint", {}).get("path")
+    return ended, part_bytes(checkpoint) if checkpoint else None
+
+
+def storm_over(cluster, submit, seed, mean_gap_seconds, timeout):
+    """run_to_end under a storm that begins with the first step. Returns also what struck."""
+    storm = Storm(cluster, seed, mean_gap_seconds)
+
+    def start(running):
+        name = submit(running)
+        wait_until(lambda: (running.job(name) or {}).get("status", {}).get("state") == "JOB_STATE_RUNNING", 120, "training")
+        storm.start()
+        return name
+    try:
+        ended, parts = run_to_end(cluster, start, timeout)
+    finally:
+        storm.over.set()
+    storm.stop()
+    return ended, parts, storm.faults

@@ -1,0 +1,12 @@
+"""Ten minutes of faults, one per 30 s."""
+import unittest
+
+import chaos_test
+
+
+class ChaosLongTest(chaos_test.ChaosTest):
+    EPOCHS, EVERY, MEAN_GAP_SECONDS, TIMEOUT = 2000, 100, 30, 2400
+
+
+if __name__ == "__main__":
+    unittest.main()
