@@ -150,13 +150,14 @@ TEST_P(CommunicatorTest, GathersInOrderOfRanks) {
 }
 
 TEST_P(CommunicatorTest, BroadcastGivesTheRootsValues) {
-  RunRanks(GetParam(), kTimeout, [](Communicator& peers) {
+  const auto broadcast = [](Communicator& peers) {
     const int root = peers.world_size() - 1;
     std::vector<float> data(3, static_cast<float>(peers.rank()));
     ASSERT_TRUE(peers.Broadcast(data.data(), 3, root).ok());
     EXPECT_THAT(data, Each(static_cast<float>(root)));
     EXPECT_TRUE(peers.Barrier().ok());
-  });
+  };
+  RunRanks(GetParam(), kTimeout, broadcast);
 }
 
 struct Operation {
