@@ -77,7 +77,8 @@ absl::StatusOr<JobSummary> Summarise(const v1::JobSpec& resolved, int64_t images
       model, mask, forecast.largest,
       {.batch_size = batch,
        .precision = PrecisionFrom(resolved),
-       .activation_checkpointing = resolved.meta().activation_checkpointing()});
+       .activation_checkpointing = resolved.meta().activation_checkpointing(),
+       .moment_ranks = resolved.optimization().zero1() ? resolved.ranks().max() : 1});
 
   JobSummary summary;
   summary.encoder_parameters = jepa::EncoderParameters(model);

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "common/check.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
@@ -104,7 +105,7 @@ class Bench {
     storage.grad.norm().item<double>();
     optimizer_.Step(rates);
     marks[3] = ThreadCpuMs();
-    meter_.TakeUpdate(rates.lr, optimizer_.step());
+    IJEPA_CHECK(meter_.TakeUpdate(rates.lr, optimizer_.step(), nullptr).ok());
     marks[4] = ThreadCpuMs();
     meter_.Read();
     const double read = ThreadCpuMs();

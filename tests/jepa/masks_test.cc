@@ -303,6 +303,56 @@ TEST(FixedMaskTest, ReturnsOnTheHardestValidConfiguration) {
   EXPECT_FALSE(ValidateMasks(config, grid).ok());
 }
 
+// A step takes as long as its longest shard, which no way of dealing can make shorter than this:
+// one of the shards must go without each of the kShards - 1 smallest contexts.
+TEST(BalancedMaskTest, TheLongestShardIsAsShortAsDealingCanMakeIt) {
+  constexpr int kShards = 8, kBatch = 16, kSteps = 40;
+  std::vector<FixedMaskSampler> shards;
+  for (int shard = 0; shard < kShards; ++shard) {
+    shards.emplace_back(Fixed(), kGrid16, /*seed=*/5, shard);
+  }
+  int longest_dealt = 0, longest_drawn = 0;
+  for (int step = 0; step < kSteps; ++step) {
+    const auto batches = SampleBalanced(shards, {0, 1, 2, 3, 4, 5, 6, 7}, step, kBatch);
+    ASSERT_TRUE(batches.ok()) << batches.status();
+    std::vector<int> dealt, drawn, images;
+    for (const MaskBatch& batch : *batches) dealt.push_back(batch.context_patches);
+    for (FixedMaskSampler& shard : shards) {
+      drawn.push_back(shard.Sample(step, kBatch)->context_patches);
+      for (const auto& image : shard.Draw(step, kBatch)) {
+        images.push_back(static_cast<int>(image.kept));
+      }
+    }
+    std::sort(images.begin(), images.end());
+    images.resize(kShards);
+    EXPECT_EQ(dealt, images);
+    longest_dealt += dealt.back();
+    longest_drawn += *std::max_element(drawn.begin(), drawn.end());
+  }
+  EXPECT_LT(longest_dealt, longest_drawn);
+}
+
+// Target blocks are never cut: every one that was drawn is dealt to one shard.
+TEST(BalancedMaskTest, DealsEveryImageOnce) {
+  std::vector<FixedMaskSampler> shards;
+  std::multiset<std::vector<int64_t>> drawn, dealt;
+  for (int shard = 0; shard < 3; ++shard) {
+    shards.emplace_back(Fixed(), kGrid16, /*seed=*/5, shard);
+    const MaskBatch batch = *shards.back().Sample(/*step=*/7, /*batch=*/5);
+    for (int image = 0; image < 5; ++image) {
+      drawn.insert(ImageOf(batch.target[0], batch.target_patches, image));
+    }
+  }
+  const auto batches = SampleBalanced(shards, {0, 1, 2}, /*step=*/7, /*batch=*/5);
+  ASSERT_TRUE(batches.ok()) << batches.status();
+  for (const MaskBatch& batch : *batches) {
+    for (int image = 0; image < 5; ++image) {
+      dealt.insert(ImageOf(batch.target[0], batch.target_patches, image));
+    }
+  }
+  EXPECT_EQ(dealt, drawn);
+}
+
 TEST(ReferenceMaskTest, GivesEveryShardItsOwnPositionsAndShardZeroThePublishedOnes) {
   std::set<uint32_t> seeds;
   for (int shard = 0; shard < 4096; ++shard) seeds.insert(PositionSeed(0, shard));

@@ -30,6 +30,12 @@ TEST(MemoryTest, StateIsFourNumbersPerTrainedParameterAndTheTarget) {
   EXPECT_EQ(Estimate({}).state_bytes, 4 * (4 * (630'434'560LL + 22'279'424) + 630'434'560));
 }
 
+TEST(MemoryTest, MomentsAreSharedOutOverRanks) {
+  const int64_t moments = 2 * 4 * (630'434'560LL + 22'279'424);
+  EXPECT_EQ(Estimate({.moment_ranks = 4}).state_bytes,
+            Estimate({}).state_bytes - moments + moments / 4);
+}
+
 TEST(MemoryTest, ActivationsGrowWithTheBatchAlone) {
   const MemoryEstimate few = Estimate({.batch_size = 16});
   const MemoryEstimate many = Estimate({.batch_size = 128});

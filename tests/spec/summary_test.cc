@@ -32,6 +32,16 @@ TEST(SummaryTest, CountsWhatAPublishedModelHas) {
   EXPECT_EQ(summary->total_steps, 62);
 }
 
+TEST(SummaryTest, SharedMomentsTakeLessMemoryPerRank) {
+  const auto alone = Summarise(Resolved({"ranks=4"}), -1);
+  const auto shared = Summarise(Resolved({"ranks=4", "optimization.zero1=true"}), -1);
+  ASSERT_TRUE(alone.ok() && shared.ok()) << shared.status();
+  const double parameters =
+      static_cast<double>(alone->encoder_parameters + alone->predictor_parameters);
+  EXPECT_NEAR(static_cast<double>(alone->state_bytes_per_rank - shared->state_bytes_per_rank),
+              2 * 4 * parameters * 3 / 4, 8);
+}
+
 TEST(SummaryTest, SaysUnknownWithoutTheData) {
   const auto summary = Summarise(Resolved({"data.path="}), -1);
   ASSERT_TRUE(summary.ok()) << summary.status();

@@ -58,6 +58,29 @@ TEST_P(ResumeTest, GivesTheBitsOfTheUninterruptedRun) {
             TensorBytes(CommittedNewestFirst(whole)[0]));
 }
 
+// Whenever ranks are killed, the job ends where it would have ended without.
+TEST_P(ResumeTest, KillsAtRandomPointsLeaveNoTrace) {
+  TrainConfig config = CaseConfig();
+  config.checkpoint.every_steps = 2;
+  const GangResult calm = RunGang(config, ToyParts());
+  ASSERT_TRUE(calm.outcomes[0].ok()) << calm.outcomes[0].status();
+  const std::vector<double> losses = calm.hosts[0]->losses();
+  int kills = 0;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    config.checkpoint.folder = NewFolder();
+    const KilledRun killed = RunWithKills(config, ToyParts(), seed);
+    ASSERT_FALSE(killed.checkpoint.empty());
+    kills += killed.kills;
+    ASSERT_EQ(killed.losses.size(), losses.size());
+    for (const auto& [step, loss] : killed.losses) {
+      EXPECT_EQ(loss, losses[static_cast<size_t>(step - 1)]) << "seed " << seed << " step " << step;
+    }
+    EXPECT_EQ(TensorBytes(killed.checkpoint), TensorBytes(CommittedNewestFirst(calm)[0])) << seed;
+    EXPECT_TRUE(ijepa::RemoveTree(config.checkpoint.folder).ok());
+  }
+  EXPECT_GT(kills, 6);
+}
+
 // A checkpoint of two ranks continues on one, because masks and data belong to shards.
 TEST_P(ResumeTest, ContinuesOnAnotherNumberOfRanks) {
   const TrainConfig config = CaseConfig();

@@ -12,6 +12,7 @@
 #include "tests/fakes/toy_learner.h"
 #include "worker/jepa/checkpoint/checkpoint.h"
 #include "worker/jepa/data/scene_generator.h"
+#include "worker/jepa/plan/random.h"
 
 namespace jepa {
 
@@ -95,6 +96,37 @@ GangResult RunFixture::RunGang(const TrainConfig& config, const TrainParts& part
   }
   for (std::thread& rank : ranks) rank.join();
   return result;
+}
+
+KilledRun RunFixture::RunWithKills(TrainConfig config, const TrainParts& parts, uint64_t seed) {
+  constexpr int kMaxAttempts = 200;  // Far more than it takes to get through by luck.
+  Philox random(seed, Purpose::kScene, 0, 0);
+  KilledRun run;
+  for (config.generation = 1; config.generation <= kMaxAttempts; ++config.generation) {
+    const int victim = static_cast<int>(random.Below(static_cast<uint32_t>(config.world_size)));
+    const int lives = 1 + static_cast<int>(random.Below(12));
+    const GangResult attempt = RunGang(config, parts, [&](int rank, MemoryHost& host) {
+      if (rank != victim) return;
+      host.alive = [lives, steps = 0]() mutable {
+        return steps++ < lives ? absl::OkStatus() : absl::AbortedError("killed");
+      };
+    });
+    for (const StepReport& report : attempt.hosts[0]->steps) {
+      const auto [first, added] = run.losses.emplace(report.step, report.loss);
+      EXPECT_TRUE(added || first->second == report.loss)
+          << "seed " << seed << ", step " << report.step << ", attempt " << config.generation;
+    }
+    for (const CheckpointInfo& commit : attempt.hosts[0]->commits) {
+      config.checkpoint.resume.insert(config.checkpoint.resume.begin(), commit.path);
+    }
+    if (attempt.outcomes[0].ok()) {
+      run.checkpoint = config.checkpoint.resume.at(0);
+      return run;
+    }
+    ++run.kills;
+  }
+  ADD_FAILURE() << "seed " << seed << ": not done after " << kMaxAttempts << " attempts";
+  return run;
 }
 
 std::vector<std::string> RunFixture::CommittedNewestFirst(const GangResult& result) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,13 @@ struct GangResult {
   std::vector<absl::StatusOr<TrainOutcome>> outcomes;
   std::vector<std::unique_ptr<MemoryHost>> hosts;
   std::unique_ptr<MemoryRendezvous> rendezvous;
+};
+
+// A job that was killed again and again, and went on each time from its newest checkpoint.
+struct KilledRun {
+  int kills = 0;
+  std::map<int64_t, double> losses;  // By step, as the last attempt that did it said.
+  std::string checkpoint;            // The last one; empty if the job did not complete.
 };
 
 class RunFixture : public ::testing::Test {
@@ -43,6 +51,10 @@ class RunFixture : public ::testing::Test {
   // Runs config.world_size ranks as threads to their ends. `prepare` sets up each host.
   static GangResult RunGang(const TrainConfig& config, const TrainParts& parts,
                             const std::function<void(int, MemoryHost&)>& prepare = nullptr);
+  // Runs the job to its end, through attempts in each of which one rank, drawn from `seed`, is gone
+  // after a number of steps drawn from it too. Expects every step that is done again to give the
+  // same loss.
+  static KilledRun RunWithKills(TrainConfig config, const TrainParts& parts, uint64_t seed);
   // The final folders of the commits of rank 0, newest first.
   static std::vector<std::string> CommittedNewestFirst(const GangResult& result);
   static std::vector<int64_t> CommittedSteps(const MemoryHost& host);

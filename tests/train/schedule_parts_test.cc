@@ -120,5 +120,29 @@ TEST(MaskStreamsTest, MissingOrDamagedStateIsDataLoss) {
   EXPECT_EQ(streams.RestoreFrom(values).code(), absl::StatusCode::kDataLoss);
 }
 
+// A shard has the same masks whatever rank computes it.
+TEST(MaskStreamsTest, BalancedMasksBelongToShardsAndNotToRanks) {
+  TrainConfig config;
+  config.mask.mode = MaskMode::kFixed;
+  config.mask.balance = true;
+  config.model.grid_height = config.model.grid_width = 16;
+  config.data.batch_size = 5;
+  config.shards = 4;
+  std::vector<std::vector<std::vector<int64_t>>> contexts_by_world;
+  for (const int world : {1, 2, 4}) {
+    config.world_size = world;
+    std::vector<std::vector<int64_t>> contexts;
+    for (config.rank = 0; config.rank < world; ++config.rank) {
+      MaskStreams streams(config);
+      const auto masks = streams.Sample(/*step=*/3);
+      ASSERT_TRUE(masks.ok()) << masks.status();
+      for (const MaskBatch& batch : *masks) contexts.push_back(batch.context[0]);
+    }
+    contexts_by_world.push_back(contexts);
+  }
+  EXPECT_EQ(contexts_by_world[0].size(), 4u);
+  EXPECT_THAT(contexts_by_world, ::testing::Each(contexts_by_world[0]));
+}
+
 }  // namespace
 }  // namespace jepa

@@ -113,6 +113,134 @@ TEST_F(TrainerTest, ResumeGivesTheBitsOfTheUninterruptedRun) {
   }
 }
 
+TEST_F(TrainerTest, KillsAtRandomPointsLeaveNoTrace) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.checkpoint.every_steps = 3;
+  const GangResult calm = RunGang(config, RealParts());
+  ASSERT_TRUE(calm.outcomes[0].ok()) << calm.outcomes[0].status();
+  const std::vector<double> losses = calm.hosts[0]->losses();
+  config.checkpoint.folder = NewFolder();
+  const KilledRun killed = RunWithKills(config, RealParts(), /*seed=*/4);
+  ASSERT_FALSE(killed.checkpoint.empty());
+  EXPECT_GT(killed.kills, 0);
+  ASSERT_EQ(killed.losses.size(), losses.size());
+  for (const auto& [step, loss] : killed.losses) {
+    EXPECT_EQ(loss, losses[static_cast<size_t>(step - 1)]) << "step " << step;
+  }
+  EXPECT_EQ(TensorBytes(killed.checkpoint), TensorBytes(CommittedNewestFirst(calm)[0]));
+  EXPECT_TRUE(ijepa::RemoveTree(config.checkpoint.folder).ok());
+}
+
+// Four shards on 1, 2 and 4 ranks. A low rate, because rounding grows from step to step with it.
+TEST_F(TrainerTest, RanksGiveTheLossCurveOfOneOverFiftySteps) {
+  TrainConfig config = SmallConfig();
+  config.shards = 4;
+  config.data.batch_size = 2;
+  config.optimization.epochs = 50.0 / 6;
+  config.optimization.lr = 1e-3;
+  config.optimization.start_lr = config.optimization.final_lr = 1e-4;
+  std::vector<double> losses;
+  for (const int world : {1, 2, 4}) {
+    config.world_size = world;
+    config.generation = world;
+    const GangResult run = RunGang(config, RealParts());
+    ASSERT_TRUE(run.outcomes[0].ok()) << run.outcomes[0].status();
+    const std::vector<double> mine = run.hosts[0]->losses();
+    if (world == 1) losses = mine;
+    ASSERT_GE(mine.size(), 50u);
+    ASSERT_EQ(mine.size(), losses.size());
+    for (size_t i = 0; i < mine.size(); ++i) {
+      EXPECT_NEAR(mine[i], losses[i], 1e-5 * losses[i]) << world << " ranks, step " << i + 1;
+    }
+  }
+}
+
+// Moments shared out over ranks: the same bits as without, at the end and in every checkpoint; and
+// what was saved by sharing ranks continues on any number, sharing or not.
+TEST_F(TrainerTest, SharingTheUpdateOutGivesTheSameBits) {
+  TrainConfig config = SmallConfig();
+  config.shards = 4;
+  config.data.batch_size = 2;
+  config.world_size = 4;
+  config.optimization.lr = 1e-3;
+  config.optimization.start_lr = config.optimization.final_lr = 1e-4;
+  config.checkpoint.every_steps = 7;
+  config.optimization.bucket_mib = 1;
+  config.telemetry.every_steps = 5;
+  const GangResult plain = RunGang(config, RealParts());
+  ASSERT_TRUE(plain.outcomes[0].ok()) << plain.outcomes[0].status();
+  config.optimization.zero1 = true;
+  config.generation = 2;
+  const GangResult shared = RunGang(config, RealParts());
+  ASSERT_TRUE(shared.outcomes[0].ok()) << shared.outcomes[0].status();
+  EXPECT_EQ(shared.hosts[0]->losses(), plain.hosts[0]->losses());
+  ASSERT_EQ(CommittedSteps(*shared.hosts[0]), CommittedSteps(*plain.hosts[0]));
+  for (size_t i = 0; i < plain.hosts[0]->commits.size(); ++i) {
+    EXPECT_EQ(TensorBytes(shared.hosts[0]->commits[i].path),
+              TensorBytes(plain.hosts[0]->commits[i].path));
+  }
+  const std::string last = TensorBytes(CommittedNewestFirst(plain)[0]);
+  config.checkpoint.resume = {shared.hosts[0]->commits[0].path};
+  for (const bool zero1 : {true, false}) {
+    config.optimization.zero1 = zero1;
+    ++config.generation;
+    const GangResult resumed = RunGang(config, RealParts());
+    ASSERT_TRUE(resumed.outcomes[0].ok()) << resumed.outcomes[0].status();
+    EXPECT_EQ(TensorBytes(CommittedNewestFirst(resumed)[0]), last);
+  }
+  for (const int world : {1, 2}) {
+    config.optimization.zero1 = true;
+    config.world_size = world;
+    ++config.generation;
+    const GangResult resumed = RunGang(config, RealParts());
+    ASSERT_TRUE(resumed.outcomes[0].ok()) << resumed.outcomes[0].status();
+    EXPECT_NEAR(resumed.hosts[0]->losses().back(), plain.hosts[0]->losses().back(), 1e-5);
+  }
+}
+
+TEST_F(TrainerTest, SharingTheUpdateOutMeasuresTheSame) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.optimization.epochs = 1;
+  config.telemetry.every_steps = 3;
+  std::vector<StepReport> last;
+  for (const bool zero1 : {false, true}) {
+    config.optimization.zero1 = zero1;
+    ++config.generation;
+    const GangResult run = RunGang(config, RealParts());
+    ASSERT_TRUE(run.outcomes[0].ok()) << run.outcomes[0].status();
+    last.push_back(run.hosts[1]->steps.back());
+  }
+  ASSERT_TRUE(last[0].telemetry.has_value() && last[1].telemetry.has_value());
+  const Telemetry &plain = *last[0].telemetry, &shared = *last[1].telemetry;
+  EXPECT_NEAR(last[1].gradient_norm, last[0].gradient_norm, 1e-6 * last[0].gradient_norm);
+  EXPECT_NEAR(shared.update_ratio, plain.update_ratio, 1e-6 * plain.update_ratio);
+  EXPECT_NEAR(shared.target_distance, plain.target_distance, 1e-6 * plain.target_distance);
+  EXPECT_NEAR(shared.patch_embed_gradient_norm, plain.patch_embed_gradient_norm,
+              1e-6 * plain.patch_embed_gradient_norm);
+  EXPECT_NEAR(shared.encoder_block_gradient_norms.at(0), plain.encoder_block_gradient_norms.at(0),
+              1e-6 * plain.encoder_block_gradient_norms.at(0));
+}
+
+TEST_F(TrainerTest, Bf16WireStaysNearTheFp32One) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.optimization.lr = 2e-3;
+  const GangResult exact = RunGang(config, RealParts());
+  ASSERT_TRUE(exact.outcomes[0].ok()) << exact.outcomes[0].status();
+  config.optimization.gradient_wire = Precision::kBf16;
+  config.generation = 2;
+  const GangResult rounded = RunGang(config, RealParts());
+  ASSERT_TRUE(rounded.outcomes[0].ok()) << rounded.outcomes[0].status();
+  EXPECT_EQ(rounded.hosts[0]->losses(), rounded.hosts[1]->losses());
+  const std::vector<double> a = exact.hosts[0]->losses(), b = rounded.hosts[0]->losses();
+  ASSERT_EQ(a.size(), b.size());
+  EXPECT_EQ(a[0], b[0]);
+  EXPECT_NE(a, b);
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 0.01 * a[i]) << "step " << i + 1;
+}
+
 TEST_F(TrainerTest, TwoRanksGiveTheLossCurveOfOne) {
   TrainConfig config = SmallConfig();
   const GangResult one = RunGang(config, RealParts());

@@ -23,11 +23,14 @@ std::vector<int> LocalShards(const TrainConfig& config) {
 }
 
 MaskStreams::MaskStreams(const TrainConfig& config, int64_t first_step)
-    : batch_size_(config.data.batch_size) {
+    : batch_size_(config.data.batch_size), local_(LocalShards(config)) {
   const MaskGrid grid{config.model.grid_height, config.model.grid_width};
-  const std::vector<int> local = LocalShards(config);
   for (int shard = 0; shard < config.shards; ++shard) {
-    const bool is_local = std::find(local.begin(), local.end(), shard) != local.end();
+    if (config.mask.balance) {
+      balanced_.emplace_back(config.mask, grid, config.seed, shard);
+      continue;
+    }
+    const bool is_local = std::find(local_.begin(), local_.end(), shard) != local_.end();
     if (!is_local && config.mask.mode != MaskMode::kReference) continue;
     streams_.push_back(
         {shard, is_local, NewMaskSampler(config.mask, grid, config.seed, shard, first_step)});
@@ -35,12 +38,27 @@ MaskStreams::MaskStreams(const TrainConfig& config, int64_t first_step)
 }
 
 absl::StatusOr<std::vector<MaskBatch>> MaskStreams::Sample(int64_t step) {
+  if (!balanced_.empty()) return SampleAhead(step);
   std::vector<MaskBatch> local;
   for (Stream& stream : streams_) {
     IJEPA_ASSIGN_OR_RETURN(MaskBatch masks, stream.sampler->Sample(step, batch_size_));
     if (stream.local) local.push_back(std::move(masks));
   }
   return local;
+}
+
+MaskStreams::Masks MaskStreams::SampleAhead(int64_t step) {
+  const auto draw = [this](int64_t which) {
+    return std::async(std::launch::async,
+                      [which, shards = balanced_, local = local_, batch = batch_size_] {
+                        return SampleBalanced(shards, local, which, batch);
+                      });
+  };
+  if (ahead_step_ != step) ahead_ = draw(step);
+  Masks masks = ahead_.get();
+  ahead_step_ = step + 1;
+  ahead_ = draw(ahead_step_);
+  return masks;
 }
 
 void MaskStreams::SaveTo(std::map<std::string, std::string>& values) const {

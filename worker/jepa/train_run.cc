@@ -76,6 +76,7 @@ class TrainRun {
  private:
   absl::Status OpenData();
   absl::Status Meet();
+  void MakeExchange();
   absl::Status CheckSameData();
   // What of a checkpoint is taken: position and masks too, or the learner's state alone.
   enum class Scope { kRun, kLearner };
@@ -180,10 +181,7 @@ absl::Status TrainRun::OpenData() {
 absl::Status TrainRun::Meet() {
   IJEPA_ASSIGN_OR_RETURN(learner_, parts_.make_learner(config_));
   IJEPA_ASSIGN_OR_RETURN(peers_, NewCommunicator(config_, host_, parts_.peer_timeout));
-  const OptimizationConfig& optimization = config_.optimization;
-  exchange_ = std::make_unique<GradientExchange>(
-      *peers_, BucketsOf(learner_->gradient().count - kStepScalars, optimization.bucket_mib),
-      ExchangeOptions{.wire = optimization.gradient_wire, .overlap = optimization.bucket_mib > 0});
+  MakeExchange();
   saver_ = std::make_unique<CheckpointSaver>(
       config_, host_, *peers_,
       SaverOptions{
@@ -199,6 +197,27 @@ absl::Status TrainRun::Meet() {
           .before_commit =
               [this](const CheckpointInfo& info) { return injector_.BeforeCommit(info); }});
   return CheckSameData();
+}
+
+void TrainRun::MakeExchange() {
+  const OptimizationConfig& optimization = config_.optimization;
+  const std::vector<FlatRange> buckets =
+      BucketsOf(learner_->gradient().count - kStepScalars, optimization.bucket_mib);
+  exchange_ =
+      std::make_unique<GradientExchange>(*peers_, buckets,
+                                         ExchangeOptions{.wire = optimization.gradient_wire,
+                                                         .scatter = SharesUpdate(config_),
+                                                         .overlap = optimization.bucket_mib > 0});
+  if (!SharesUpdate(config_)) return;
+  const auto gather = [this, buckets](float* flat) {
+    for (const FlatRange& bucket : buckets) {
+      IJEPA_RETURN_IF_ERROR(
+          peers_->AllGatherPieces(flat + bucket.begin, bucket.size(), Precision::kFp32));
+    }
+    return absl::OkStatus();
+  };
+  const auto sum = [this](float* data, int64_t count) { return peers_->AllReduceSum(data, count); };
+  learner_->ShareUpdate({.sum = sum, .gather = gather});
 }
 
 // Ranks on nodes with different copies of the data would wait for one another at different steps.
@@ -366,6 +385,12 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
 // Ends the sum of the gradient and, in its tail, of what all ranks decide by.
 absl::Status TrainRun::ShareScalars(StepOutcome& outcome) {
   IJEPA_RETURN_IF_ERROR(exchange_->Finish());
+  if (SharesUpdate(config_)) {
+    IJEPA_RETURN_IF_ERROR(learner_->SetSquares());
+    const FloatBuffer gradient = learner_->gradient();
+    IJEPA_RETURN_IF_ERROR(
+        peers_->AllReduceSum(gradient.data + gradient.count - kStepScalars, kStepScalars));
+  }
   IJEPA_ASSIGN_OR_RETURN(const std::vector<float> sums, learner_->Scalars());
   const auto sum = [&](StepScalar scalar) { return sums[static_cast<size_t>(scalar)]; };
   outcome.loss = sum(StepScalar::kLoss);

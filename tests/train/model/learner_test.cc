@@ -69,6 +69,15 @@ TEST(LearnerTest, WatcherIsToldOnlyOfWhatIsFinal) {
   }
 }
 
+// Moments of a rank that shares the update out are pieces; without its peers there is no state.
+TEST(LearnerTest, SharedMomentsCannotBeCopiedAlone) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.optimization.zero1 = true;
+  const auto learner = MakeLearner(config);
+  EXPECT_EQ(CopyWholeState(*learner).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 using State = std::map<std::string, std::vector<float>>;
 
 State StateOf(Learner& learner) {
@@ -211,7 +220,7 @@ TEST(LearnerTest, UpdateReturnsTheNormAndClearsGradientsAndScalars) {
   double squares = 0;
   for (float g : Gradient(*learner)) squares += static_cast<double>(g) * g;
   learner->SetScalar(StepScalar::kLoss, 3.0f);
-  EXPECT_THAT(*learner->Scalars(), ::testing::ElementsAre(3, 0, 0, 0));
+  EXPECT_THAT(*learner->Scalars(), ::testing::ElementsAre(3, 0, 0, 0, 0));
   const auto norm = learner->Update(kRates);
   ASSERT_TRUE(norm.ok()) << norm.status();
   EXPECT_NEAR(*norm, std::sqrt(squares), 1e-5 * std::sqrt(squares));
@@ -224,8 +233,9 @@ TEST(LearnerTest, ScalarsLieBehindTheGradientInTheBuffer) {
   learner->SetScalar(StepScalar::kDrain, 1.0f);
   learner->SetScalar(StepScalar::kWait, 2.5f);
   const FloatBuffer buffer = learner->gradient();
-  EXPECT_EQ(buffer.data[buffer.count - 3], 1.0f);
-  EXPECT_EQ(buffer.data[buffer.count - 2], 2.5f);
+  const float* scalars = buffer.data + buffer.count - kStepScalars;
+  EXPECT_EQ(scalars[static_cast<int>(StepScalar::kDrain)], 1.0f);
+  EXPECT_EQ(scalars[static_cast<int>(StepScalar::kWait)], 2.5f);
 }
 
 TEST(LearnerTest, TargetFollowsTheEncoderByTheMomentum) {

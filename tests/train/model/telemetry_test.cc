@@ -217,7 +217,7 @@ TEST_F(TelemetryTest, NormsOfTheGradientAreThoseOfEachPart) {
     storage_.grad.narrow(0, end, next - end).zero_();
   }
   meter_.Start();
-  meter_.TakeUpdate(/*lr=*/1e-3, /*step=*/1);
+  ASSERT_TRUE(meter_.TakeUpdate(/*lr=*/1e-3, /*step=*/1, nullptr).ok());
   const Telemetry read = meter_.Read();
   ASSERT_EQ(read.encoder_block_gradient_norms.size(), 2u);
   ASSERT_EQ(read.predictor_block_gradient_norms.size(), 2u);
@@ -242,7 +242,7 @@ TEST_F(TelemetryTest, RatiosAreThoseOfTheWholeBuffers) {
     const at::Tensor before = storage.params.detach().clone();
     meter.Start();
     optimizer.Step({.lr = 1e-3, .weight_decay = 0, .ema_momentum = 0.9});
-    meter.TakeUpdate(1e-3, optimizer.step());
+    ASSERT_TRUE(meter.TakeUpdate(1e-3, optimizer.step(), nullptr).ok());
     const Telemetry read = meter.Read();
     const at::Tensor change = storage.params.detach() - before;
     EXPECT_NEAR(read.update_ratio,

@@ -14,8 +14,7 @@ FlatStorage::FlatStorage(const ModelConfig& model, at::Device device, bool keep_
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
   params = at::zeros({count_}, options);
   grad = at::zeros({count_ + kStepScalars}, options);
-  exp_avg = at::zeros({count_}, options);
-  exp_avg_sq = at::zeros({count_}, options);
+  KeepMomentsOf({{0, count_}});
   target = at::zeros({target_count_}, options);
   if (keep_bf16) {
     params_bf16 = at::zeros({count_}, options.dtype(at::kBFloat16));
@@ -87,6 +86,32 @@ int64_t FlatStorage::EndOf(const std::string& name) const {
 
 at::Tensor FlatStorage::View(const at::Tensor& flat, const FlatParameter& parameter) const {
   return flat.narrow(0, parameter.offset, parameter.info.count()).view(parameter.info.shape);
+}
+
+void FlatStorage::KeepMomentsOf(const std::vector<FlatRange>& ranges) {
+  owned_.clear();
+  int64_t kept = 0;
+  for (const FlatRange& range : ranges) {
+    owned_.push_back({range, kept});
+    kept += range.size();
+  }
+  exp_avg = exp_avg_sq = at::Tensor();  // Old and new need not be there together.
+  exp_avg = at::zeros({kept}, params.options());
+  exp_avg_sq = at::zeros({kept}, params.options());
+}
+
+void FlatStorage::PutOwned(const at::Tensor& moments, const at::Tensor& flat) const {
+  for (const OwnedRange& owned : owned_) {
+    flat.narrow(0, owned.range.begin, owned.range.size())
+        .copy_(moments.narrow(0, owned.offset, owned.range.size()));
+  }
+}
+
+void FlatStorage::TakeOwned(const at::Tensor& flat, const at::Tensor& moments) const {
+  for (const OwnedRange& owned : owned_) {
+    moments.narrow(0, owned.offset, owned.range.size())
+        .copy_(flat.narrow(0, owned.range.begin, owned.range.size()));
+  }
 }
 
 void FlatStorage::CopyEncoderToTarget() {

@@ -37,6 +37,12 @@ struct FlatParameter {
   at::Tensor target_bf16;
 };
 
+// A range of the parameters whose moments are kept, and where they lie in exp_avg and exp_avg_sq.
+struct OwnedRange {
+  FlatRange range;
+  int64_t offset = 0;
+};
+
 // Owned and used by the training thread.
 class FlatStorage {
  public:
@@ -65,6 +71,15 @@ class FlatStorage {
 
   at::Tensor View(const at::Tensor& flat, const FlatParameter& parameter) const;
 
+  // Keeps the moments of `ranges` only, which ascend, one after the other; they become zero. At
+  // first all are kept.
+  void KeepMomentsOf(const std::vector<FlatRange>& ranges);
+  const std::vector<OwnedRange>& owned() const { return owned_; }
+  bool owns_all() const { return exp_avg.numel() == count_; }
+  // Copies kept moments to or from their places in a buffer laid out as params.
+  void PutOwned(const at::Tensor& moments, const at::Tensor& flat) const;
+  void TakeOwned(const at::Tensor& flat, const at::Tensor& moments) const;
+
   at::Tensor params;
   at::Tensor grad;  // count() + kStepScalars floats.
   at::Tensor exp_avg;
@@ -84,6 +99,7 @@ class FlatStorage {
   void MakeViews();
 
   std::vector<FlatParameter> parameters_;
+  std::vector<OwnedRange> owned_;
   std::unordered_map<std::string, size_t> by_name_;
   int64_t count_ = 0;
   int64_t target_count_ = 0;

@@ -9,9 +9,11 @@
 #include <c10/cuda/CUDAStream.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +25,7 @@
 #include "worker/jepa/model/patches.h"
 #include "worker/jepa/model/shard_pass.h"
 #include "worker/jepa/model/telemetry.h"
+#include "worker/jepa/plan/flat_ranges.h"
 #include "worker/jepa/plan/model_line.h"
 
 namespace jepa {
@@ -117,10 +120,14 @@ void PrepareCuda(at::Device device) {
   SetCudaAttentionOrder();
 }
 
+// Whether a part of the state is whole on every rank, or of moments that ranks share out.
+enum class StateKind { kWhole, kExpAvg, kExpAvgSq };
+
 // A named part of the state: a view into a flat buffer, or a position table.
 struct StateTensor {
   std::string name;
-  at::Tensor value;
+  at::Tensor value;  // Of moments that ranks share out: their place in the gradient buffer.
+  StateKind kind = StateKind::kWhole;
 };
 
 class TorchLearner : public Learner {
@@ -132,11 +139,17 @@ class TorchLearner : public Learner {
         telemetry_(networks_.storage(), config) {
     networks_.SetActivationCheckpointing(config.activation_checkpointing);
     networks_.Initialise(config.init, config.seed);
+    if (!SharesUpdate(config)) return;
+    FlatStorage& storage = networks_.storage();
+    storage.KeepMomentsOf(OwnedRanges(BucketsOf(storage.count(), config.optimization.bucket_mib),
+                                      config.rank, config.world_size));
   }
 
   absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
                                          double scale) override;
   void WatchNextShard(GradientReady ready) override { ready_ = std::move(ready); }
+  void ShareUpdate(UpdateSharing sharing) override { sharing_ = std::move(sharing); }
+  absl::Status SetSquares() override;
   FloatBuffer gradient() override;
   void SetScalar(StepScalar scalar, float value) override;
   absl::StatusOr<std::vector<float>> Scalars() override;
@@ -154,6 +167,11 @@ class TorchLearner : public Learner {
  private:
   absl::Status CheckBatch(const Batch& batch, const MaskBatch& masks) const;
   std::vector<StateTensor> State() const;
+  at::Tensor Scalar(StepScalar scalar) const;
+  // As Optimizer::Step, by all ranks together.
+  absl::Status UpdateShared(const UpdateRates& rates);
+  // The gradient buffer, free between steps, becomes one of the moments, whole on every rank.
+  absl::Status GatherMoments(StateKind kind) const;
   // Rows of the patch embedding of `images` images, on the device.
   at::Tensor Patches(const uint8_t* pixels, int64_t images) const;
   Size Crop() const;
@@ -166,6 +184,7 @@ class TorchLearner : public Learner {
   Optimizer optimizer_;
   ShardPass shard_pass_;  // CUDA.
   GradientReady ready_;   // Of the next shard.
+  std::optional<UpdateSharing> sharing_;
   TelemetryMeter telemetry_;
 };
 
@@ -222,9 +241,31 @@ FloatBuffer TorchLearner::gradient() {
   return {.data = grad.data_ptr<float>(), .count = grad.numel()};
 }
 
-void TorchLearner::SetScalar(StepScalar scalar, float value) {
+at::Tensor TorchLearner::Scalar(StepScalar scalar) const {
   const FlatStorage& storage = networks_.storage();
-  storage.grad.narrow(0, storage.count() + static_cast<int>(scalar), 1).fill_(value);
+  return storage.grad.narrow(0, storage.count() + static_cast<int>(scalar), 1);
+}
+
+void TorchLearner::SetScalar(StepScalar scalar, float value) { Scalar(scalar).fill_(value); }
+
+absl::Status TorchLearner::SetSquares() {
+  return Guarded("norm of the gradient", [&]() -> absl::Status {
+    const FlatStorage& storage = networks_.storage();
+    at::Tensor squares = at::zeros({1}, storage.grad.options().dtype(at::kDouble));
+    for (const OwnedRange& owned : storage.owned()) {
+      const at::Tensor part = storage.grad.narrow(0, owned.range.begin, owned.range.size());
+      squares.add_(part.norm().to(at::kDouble).square());
+    }
+    Scalar(StepScalar::kSquares).copy_(squares);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status TorchLearner::UpdateShared(const UpdateRates& rates) {
+  optimizer_.StepOwned(rates, Scalar(StepScalar::kSquares));
+  IJEPA_RETURN_IF_ERROR(sharing_->gather(networks_.storage().params.data_ptr<float>()));
+  optimizer_.StepTarget(rates);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<float>> TorchLearner::Scalars() {
@@ -240,15 +281,28 @@ absl::StatusOr<double> TorchLearner::Update(const UpdateRates& rates) {
   return Guarded("optimizer step", [&]() -> absl::StatusOr<double> {
     const FlatStorage& storage = networks_.storage();
     const bool cuda = storage.grad.is_cuda();
-    if (cuda) optimizer_.Step(rates);  // Skips itself on the device if the norm is not finite.
-    const double norm = cuda ? optimizer_.ReadNorm()
-                             : storage.grad.narrow(0, 0, storage.count()).norm().item<double>();
+    double norm = 0;
+    if (sharing_.has_value()) {
+      norm = std::sqrt(Scalar(StepScalar::kSquares).item<double>());
+    } else if (cuda) {
+      optimizer_.Step(rates);  // Skips itself on the device if the norm is not finite.
+      norm = optimizer_.ReadNorm();
+    } else {
+      norm = storage.grad.narrow(0, 0, storage.count()).norm().item<double>();
+    }
     if (!std::isfinite(norm)) {
       return absl::OutOfRangeError(
           absl::StrCat("the norm of the gradient is ", norm, "; it must be finite"));
     }
-    if (!cuda) optimizer_.Step(rates);
-    if (telemetry_.active()) telemetry_.TakeUpdate(rates.lr, optimizer_.step());
+    if (sharing_.has_value()) {
+      IJEPA_RETURN_IF_ERROR(UpdateShared(rates));
+    } else if (!cuda) {
+      optimizer_.Step(rates);
+    }
+    if (telemetry_.active()) {
+      IJEPA_RETURN_IF_ERROR(telemetry_.TakeUpdate(rates.lr, optimizer_.step(),
+                                                  sharing_.has_value() ? &*sharing_ : nullptr));
+    }
     storage.grad.zero_();
     return norm;
   });
@@ -304,8 +358,13 @@ std::vector<StateTensor> TorchLearner::State() const {
     const std::string name =
         absl::StrCat(parameter.encoder ? "encoder/" : "predictor/", parameter.info.name);
     state.push_back({name, storage.View(storage.params, parameter)});
-    state.push_back({"exp_avg/" + name, storage.View(storage.exp_avg, parameter)});
-    state.push_back({"exp_avg_sq/" + name, storage.View(storage.exp_avg_sq, parameter)});
+    const bool whole = storage.owns_all();
+    state.push_back({"exp_avg/" + name,
+                     storage.View(whole ? storage.exp_avg : storage.grad, parameter),
+                     whole ? StateKind::kWhole : StateKind::kExpAvg});
+    state.push_back({"exp_avg_sq/" + name,
+                     storage.View(whole ? storage.exp_avg_sq : storage.grad, parameter),
+                     whole ? StateKind::kWhole : StateKind::kExpAvgSq});
     if (parameter.encoder) state.push_back({"target_" + name, parameter.target});
   }
   return state;
@@ -327,17 +386,36 @@ absl::Status TorchLearner::CopyState(const std::vector<size_t>& which,
   return Guarded("copying the state", [&]() -> absl::Status {
     const c10::NoGradGuard no_grad;
     const std::vector<StateTensor> state = State();
-    for (size_t i = 0; i < which.size(); ++i) {
-      if (which[i] == state.size()) {
-        const int64_t step = optimizer_.step();
-        std::memcpy(out[i], &step, sizeof(step));
-        continue;
+    const auto copy = [&](StateKind kind) {
+      for (size_t i = 0; i < which.size(); ++i) {
+        if (which[i] == state.size() || state.at(which[i]).kind != kind) continue;
+        const at::Tensor& value = state[which[i]].value;
+        at::from_blob(out[i], value.sizes(), at::kFloat).copy_(value);
       }
-      const at::Tensor& value = state.at(which[i]).value;
-      at::from_blob(out[i], value.sizes(), at::kFloat).copy_(value);
+    };
+    const auto last = std::find(which.begin(), which.end(), state.size());
+    if (last != which.end()) {
+      const int64_t step = optimizer_.step();
+      std::memcpy(out[static_cast<size_t>(last - which.begin())], &step, sizeof(step));
     }
+    copy(StateKind::kWhole);
+    if (networks_.storage().owns_all()) return absl::OkStatus();
+    for (const StateKind kind : {StateKind::kExpAvg, StateKind::kExpAvgSq}) {
+      IJEPA_RETURN_IF_ERROR(GatherMoments(kind));
+      copy(kind);
+    }
+    networks_.storage().grad.zero_();
     return absl::OkStatus();
   });
+}
+
+absl::Status TorchLearner::GatherMoments(StateKind kind) const {
+  if (!sharing_.has_value()) {
+    return absl::FailedPreconditionError("moments are shared out over ranks; call ShareUpdate");
+  }
+  const FlatStorage& storage = networks_.storage();
+  storage.PutOwned(kind == StateKind::kExpAvg ? storage.exp_avg : storage.exp_avg_sq, storage.grad);
+  return sharing_->gather(storage.grad.data_ptr<float>());
 }
 
 absl::Status TorchLearner::Restore(const TensorReader& saved) {
@@ -355,12 +433,22 @@ absl::Status TorchLearner::Restore(const TensorReader& saved) {
       IJEPA_RETURN_IF_ERROR(saved.Read(part.name, TensorType::kFloat32, part.value.sizes().vec(),
                                        staged.back().data_ptr<float>()));
     }
-    for (size_t i = 0; i < state.size(); ++i) {
-      state[i].value.copy_(staged[i]);
+    const auto put = [&](StateKind kind) {
+      for (size_t i = 0; i < state.size(); ++i) {
+        if (state[i].kind == kind) state[i].value.copy_(staged[i]);
+      }
+    };
+    FlatStorage& storage = networks_.storage();
+    put(StateKind::kWhole);
+    if (!storage.owns_all()) {
+      put(StateKind::kExpAvg);
+      storage.TakeOwned(storage.grad, storage.exp_avg);
+      put(StateKind::kExpAvgSq);
+      storage.TakeOwned(storage.grad, storage.exp_avg_sq);
     }
     optimizer_.set_step(step);
-    networks_.storage().RefreshBf16();
-    networks_.storage().grad.zero_();
+    storage.RefreshBf16();
+    storage.grad.zero_();
     return absl::OkStatus();
   });
 }

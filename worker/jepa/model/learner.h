@@ -33,8 +33,23 @@ struct FloatBuffer {
 };
 
 // Scalars that ride in the tail of the gradient buffer, so that one all-reduce sums them too.
-enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kWritten = 3 };
-inline constexpr int kStepScalars = 4;
+// kSquares is for ranks that share the update out: see SetSquares.
+enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kWritten = 3, kSquares = 4 };
+inline constexpr int kStepScalars = 5;
+
+// ZeRO-1: whether ranks share the update out. Each then owns its piece of every bucket of the
+// gradient (OwnedRanges): the gradient is summed there only, moments are kept of that only.
+inline bool SharesUpdate(const TrainConfig& config) {
+  return config.optimization.zero1 && config.world_size > 1;
+}
+
+// What ranks that share the update out do together. All ranks call alike.
+struct UpdateSharing {
+  // data[0, count), in host memory, becomes the sum over ranks.
+  std::function<absl::Status(float* data, int64_t count)> sum;
+  // What each rank owns of a buffer laid out as gradient() becomes everybody's.
+  std::function<absl::Status(float* flat)> gather;
+};
 
 // Told that gradient()[0, floats) is final, once the device has done what the calling thread has
 // given it. Comes while a backward pass runs, with growing numbers, on that pass's thread.
@@ -64,6 +79,11 @@ class Learner {
   // Has `ready` told what is final while the next AccumulateShard goes back, which is the last of
   // its step. A learner may tell nothing: the whole gradient is final when that has returned.
   virtual void WatchNextShard(GradientReady /*ready*/) {}
+  // Once, for a config that SharesUpdate: how ranks do it. Update and CopyState are collective
+  // then. Update takes the norm from kSquares, summed over ranks.
+  virtual void ShareUpdate(UpdateSharing /*sharing*/) {}
+  // kSquares becomes the sum of squares of the owned gradient, in fp32: infinite above 3e38.
+  virtual absl::Status SetSquares() { return absl::OkStatus(); }
   // The gradient of all trainable parameters, then kStepScalars scalars.
   virtual FloatBuffer gradient() = 0;
   virtual void SetScalar(StepScalar scalar, float value) = 0;

@@ -15,6 +15,21 @@ at::Tensor Slice(const at::Tensor& flat, FlatRange range) {
   return flat.narrow(0, range.begin, range.size());
 }
 
+// Calls `update(range of params, the same range of the moments, whether it decays)` for all that is
+// owned.
+template <typename Update>
+void ForEachOwned(const FlatStorage& storage, Update update) {
+  for (const bool decays : {true, false}) {
+    const FlatRange part = decays ? storage.decay() : storage.no_decay();
+    for (const OwnedRange& owned : storage.owned()) {
+      const FlatRange range = Overlap(part, owned.range);
+      if (range.size() <= 0) continue;
+      const int64_t begin = owned.offset + range.begin - owned.range.begin;
+      update(range, FlatRange{begin, begin + range.size()}, decays);
+    }
+  }
+}
+
 }  // namespace
 
 Optimizer::Optimizer(FlatStorage* storage, double beta1, double beta2)
@@ -51,28 +66,68 @@ void Optimizer::Step(const UpdateRates& rates) {
     StepCuda(rates);
     return;
   }
-  ++step_;
-  StepCpu(rates);
-  storage_->RefreshBf16();
+  StepOwnedCpu(rates);
+  StepTarget(rates);
 }
 
-void Optimizer::StepCpu(const UpdateRates& rates) {
+void Optimizer::StepOwned(const UpdateRates& rates, const at::Tensor& squares) {
+  const c10::NoGradGuard no_grad;
+  if (storage_->params.is_cuda()) {
+    StepOwnedCuda(rates, squares);
+  } else {
+    StepOwnedCpu(rates);
+  }
+}
+
+void Optimizer::StepOwnedCpu(const UpdateRates& rates) {
+  ++step_;
   const at::Tensor steps = at::full({1}, static_cast<float>(step_), at::kFloat);
-  const auto update = [&](FlatRange range, double weight_decay) {
-    if (range.size() == 0) return;
+  ForEachOwned(*storage_, [&](FlatRange range, FlatRange moments, bool decays) {
     at::_fused_adamw_({Slice(storage_->params, range)}, {Slice(storage_->grad, range)},
-                      {Slice(storage_->exp_avg, range)}, {Slice(storage_->exp_avg_sq, range)}, {},
-                      {steps}, rates.lr, beta1_, beta2_, weight_decay, kAdamEps,
-                      /*amsgrad=*/false, /*maximize=*/false);
-  };
-  update(storage_->decay(), rates.weight_decay);
-  update(storage_->no_decay(), 0.0);
+                      {Slice(storage_->exp_avg, moments)}, {Slice(storage_->exp_avg_sq, moments)},
+                      {}, {steps}, rates.lr, beta1_, beta2_, decays ? rates.weight_decay : 0.0,
+                      kAdamEps, /*amsgrad=*/false, /*maximize=*/false);
+  });
+}
+
+void Optimizer::StepOwnedCuda(const UpdateRates& rates, const at::Tensor& squares) {
+  if (!state_.defined()) set_step(step_);
+  const FlatStorage& storage = *storage_;
+  void* stream = StreamOf(storage.params);
+  partial_.zero_();
+  partial_.narrow(0, 0, 1).copy_(squares.view({1}));
+  CheckLaunch(
+      LaunchPrepareUpdate(RequestOf(rates), partial_.data_ptr<double>(), device_state(), stream),
+      "prepare_update");
+  ForEachOwned(storage, [&](FlatRange range, FlatRange moments, bool decays) {
+    const AdamwEmaRange args{.params = storage.params.data_ptr<float>() + range.begin,
+                             .grad = storage.grad.data_ptr<float>() + range.begin,
+                             .exp_avg = storage.exp_avg.data_ptr<float>() + moments.begin,
+                             .exp_avg_sq = storage.exp_avg_sq.data_ptr<float>() + moments.begin,
+                             .count = range.size(),
+                             .decays = decays};
+    CheckLaunch(LaunchAdamwEma(args, device_state(), stream), "adamw_ema");
+  });
+}
+
+void Optimizer::StepTarget(const UpdateRates& rates) {
+  const c10::NoGradGuard no_grad;
   int64_t cursor = 0;
   for (FlatRange range : {storage_->encoder_decay(), storage_->encoder_no_decay()}) {
     storage_->target.narrow(0, cursor, range.size())
         .lerp_(Slice(storage_->params, range), 1.0 - rates.ema_momentum);
     cursor += range.size();
   }
+  storage_->RefreshBf16();
+}
+
+UpdateRequest Optimizer::RequestOf(const UpdateRates& rates) const {
+  return {.lr = rates.lr,
+          .beta1 = beta1_,
+          .beta2 = beta2_,
+          .weight_decay = rates.weight_decay,
+          .eps = kAdamEps,
+          .ema_weight = 1.0 - rates.ema_momentum};
 }
 
 void Optimizer::StepCuda(const UpdateRates& rates) {
@@ -80,15 +135,10 @@ void Optimizer::StepCuda(const UpdateRates& rates) {
   const FlatStorage& storage = *storage_;
   void* stream = StreamOf(storage.params);
   double* partial = partial_.data_ptr<double>();
-  const UpdateRequest request{.lr = rates.lr,
-                              .beta1 = beta1_,
-                              .beta2 = beta2_,
-                              .weight_decay = rates.weight_decay,
-                              .eps = kAdamEps,
-                              .ema_weight = 1.0 - rates.ema_momentum};
   CheckLaunch(LaunchGradientNorm(storage.grad.data_ptr<float>(), storage.count(), partial, stream),
               "gradient_norm");
-  CheckLaunch(LaunchPrepareUpdate(request, partial, device_state(), stream), "prepare_update");
+  CheckLaunch(LaunchPrepareUpdate(RequestOf(rates), partial, device_state(), stream),
+              "prepare_update");
   const FlatRange decay = storage.encoder_decay();
   const FlatRange no_decay = storage.encoder_no_decay();
   constexpr int64_t kNoTarget = -1;

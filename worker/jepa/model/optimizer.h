@@ -27,6 +27,12 @@ class Optimizer {
   // is where the gradient is not finite; waits for nothing.
   void Step(const UpdateRates& rates);
 
+  // Step in two halves, for storage that owns some ranges only. First AdamW on those. `squares`, on
+  // the device, is the sum of squares of the whole gradient, which must be finite.
+  void StepOwned(const UpdateRates& rates, const at::Tensor& squares);
+  // Then, when params are whole again, the EMA and the bf16 copies.
+  void StepTarget(const UpdateRates& rates);
+
   // L2 norm of the gradient of the last Step. CUDA only; waits for the device.
   double ReadNorm() const;
   // Steps done, those skipped on the device not counted. On CUDA waits for the device.
@@ -34,8 +40,10 @@ class Optimizer {
   void set_step(int64_t step);
 
  private:
-  void StepCpu(const UpdateRates& rates);
+  void StepOwnedCpu(const UpdateRates& rates);
+  void StepOwnedCuda(const UpdateRates& rates, const at::Tensor& squares);
   void StepCuda(const UpdateRates& rates);
+  UpdateRequest RequestOf(const UpdateRates& rates) const;
   UpdateState ReadState() const;
   UpdateState* device_state() const { return static_cast<UpdateState*>(state_.data_ptr()); }
 

@@ -9,7 +9,9 @@
 #include <numeric>
 #include <string>
 
+#include "common/status_macros.h"
 #include "worker/jepa/model/optimizer.h"
+#include "worker/jepa/plan/flat_ranges.h"
 
 namespace jepa {
 namespace {
@@ -140,30 +142,77 @@ at::Tensor TelemetryMeter::Norms(const at::Tensor& flat) const {
   return at::stack(at::_foreach_norm(parts, 2));
 }
 
+// Norm of what is owned of a slice. `norm_of(range, moments)` is the norm of a range of the flat
+// buffers, whose moments lie at `moments`.
+template <typename NormOfRange>
+static at::Tensor OwnedNorm(const FlatStorage& storage, FlatRange slice, NormOfRange norm_of) {
+  std::vector<at::Tensor> norms;
+  for (const OwnedRange& owned : storage.owned()) {
+    const FlatRange range = Overlap(slice, owned.range);
+    if (range.size() <= 0) continue;
+    norms.push_back(norm_of(range, owned.offset + range.begin - owned.range.begin));
+  }
+  if (norms.empty()) return at::zeros({}, storage.params.options());
+  return norms.size() == 1 ? norms[0] : at::stack(norms).norm();
+}
+
+at::Tensor TelemetryMeter::OwnedGradientNorms() const {
+  if (storage_.owns_all()) return Norms(storage_.grad);
+  std::vector<at::Tensor> norms;
+  for (const Slice& slice : slices_) {
+    const auto norm_of = [&](FlatRange range, int64_t) {
+      return storage_.grad.narrow(0, range.begin, range.size()).norm();
+    };
+    norms.push_back(OwnedNorm(storage_, {slice.offset, slice.offset + slice.count}, norm_of));
+  }
+  return at::stack(norms);
+}
+
 // Slice by slice: a whole buffer more would not fit beside a large model.
-void TelemetryMeter::TakeUpdate(double lr, int64_t step) {
-  if (!active_) return;
+at::Tensor TelemetryMeter::OwnedUpdateNorms(double scale, double root) const {
+  std::vector<at::Tensor> norms;
+  for (const Slice& slice : slices_) {
+    const auto norm_of = [&](FlatRange range, int64_t moments) {
+      const at::Tensor squares = storage_.exp_avg_sq.narrow(0, moments, range.size());
+      at::Tensor change = squares.sqrt().mul_(root).add_(kAdamEps);
+      at::div_out(change, storage_.exp_avg.narrow(0, moments, range.size()), change);
+      return change.norm().mul_(scale);
+    };
+    norms.push_back(OwnedNorm(storage_, {slice.offset, slice.offset + slice.count}, norm_of));
+  }
+  return at::stack(norms);
+}
+
+// Norms of what ranks own become those of the whole.
+static absl::Status JoinNorms(const UpdateSharing& sharing, at::Tensor& norms) {
+  const at::Tensor squares = norms.square().to(at::kCPU);
+  IJEPA_RETURN_IF_ERROR(sharing.sum(squares.data_ptr<float>(), squares.numel()));
+  norms = squares.sqrt();
+  return absl::OkStatus();
+}
+
+absl::Status TelemetryMeter::TakeUpdate(double lr, int64_t step, const UpdateSharing* sharing) {
+  if (!active_) return absl::OkStatus();
   const c10::NoGradGuard no_grad;
   const auto steps = static_cast<double>(step);
   const double scale = lr / (1 - std::pow(beta1_, steps));
   const double root = 1 / std::sqrt(1 - std::pow(beta2_, steps));
-  gradient_norms_ = Norms(storage_.grad);
-  weight_norms_ = Norms(storage_.params);
-  std::vector<at::Tensor> updates, distances;
-  for (const Slice& slice : slices_) {
-    const auto part = [&](const at::Tensor& flat) {
-      return flat.narrow(0, slice.offset, slice.count);
-    };
-    at::Tensor change = part(storage_.exp_avg_sq).sqrt().mul_(root).add_(kAdamEps);
-    at::div_out(change, part(storage_.exp_avg), change);
-    updates.push_back(change.norm().mul_(scale));
-    if (slice.target_offset < 0) continue;
-    at::sub_out(change, storage_.target.narrow(0, slice.target_offset, slice.count),
-                part(storage_.params));
-    distances.push_back(change.norm());
+  gradient_norms_ = OwnedGradientNorms();
+  update_norms_ = OwnedUpdateNorms(scale, root);
+  if (sharing != nullptr) {
+    IJEPA_RETURN_IF_ERROR(JoinNorms(*sharing, gradient_norms_));
+    IJEPA_RETURN_IF_ERROR(JoinNorms(*sharing, update_norms_));
   }
-  update_norms_ = at::stack(updates);
+  weight_norms_ = Norms(storage_.params);
+  std::vector<at::Tensor> distances;
+  for (const Slice& slice : slices_) {
+    if (slice.target_offset < 0) continue;
+    const at::Tensor target = storage_.target.narrow(0, slice.target_offset, slice.count);
+    distances.push_back(
+        at::sub(target, storage_.params.narrow(0, slice.offset, slice.count)).norm());
+  }
   distance_norms_ = at::stack(distances);
+  return absl::OkStatus();
 }
 
 Telemetry TelemetryMeter::Read() {

@@ -29,6 +29,7 @@
 
 #include "worker/jepa/config.h"
 #include "worker/jepa/model/flat_storage.h"
+#include "worker/jepa/model/learner.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/run_host.h"
 
@@ -51,7 +52,8 @@ class TelemetryMeter {
   // After the forward pass of a shard.
   void TakeShard(const StepFeatures& features, const PredictorShape& shape);
   // After the optimizer step, before the gradient is cleared; `step` is the optimizer's count.
-  void TakeUpdate(double lr, int64_t step);
+  // `sharing`: null, or how ranks that share the update out join what each has of it.
+  absl::Status TakeUpdate(double lr, int64_t step, const UpdateSharing* sharing);
 
   // Waits for the device, then stops. Figures of features are means over the shards taken.
   Telemetry Read();
@@ -73,6 +75,9 @@ class TelemetryMeter {
 
   void PlaceSlices();
   at::Tensor Norms(const at::Tensor& flat) const;
+  // Norms of what this rank owns of each slice of the gradient and of the last update.
+  at::Tensor OwnedGradientNorms() const;
+  at::Tensor OwnedUpdateNorms(double scale, double root) const;
 
   const FlatStorage& storage_;
   const int encoder_blocks_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 
 namespace jepa {
 namespace {
@@ -90,37 +91,70 @@ FixedMaskSampler::ImageMasks FixedMaskSampler::SampleImage(const StepSizes& size
   return masks;
 }
 
-absl::StatusOr<MaskBatch> FixedMaskSampler::Sample(int64_t step, int batch) {
+std::vector<FixedMaskSampler::Drawn> FixedMaskSampler::Draw(int64_t step, int batch) const {
   const StepSizes sizes = SizesAt(step);
-  std::vector<Philox> streams;
-  std::vector<ImageMasks> images;
-  size_t kept = static_cast<size_t>(sizes.context.area());
+  std::vector<Drawn> images;
   for (int image = 0; image < batch; ++image) {
-    streams.emplace_back(seed_, Purpose::kMask, static_cast<uint64_t>(step),
-                         (shard_ << 32) | static_cast<uint32_t>(image));
-    images.push_back(SampleImage(sizes, streams.back()));
-    for (const auto& cells : images.back().contexts) kept = std::min(kept, cells.size());
+    Philox random(seed_, Purpose::kMask, static_cast<uint64_t>(step),
+                  (shard_ << 32) | static_cast<uint32_t>(image));
+    ImageMasks masks = SampleImage(sizes, random);
+    size_t kept = static_cast<size_t>(sizes.context.area());
+    for (const auto& cells : masks.contexts) kept = std::min(kept, cells.size());
+    images.push_back({std::move(masks), random, kept});
   }
+  return images;
+}
+
+absl::StatusOr<MaskBatch> FixedMaskSampler::Cut(int64_t step, std::vector<Drawn> images) const {
+  const StepSizes sizes = SizesAt(step);
+  size_t kept = static_cast<size_t>(sizes.context.area());
+  for (const Drawn& image : images) kept = std::min(kept, image.kept);
   if (kept <= static_cast<size_t>(config_.min_keep)) {
     return absl::InvalidArgumentError(absl::StrCat("mask.min_keep is ", config_.min_keep, "; step ",
                                                    step, " leaves a context of ", kept,
                                                    " patches; lower it"));
   }
-  MaskBatch masks;
-  masks.context_patches = static_cast<int>(kept);
-  masks.target_patches = sizes.target.area();
-  masks.context.resize(config_.num_enc_masks);
-  masks.target.resize(config_.num_pred_masks);
-  for (size_t image = 0; image < images.size(); ++image) {
-    for (size_t i = 0; i < masks.context.size(); ++i) {
-      AppendSubset(images[image].contexts[i], kept, streams[image], masks.context[i]);
+  MaskBatch batch;
+  batch.context_patches = static_cast<int>(kept);
+  batch.target_patches = sizes.target.area();
+  batch.context.resize(config_.num_enc_masks);
+  batch.target.resize(config_.num_pred_masks);
+  for (Drawn& image : images) {
+    for (size_t i = 0; i < batch.context.size(); ++i) {
+      AppendSubset(image.masks.contexts[i], kept, image.random, batch.context[i]);
     }
-    for (size_t i = 0; i < masks.target.size(); ++i) {
-      const auto& cells = images[image].targets[i];
-      masks.target[i].insert(masks.target[i].end(), cells.begin(), cells.end());
+    for (size_t i = 0; i < batch.target.size(); ++i) {
+      const auto& cells = image.masks.targets[i];
+      batch.target[i].insert(batch.target[i].end(), cells.begin(), cells.end());
     }
   }
-  return masks;
+  return batch;
+}
+
+absl::StatusOr<MaskBatch> FixedMaskSampler::Sample(int64_t step, int batch) {
+  return Cut(step, Draw(step, batch));
+}
+
+absl::StatusOr<std::vector<MaskBatch>> SampleBalanced(const std::vector<FixedMaskSampler>& shards,
+                                                      const std::vector<int>& wanted, int64_t step,
+                                                      int batch) {
+  std::vector<FixedMaskSampler::Drawn> all;
+  for (const FixedMaskSampler& shard : shards) {
+    for (FixedMaskSampler::Drawn& image : shard.Draw(step, batch)) all.push_back(std::move(image));
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.kept < b.kept; });
+  std::vector<MaskBatch> batches;
+  for (const int shard : wanted) {
+    std::vector<FixedMaskSampler::Drawn> dealt;
+    for (size_t i = static_cast<size_t>(shard); i < all.size(); i += shards.size()) {
+      dealt.push_back(std::move(all[i]));
+    }
+    IJEPA_ASSIGN_OR_RETURN(MaskBatch cut,
+                           shards[static_cast<size_t>(shard)].Cut(step, std::move(dealt)));
+    batches.push_back(std::move(cut));
+  }
+  return batches;
 }
 
 absl::Status FixedMaskSampler::RestoreState(absl::string_view state) {

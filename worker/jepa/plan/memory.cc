@@ -75,7 +75,8 @@ MemoryEstimate EstimateMemory(const ModelConfig& model, const MaskConfig& mask, 
   const double runtime = options.device == Device::kCuda ? kCudaRuntimeBytes : kCpuRuntimeBytes;
   MemoryEstimate estimate;
   estimate.runtime_bytes = static_cast<int64_t>(runtime);
-  estimate.state_bytes = static_cast<int64_t>(4 * (4 * both + encoder_parameters));
+  const double moments = 2 * both / options.moment_ranks;
+  estimate.state_bytes = static_cast<int64_t>(4 * (2 * both + moments + encoder_parameters));
   estimate.activation_bytes =
       static_cast<int64_t>(options.batch_size * (numbers * bytes_per_number + input * 4));
   return estimate;

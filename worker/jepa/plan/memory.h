@@ -14,6 +14,7 @@ struct MemoryOptions {
   Precision precision = Precision::kFp32;
   bool activation_checkpointing = false;
   Device device = Device::kCpu;
+  int moment_ranks = 1;  // Ranks that share the moments out (ZeRO-1).
 };
 
 struct MemoryEstimate {
