@@ -194,6 +194,20 @@ absl::StatusOr<v1::ListCheckpointsResponse> Api::ListCheckpoints(const std::stri
       });
 }
 
+absl::StatusOr<v1::Job> Api::PinCheckpoint(const std::string& name, bool pinned) {
+  v1::PinCheckpointRequest pin;
+  pin.set_name(name);
+  v1::UnpinCheckpointRequest unpin;
+  unpin.set_name(name);
+  return connection().Retried<v1::Job>(
+      options_.call_deadline, options_.retry_writes_for,
+      [&](grpc::ClientContext* context, v1::Job* job) {
+        auto& checkpoints = *connection().checkpoints;
+        return pinned ? checkpoints.PinCheckpoint(context, pin, job)
+                      : checkpoints.UnpinCheckpoint(context, unpin, job);
+      });
+}
+
 absl::StatusOr<v1::ListNodesResponse> Api::ListNodes() {
   return connection().Retried<v1::ListNodesResponse>(
       options_.call_deadline, options_.retry_reads_for,

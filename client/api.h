@@ -42,6 +42,8 @@ class Api {
   absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request);
   absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request);
   absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(const std::string& job);
+  // `name`: {job}/checkpoints/{step}.
+  absl::StatusOr<v1::Job> PinCheckpoint(const std::string& name, bool pinned);
   absl::StatusOr<v1::ListNodesResponse> ListNodes();
   absl::StatusOr<v1::Node> ReleaseNode(const std::string& name);
   // One try, for at most `deadline`.

@@ -9,6 +9,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "common/check.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "coordinator/core/keys.h"
@@ -53,10 +54,22 @@ uint64_t StreamOf(const Command& command) {
       command);
 }
 
-uint64_t TokenOf(const Command& command) {
-  if (const auto* create = std::get_if<CreateJob>(&command)) return create->token;
-  if (const auto* cancel = std::get_if<CancelJob>(&command)) return cancel->token;
-  return 0;
+// Null for commands that nobody waits for.
+uint64_t* TokenIn(Command& command) {
+  return std::visit(
+      [](auto& of_kind) -> uint64_t* {
+        if constexpr (requires { of_kind.token; }) {
+          return &of_kind.token;
+        } else {
+          return nullptr;
+        }
+      },
+      command);
+}
+
+uint64_t TokenOf(Command& command) {
+  const uint64_t* token = TokenIn(command);
+  return token == nullptr ? 0 : *token;
 }
 
 }  // namespace
@@ -112,23 +125,12 @@ absl::Status StateThread::TooMany() const {
                    " calls wait for this coordinator, the limit; try again in a second"));
 }
 
-template <typename ClientCommand>
-void StateThread::EnqueueCall(ClientCommand command, ReplyCallback reply) {
-  command.token = next_token_.fetch_add(1);
+void StateThread::Call(Command command, ReplyCallback reply) {
+  uint64_t* token = TokenIn(command);
+  IJEPA_CHECK(token != nullptr);
+  *token = next_token_.fetch_add(1);
   if (!Admit()) return reply(TooMany());
   Enqueue({std::move(command), std::move(reply), nullptr, true});
-}
-
-void StateThread::Call(CreateJob command, ReplyCallback reply) {
-  EnqueueCall(std::move(command), std::move(reply));
-}
-
-void StateThread::Call(CancelJob command, ReplyCallback reply) {
-  EnqueueCall(std::move(command), std::move(reply));
-}
-
-void StateThread::Call(ReleaseNode command, ReplyCallback reply) {
-  EnqueueCall(std::move(command), std::move(reply));
 }
 
 void StateThread::Post(Command command, std::function<void()> done) {

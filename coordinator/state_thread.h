@@ -51,9 +51,7 @@ class StateThread {
 
   // Calls of clients; `reply` is called once, on the state thread, after the effect is durable:
   // with the core's answer, or Unavailable if the store fails. `token` is filled in.
-  void Call(CreateJob command, ReplyCallback reply);
-  void Call(CancelJob command, ReplyCallback reply);
-  void Call(ReleaseNode command, ReplyCallback reply);
+  void Call(Command command, ReplyCallback reply);
   // What a worker said. `done` is called once its effects are out; a worker has one such message
   // waiting at a time, which bounds them.
   void Post(Command command, std::function<void()> done);
@@ -86,8 +84,6 @@ class StateThread {
   Now ReadClock();
   bool Admit();
   absl::Status TooMany() const;
-  template <typename ClientCommand>
-  void EnqueueCall(ClientCommand command, ReplyCallback reply);
   void Enqueue(Item item);
   static void Refuse(Item& item, const absl::Status& why);
   void Run();

@@ -17,6 +17,8 @@ void AddWatch(CLI::App& app, Context& context, ExitCode& exit);
 void AddLogs(CLI::App& app, Context& context, ExitCode& exit);
 void AddCancel(CLI::App& app, Context& context, ExitCode& exit);
 void AddCheckpoints(CLI::App& app, Context& context, ExitCode& exit);
+// pin and unpin.
+void AddPin(CLI::App& app, Context& context, ExitCode& exit);
 void AddImport(CLI::App& app, Context& context, ExitCode& exit);
 void AddExport(CLI::App& app, Context& context, ExitCode& exit);
 void AddNodes(CLI::App& app, Context& context, ExitCode& exit);

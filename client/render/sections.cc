@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/render/format.h"
@@ -42,11 +43,16 @@ Table CheckpointTable(const v1::ListCheckpointsResponse& list, absl::Time now) {
                {"IMAGES", Align::kRight},
                {"SIZE", Align::kRight},
                {"COMMITTED", Align::kRight},
+               {"KEPT"},
                {"PATH"}});
   for (const v1::Checkpoint& checkpoint : list.checkpoints()) {
     table.AddRow({absl::StrCat(checkpoint.step()), absl::StrCat(checkpoint.generation()),
                   FormatCount(checkpoint.images_seen()), FormatBytes(checkpoint.bytes()),
-                  FormatAge(now, checkpoint.commit_time()), checkpoint.path()});
+                  FormatAge(now, checkpoint.commit_time()),
+                  checkpoint.kept_for().empty()
+                      ? "-"
+                      : absl::AsciiStrToLower(absl::StrJoin(checkpoint.kept_for(), ", ")),
+                  checkpoint.path()});
   }
   return table;
 }

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/core/keys.h"
+#include "coordinator/core/retention.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -20,14 +21,19 @@ v1::CommitResult Refused(std::string message) {
   return result;
 }
 
-// Removes checkpoints [first, last) from the registry; their folders may be deleted.
-void Drop(Turn& turn, Job& job, size_t first, size_t last) {
-  for (size_t i = first; i < last; ++i) {
-    const v1::Checkpoint& old = job.checkpoints[i];
-    turn.Delete(CheckpointKey(job.id, old.step(), old.generation()));
-    job.deletable.push_back(old.path());
+// Removes the checkpoints marked `gone` from the registry; their folders may be deleted.
+void Drop(Turn& turn, Job& job, const std::vector<bool>& gone) {
+  std::vector<v1::Checkpoint> kept;
+  for (size_t i = 0; i < gone.size(); ++i) {
+    v1::Checkpoint& checkpoint = job.checkpoints[i];
+    if (!gone[i]) {
+      kept.push_back(std::move(checkpoint));
+      continue;
+    }
+    turn.Delete(CheckpointKey(job.id, checkpoint.step(), checkpoint.generation()));
+    job.deletable.push_back(checkpoint.path());
   }
-  job.checkpoints.erase(job.checkpoints.begin() + first, job.checkpoints.begin() + last);
+  job.checkpoints = std::move(kept);
   v1::JobStatus& status = *job.proto.mutable_status();
   if (job.checkpoints.empty()) {
     status.clear_latest_checkpoint();
@@ -39,6 +45,23 @@ void Drop(Turn& turn, Job& job, size_t first, size_t last) {
 bool IsCommitted(const Job& job, const std::string& path) {
   return std::any_of(job.checkpoints.begin(), job.checkpoints.end(),
                      [&](const v1::Checkpoint& kept) { return kept.path() == path; });
+}
+
+// Takes {job name}/checkpoints/{step}-{generation}, and without the generation.
+v1::Checkpoint* FindCheckpoint(State& state, absl::string_view name, Job** job) {
+  const size_t slash = name.rfind("/checkpoints/");
+  if (slash == absl::string_view::npos) return nullptr;
+  const Job* found = FindJob(state, name.substr(0, slash));
+  if (found == nullptr) return nullptr;
+  *job = &state.jobs.at(found->id);
+  const absl::string_view which = name.substr(slash + absl::string_view("/checkpoints/").size());
+  for (v1::Checkpoint& checkpoint : (*job)->checkpoints) {
+    const std::string step = absl::StrCat(checkpoint.step());
+    if (which == step || which == absl::StrCat(step, "-", checkpoint.generation())) {
+      return &checkpoint;
+    }
+  }
+  return nullptr;
 }
 
 v1::CommitResult Committed(const Job& job) {
@@ -82,9 +105,9 @@ v1::CommitResult CommitCheckpoint(Turn& turn, Job& job, v1::Checkpoint checkpoin
   Heal(job);
   std::vector<std::string> told_before = std::exchange(job.deletable, {});
   job.checkpoints.push_back(std::move(checkpoint));
-  const size_t kept =
-      1 + static_cast<size_t>(std::max(1, job.proto.spec().checkpoint().keep_last()));
-  Drop(turn, job, 0, job.checkpoints.size() - std::min(kept, job.checkpoints.size()));
+  std::vector<bool> gone(job.checkpoints.size());
+  for (size_t i = 0; i < gone.size(); ++i) gone[i] = KeptFor(turn.state, job, i).empty();
+  Drop(turn, job, gone);
   v1::CommitResult result = Committed(job);
   for (std::string& path : told_before) {
     if (!IsCommitted(job, path)) result.add_deletable(std::move(path));
@@ -98,13 +121,36 @@ void RollBackTo(Turn& turn, Job& job, int64_t step) {
   const auto passed_over = [&](const v1::Checkpoint& checkpoint) {
     return checkpoint.step() > step && checkpoint.generation() < job.gang->generation;
   };
-  size_t first = job.checkpoints.size();
-  while (first > 0 && passed_over(job.checkpoints[first - 1])) --first;
-  if (first == job.checkpoints.size()) return;
+  std::vector<bool> gone;
+  for (const v1::Checkpoint& checkpoint : job.checkpoints) gone.push_back(passed_over(checkpoint));
+  if (std::none_of(gone.begin(), gone.end(), [](bool is_gone) { return is_gone; })) return;
   turn.AddEvent(job, EventCode::kRolledBack,
                 absl::StrCat("from step ", CommittedStep(job), " to step ", step,
                              ": newer checkpoints were not usable"));
-  Drop(turn, job, first, job.checkpoints.size());
+  Drop(turn, job, gone);
+}
+
+void HandlePin(Turn& turn, const PinCheckpoint& command) {
+  Job* job = nullptr;
+  v1::Checkpoint* checkpoint = FindCheckpoint(turn.state, command.name, &job);
+  if (checkpoint == nullptr) {
+    turn.Reply(command.token,
+               absl::NotFoundError(absl::StrCat("there is no checkpoint ", command.name,
+                                                "; ijepactl checkpoints JOB lists what there is")));
+    return;
+  }
+  if (checkpoint->pinned() != command.pinned) {
+    checkpoint->set_pinned(command.pinned);
+    turn.Put(CheckpointKey(job->id, checkpoint->step(), checkpoint->generation()),
+             checkpoint->SerializeAsString());
+    turn.AddEvent(*job,
+                  command.pinned ? EventCode::kCheckpointPinned : EventCode::kCheckpointUnpinned,
+                  absl::StrCat("step ", checkpoint->step()));
+    if (checkpoint == &job->checkpoints.back()) {
+      *job->proto.mutable_status()->mutable_latest_checkpoint() = *checkpoint;
+    }
+  }
+  turn.Reply(command.token, job->proto);
 }
 
 }  // namespace ijepa::coordinator

@@ -39,6 +39,14 @@ struct ReleaseNode {
   std::string name;
 };
 
+struct PinCheckpoint {
+  uint64_t token = 0;
+  // {job name or id}/checkpoints/{step}-{generation}, or without the generation.
+  std::string name;
+  // Else unpin.
+  bool pinned = true;
+};
+
 // `stream` is new with every connection of a worker, and never used again.
 struct WorkerHello {
   uint64_t stream = 0;
@@ -65,8 +73,8 @@ struct RunScheduler {};
 // Given at least every half second.
 struct Tick {};
 
-using Command = std::variant<CreateJob, CancelJob, ReleaseNode, WorkerHello, WorkerReport,
-                             FromRankOn, StreamClosed, RunScheduler, Tick>;
+using Command = std::variant<CreateJob, CancelJob, PinCheckpoint, ReleaseNode, WorkerHello,
+                             WorkerReport, FromRankOn, StreamClosed, RunScheduler, Tick>;
 
 struct Reply {
   uint64_t token = 0;

@@ -7,6 +7,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "coordinator/core/checkpoints.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/jobs.h"
 #include "coordinator/core/nodes.h"
@@ -29,6 +30,7 @@ struct Dispatch {
   void operator()(const CreateJob& command) { HandleCreateJob(turn, command); }
   void operator()(const CancelJob& command) { HandleCancelJob(turn, command); }
   void operator()(const ReleaseNode& command) { HandleReleaseNode(turn, command); }
+  void operator()(const PinCheckpoint& command) { HandlePin(turn, command); }
   void operator()(const WorkerHello& command) { HandleHello(turn, command); }
   void operator()(const WorkerReport& command) { HandleReport(turn, command); }
   void operator()(const FromRankOn& command) { HandleRankMessage(turn, command); }

@@ -99,7 +99,7 @@ void Retry(Turn& turn, Job& job, const v1::Failure& failure) {
 }
 
 // A job whose attempt ended neither complete nor by a cancel.
-void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence) {
+void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence, bool growing) {
   v1::Failure failure;
   if (evidence.has_value()) {
     failure = Classify(*evidence);
@@ -108,7 +108,8 @@ void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence
   } else {
     failure.set_failure_class(kPreempted);
     failure.set_rank(-1);
-    failure.set_message("its ranks were asked to stop by their node");
+    failure.set_message(growing ? "its ranks stopped to go on as more"
+                                : "its ranks were asked to stop by their node");
   }
   if (job.state() != v1::JOB_STATE_RECOVERING) turn.Move(job, v1::JOB_STATE_RECOVERING);
   Retry(turn, job, failure);
@@ -116,6 +117,7 @@ void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence
 
 void EndGang(Turn& turn, Job& job) {
   const bool completed = AllRanks(*job.gang, HasCompleted);
+  const bool growing = job.gang->growing;
   ReleaseGang(turn, job);
   const std::optional<v1::Evidence> evidence = std::exchange(job.evidence, std::nullopt);
   v1::Attempt& attempt = *job.attempt();
@@ -128,7 +130,7 @@ void EndGang(Turn& turn, Job& job) {
     return;
   }
   if (job.state() != v1::JOB_STATE_CANCELLING) {
-    EndFailed(turn, job, evidence);
+    EndFailed(turn, job, evidence, growing);
     return;
   }
   if (evidence.has_value()) *attempt.mutable_failure() = Classify(*evidence);

@@ -20,34 +20,6 @@ bool CpuHasBf16(const v1::NodeInfo& info) {
   });
 }
 
-std::vector<NodeView> ViewNodes(const State& state) {
-  std::vector<NodeView> views;
-  for (const auto& [name, node] : state.nodes) {
-    if (node.state == v1::NODE_STATE_LOST) continue;
-    NodeView view;
-    view.name = name;
-    view.slots = node.info.slots();
-    view.free = node.info.slots() - SlotsUsed(state, node);
-    view.gpu = !node.info.gpu_model().empty();
-    view.usable = MayStart(node);
-    view.cpu_bf16 = CpuHasBf16(node.info);
-    views.push_back(std::move(view));
-  }
-  return views;
-}
-
-QueuedJob ViewJob(const Job& job) {
-  QueuedJob view;
-  view.id = job.id;
-  view.priority = job.proto.spec().priority();
-  view.number = job.number;
-  view.sizes = GangSizes(job.proto.spec());
-  view.device = job.proto.spec().device();
-  view.bf16 = job.proto.spec().meta().precision() == v1::PRECISION_BF16;
-  view.not_before = job.not_before;
-  return view;
-}
-
 Job NewJob(const Turn& turn, const CreateJob& command) {
   Job job;
   job.id = command.id;
@@ -105,6 +77,34 @@ absl::Status CheckAdmission(const Turn& turn, const CreateJob& command, const Jo
 }
 
 }  // namespace
+
+std::vector<NodeView> ViewNodes(const State& state) {
+  std::vector<NodeView> views;
+  for (const auto& [name, node] : state.nodes) {
+    if (node.state == v1::NODE_STATE_LOST) continue;
+    NodeView view;
+    view.name = name;
+    view.slots = node.info.slots();
+    view.free = node.info.slots() - SlotsUsed(state, node);
+    view.gpu = !node.info.gpu_model().empty();
+    view.usable = MayStart(node);
+    view.cpu_bf16 = CpuHasBf16(node.info);
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+QueuedJob ViewJob(const Job& job) {
+  QueuedJob view;
+  view.id = job.id;
+  view.priority = job.proto.spec().priority();
+  view.number = job.number;
+  view.sizes = GangSizes(job.proto.spec());
+  view.device = job.proto.spec().device();
+  view.bf16 = job.proto.spec().meta().precision() == v1::PRECISION_BF16;
+  view.not_before = job.not_before;
+  return view;
+}
 
 void HandleCreateJob(Turn& turn, const CreateJob& command) {
   if (AnswerRepeated(turn, command)) return;

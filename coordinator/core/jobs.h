@@ -2,7 +2,10 @@
 #ifndef IJEPA_COORDINATOR_CORE_JOBS_H_
 #define IJEPA_COORDINATOR_CORE_JOBS_H_
 
+#include <vector>
+
 #include "coordinator/core/command.h"
+#include "coordinator/core/scheduler.h"
 #include "coordinator/core/turn.h"
 
 namespace ijepa::coordinator {
@@ -15,6 +18,10 @@ void HandleCreateJob(Turn& turn, const CreateJob& command);
 // Replies with the job; NotFound. A job that has ended, or is being cancelled, is answered as it
 // is.
 void HandleCancelJob(Turn& turn, const CancelJob& command);
+
+// As the scheduler sees them: nodes that are not lost, a job whether queued or not.
+std::vector<NodeView> ViewNodes(const State& state);
+QueuedJob ViewJob(const Job& job);
 
 // Starts what fits, and updates why the others wait.
 void PlaceQueuedJobs(Turn& turn);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/core/checkpoints.h"
+#include "coordinator/core/elastic.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/progress.h"
@@ -146,7 +147,9 @@ void TakeGet(const Context& at, const v1::RendezvousGet& get) {
 void TakeCheckpoint(const Context& at, const v1::CheckpointReady& ready) {
   v1::ToRank answer;
   *answer.mutable_commit() = CommitCheckpoint(at.turn, at.job, ready.checkpoint());
+  const bool committed = answer.commit().committed();
   Answer(at, std::move(answer));
+  if (committed) GrowIfRoom(at.turn, at.job);
 }
 
 void TakeProbe(const Context& at, v1::ProbeReport probe) {

@@ -58,8 +58,10 @@ struct Gang {
   absl::Time clearing_since = absl::InfinitePast();
   // It hangs: its nodes write the stacks of its ranks, until `deadline`. Clearing is next.
   bool collecting = false;
-  // Ranks stop by themselves (a worker drains); killed at `deadline`.
+  // Ranks stop by themselves (a worker drains, or it grows); killed at `deadline`.
   bool draining = false;
+  // It drains to start again on more ranks.
+  bool growing = false;
   // Per node: the revision of its desired state that first had this gang as it is now. Absent: the
   // next.
   std::map<std::string, int64_t> revisions;

@@ -6,8 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "coordinator/core/retention.h"
 #include "coordinator/services/grpc_status.h"
-#include "coordinator/services/read_state.h"
+#include "coordinator/services/state_calls.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -20,11 +21,29 @@ grpc::ServerUnaryReactor* CheckpointService::ListCheckpoints(
     if (job == nullptr) {
       return absl::NotFoundError(absl::StrCat("there is no job ", request->parent()));
     }
-    for (auto it = job->checkpoints.rbegin(); it != job->checkpoints.rend(); ++it) {
-      *response->add_checkpoints() = *it;
+    for (size_t i = job->checkpoints.size(); i-- > 0;) {
+      v1::Checkpoint& checkpoint = *response->add_checkpoints();
+      checkpoint = job->checkpoints[i];
+      for (std::string& reason : KeptFor(state, *job, i)) {
+        checkpoint.add_kept_for(std::move(reason));
+      }
     }
     return absl::OkStatus();
   });
+}
+
+grpc::ServerUnaryReactor* CheckpointService::PinCheckpoint(grpc::CallbackServerContext* context,
+                                                           const v1::PinCheckpointRequest* request,
+                                                           v1::Job* response) {
+  return ChangeJob(state_, *context,
+                   coordinator::PinCheckpoint{.name = request->name(), .pinned = true}, response);
+}
+
+grpc::ServerUnaryReactor* CheckpointService::UnpinCheckpoint(
+    grpc::CallbackServerContext* context, const v1::UnpinCheckpointRequest* request,
+    v1::Job* response) {
+  return ChangeJob(state_, *context,
+                   coordinator::PinCheckpoint{.name = request->name(), .pinned = false}, response);
 }
 
 grpc::ServerUnaryReactor* NodeService::ListNodes(grpc::CallbackServerContext* context,

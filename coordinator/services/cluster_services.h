@@ -22,6 +22,12 @@ class CheckpointService : public v1::CheckpointService::CallbackService {
   grpc::ServerUnaryReactor* ListCheckpoints(grpc::CallbackServerContext* context,
                                             const v1::ListCheckpointsRequest* request,
                                             v1::ListCheckpointsResponse* response) override;
+  grpc::ServerUnaryReactor* PinCheckpoint(grpc::CallbackServerContext* context,
+                                          const v1::PinCheckpointRequest* request,
+                                          v1::Job* response) override;
+  grpc::ServerUnaryReactor* UnpinCheckpoint(grpc::CallbackServerContext* context,
+                                            const v1::UnpinCheckpointRequest* request,
+                                            v1::Job* response) override;
 
  private:
   StateThread& state_;

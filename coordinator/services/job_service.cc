@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/services/grpc_status.h"
 #include "coordinator/services/list_jobs.h"
-#include "coordinator/services/read_state.h"
+#include "coordinator/services/state_calls.h"
 #include "coordinator/state_thread.h"
 #include "proto/spec/spec_defaults.h"
 #include "proto/spec/spec_validate.h"
@@ -130,14 +130,7 @@ grpc::ServerUnaryReactor* JobService::ListJobs(grpc::CallbackServerContext* cont
 grpc::ServerUnaryReactor* JobService::CancelJob(grpc::CallbackServerContext* context,
                                                 const v1::CancelJobRequest* request,
                                                 v1::Job* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  coordinator::CancelJob command;
-  command.name = request->name();
-  state_.Call(std::move(command), [reactor, response](absl::StatusOr<v1::Job> job) {
-    if (job.ok()) *response = *std::move(job);
-    reactor->Finish(ToGrpc(job.status()));
-  });
-  return reactor;
+  return ChangeJob(state_, *context, coordinator::CancelJob{.name = request->name()}, response);
 }
 
 grpc::ServerWriteReactor<v1::Job>* JobService::WatchJob(grpc::CallbackServerContext*,

@@ -123,8 +123,13 @@ void ResolveService(v1::JobSpec* spec) {
   if (init->mode() == v1::INIT_MODE_UNSPECIFIED) init->set_mode(v1::INIT_MODE_CLEAN);
   IJEPA_DEFAULT(init, seed, 0);
   v1::CheckpointSpec* checkpoint = spec->mutable_checkpoint();
-  IJEPA_DEFAULT(checkpoint, every_steps, 1000);
+  IJEPA_DEFAULT(checkpoint, every_minutes, 0);
+  IJEPA_DEFAULT(checkpoint, auto_interval, false);
+  const bool by_time = checkpoint->every_minutes() > 0 || checkpoint->auto_interval();
+  IJEPA_DEFAULT(checkpoint, every_steps, by_time ? 0 : 1000);
   IJEPA_DEFAULT(checkpoint, keep_last, 2);
+  IJEPA_DEFAULT(checkpoint, keep_every_epochs, 0);
+  IJEPA_DEFAULT(checkpoint, keep_best, false);
   v1::EvalSpec* eval = spec->mutable_eval();
   IJEPA_DEFAULT(eval, max_images, 0);
   IJEPA_DEFAULT(eval, intermediate, 0);

@@ -75,6 +75,8 @@ constexpr NumberRule kNumberRules[] = {
     {"optimization.bucket_mib", 0, 4096},
     {"checkpoint.every_steps", 0, 1e9},
     {"checkpoint.keep_last", 1, 1000},
+    {"checkpoint.every_minutes", 0, 1e6},
+    {"checkpoint.keep_every_epochs", 0, 1e6},
     {"eval.max_images", 0, 2147483647},
     {"eval.intermediate", 0, 100},
     {"telemetry.every_steps", 0, 1e9},
@@ -207,6 +209,7 @@ class Validator {
     CheckData();
     CheckPixels();
     CheckStart();
+    CheckCheckpoint();
     CheckSchedule();
     CheckModel();
     CheckGrid();
@@ -327,10 +330,7 @@ class Validator {
     if (!Sound({"ranks", "shards"})) return;
     const v1::RankRange& ranks = spec_.ranks();
     if (ranks.min() != ranks.max()) {
-      Violation("ranks", absl::StrCat("is ", FieldText(spec_, *FindField("ranks")),
-                                      "; elastic ranks are not supported yet; give one number, "
-                                      "for example --ranks ",
-                                      ranks.max()));
+      CheckElastic(ranks);
       return;
     }
     if (spec_.shards() % ranks.max() != 0) {
@@ -338,6 +338,15 @@ class Validator {
                                       spec_.shards(), "; nearest is ",
                                       NearestDivisor(spec_.shards(), ranks.max(), 4096)));
     }
+  }
+
+  void CheckElastic(const v1::RankRange& ranks) {
+    for (int size = ranks.min(); size <= ranks.max(); ++size) {
+      if (spec_.shards() % size == 0) return;
+    }
+    Violation("ranks", absl::StrCat("is ", FieldText(spec_, *FindField("ranks")),
+                                    "; one of these numbers must divide shards, which is ",
+                                    spec_.shards(), "; widen the range"));
   }
 
   void CheckAbsolute(const std::string& path, const std::string& value) {
@@ -411,6 +420,20 @@ class Validator {
       Violation("meta.read_checkpoint",
                 absl::StrCat("is \"", Shown(path),
                              "\"; must be an absolute path, or a name inside logging.folder"));
+    }
+  }
+
+  void CheckCheckpoint() {
+    const v1::CheckpointSpec& checkpoint = spec_.checkpoint();
+    if (checkpoint.auto_interval() && checkpoint.every_minutes() > 0) {
+      Violation("checkpoint.every_minutes",
+                absl::StrCat("is ", NumberText(checkpoint.every_minutes()),
+                             ", and checkpoint.auto_interval is true; one of them says when to "
+                             "save, remove the other"));
+    }
+    if (checkpoint.keep_best() && spec_.eval().path().empty()) {
+      Violation("checkpoint.keep_best",
+                "is true without eval.path; name labelled images there, or set it to false");
     }
   }
 

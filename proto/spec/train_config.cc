@@ -86,7 +86,15 @@ absl::Status ChoosePrecision(const v1::RankLaunch& launch, const NodeFacts& fact
 
 jepa::CheckpointConfig CheckpointFrom(const v1::RankLaunch& launch) {
   jepa::CheckpointConfig checkpoint;
-  checkpoint.every_steps = launch.spec().checkpoint().every_steps();
+  const v1::CheckpointSpec& rules = launch.spec().checkpoint();
+  checkpoint.every_steps = rules.every_steps();
+  checkpoint.every_minutes = rules.every_minutes();
+  checkpoint.auto_interval = rules.auto_interval();
+  if (launch.hours_between_failures() > 0) {
+    checkpoint.hours_between_failures = launch.hours_between_failures();
+  }
+  checkpoint.keep_every_epochs = rules.keep_every_epochs();
+  checkpoint.at_probes = rules.keep_best();
   checkpoint.folder = launch.checkpoint_folder();
   for (const v1::Checkpoint& resume : launch.resume()) checkpoint.resume.push_back(resume.path());
   const v1::JobSpec& spec = launch.spec();

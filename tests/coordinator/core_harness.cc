@@ -126,6 +126,12 @@ absl::Status CoreHarness::ReleaseNode(const std::string& node) {
   return replies_.at(token).status();
 }
 
+absl::StatusOr<v1::Job> CoreHarness::Pin(const std::string& checkpoint, bool pinned) {
+  const uint64_t token = next_token_++;
+  Do(PinCheckpoint{token, checkpoint, pinned});
+  return replies_.at(token);
+}
+
 void CoreHarness::Connect(const std::string& node, int slots, const std::string& incarnation) {
   FakeNode& fake = nodes_[node];
   fake.slots = slots;

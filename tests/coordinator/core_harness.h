@@ -35,6 +35,7 @@ class CoreHarness {
   // Submits and returns the id, which is the name.
   std::string Submit(const std::string& name, int ranks);
   absl::StatusOr<v1::Job> Cancel(const std::string& name);
+  absl::StatusOr<v1::Job> Pin(const std::string& checkpoint, bool pinned);
 
   // Connects a worker, with what it runs.
   void Connect(const std::string& node, int slots, const std::string& incarnation = "boot-1");

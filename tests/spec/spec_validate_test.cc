@@ -43,6 +43,17 @@ TEST(SpecValidateTest, NamesRangesOfNumbers) {
             "optimization.epochs is 0; it must be in (0, 1000000]");
 }
 
+TEST(SpecValidateTest, WantsOneRuleOfTimeForCheckpointsAndProbesForTheBest) {
+  EXPECT_EQ(Refusal({"checkpoint.every_minutes=5", "checkpoint.auto_interval=true"}),
+            "checkpoint.every_minutes is 5, and checkpoint.auto_interval is true; one of them says "
+            "when to save, remove the other");
+  EXPECT_EQ(Refusal({"checkpoint.keep_best=true"}),
+            "checkpoint.keep_best is true without eval.path; name labelled images there, or set it "
+            "to false");
+  EXPECT_EQ(Resolved({"checkpoint.auto_interval=true"}).checkpoint().every_steps(), 0);
+  EXPECT_EQ(Resolved({}).checkpoint().every_steps(), 1000);
+}
+
 TEST(SpecValidateTest, NamesTheNearestCropAndPatch) {
   EXPECT_EQ(Refusal({"mask.patch_size=15"}),
             "mask.patch_size is 15; it must divide data.crop_size, which is 224; nearest crop size "
@@ -127,8 +138,10 @@ TEST(SpecValidateTest, KnowsTheModels) {
 TEST(SpecValidateTest, DemandsRanksThatDivideShards) {
   EXPECT_EQ(Refusal({"ranks=3", "shards=16"}),
             "ranks is 3; it must divide shards, which is 16; nearest is 2");
-  EXPECT_THAT(Refusal({"ranks={min: 1, max: 2}"}),
-              StartsWith("ranks is {min: 1, max: 2}; elastic ranks are not supported yet"));
+  EXPECT_TRUE(Validate(Resolved({"ranks={min: 1, max: 3}", "shards=16"})).ok());
+  EXPECT_EQ(Refusal({"ranks={min: 5, max: 7}", "shards=16"}),
+            "ranks is {min: 5, max: 7}; one of these numbers must divide shards, which is 16; "
+            "widen the range");
   EXPECT_THAT(Refusal({"ranks={min: 4, max: 2}"}), HasSubstr("first must not exceed the second"));
   EXPECT_EQ(Refusal({"ranks=0", "shards=1"}), "ranks is 0; both ends must be in [1, 4096]");
 }

@@ -40,6 +40,27 @@ TEST_F(TrainRunTest, LossGoesDownAndTheEndIsCommitted) {
   EXPECT_GT(host.commits[0].bytes, 0);
 }
 
+TEST_F(TrainRunTest, AllRanksSaveWhenTheClockOfRankZeroSaysSo) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.checkpoint.every_minutes = 1e-9;  // Any step takes longer.
+  const GangResult result = RunGang(config, ToyParts());
+  for (const auto& outcome : result.outcomes) ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_THAT(CommittedSteps(*result.hosts[0]), SizeIs(kTotalSteps));
+}
+
+TEST_F(TrainRunTest, SavesAtTheEndsOfKeptEpochsAndAtProbes) {
+  TrainConfig config = SmallConfig();
+  config.checkpoint.keep_every_epochs = 2;
+  config.checkpoint.at_probes = true;
+  config.eval.path = *images_folder_;
+  config.eval.intermediate = 1;
+  const GangResult result = RunGang(config, ToyParts());
+  ASSERT_TRUE(result.outcomes[0].ok()) << result.outcomes[0].status();
+  EXPECT_THAT(CommittedSteps(*result.hosts[0]), ElementsAre(9, 12, kTotalSteps));
+  EXPECT_EQ(result.hosts[0]->commits[0].steps_per_epoch, 6);
+}
+
 TEST_F(TrainRunTest, ReportsWhatAStepWas) {
   const GangResult result = RunGang(SmallConfig(), ToyParts());
   const StepReport& report = result.hosts[0]->steps.at(4);

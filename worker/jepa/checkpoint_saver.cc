@@ -61,7 +61,10 @@ absl::Status CheckpointSaver::Plan(const RunState& state, int64_t step) {
   const CheckpointMeta meta = MetaOf(config_, state, step);
   IJEPA_ASSIGN_OR_RETURN(writer_,
                          CheckpointWriter::Plan(config_.checkpoint.folder, meta, layout, options));
-  info_ = {.step = step, .images_seen = meta.images_seen, .bytes = writer_->bytes()};
+  info_ = {.step = step,
+           .images_seen = meta.images_seen,
+           .bytes = writer_->bytes(),
+           .steps_per_epoch = state.figures.steps_per_epoch};
   share_.parts.clear();
   share_.tensors.clear();
   for (int part = config_.rank; part < writer_->parts(); part += config_.world_size) {

@@ -110,8 +110,13 @@ enum class Device { kCpu, kCuda };
 enum class CudaGraphs { kAuto, kOn, kOff };
 
 struct CheckpointConfig {
-  int every_steps = 1000;  // 0: only at the end.
-  std::string folder;      // On storage that every rank of the job sees.
+  int every_steps = 1000;               // 0: steps alone never make one due, but for the last.
+  double every_minutes = 0;             // 0: never by the clock.
+  bool auto_interval = false;           // By the clock, at intervals chosen here (save_interval.h).
+  double hours_between_failures = 500;  // Expected; for auto_interval.
+  int keep_every_epochs = 0;            // Saves at the end of every K-th epoch; 0: not.
+  bool at_probes = false;               // Saves whenever a probe is due.
+  std::string folder;                   // On storage that every rank of the job sees.
   std::vector<std::string>
       resume;  // Committed checkpoint folders, newest first. Empty: start as start_from says.
   // What a job starts from: a state or weights, or a folder whose newest state is taken

@@ -100,6 +100,7 @@ struct CheckpointInfo {
   int64_t bytes = 0;
   double stall_seconds = 0;  // Training waited this long for the copy.
   double write_seconds = 0;  // From the copy until it was complete on storage.
+  int64_t steps_per_epoch = 0;
 };
 
 // What a rank does. Fields as ijepa.v1.RunPhase.

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "worker/jepa/checkpoint/checkpoint_name.h"
@@ -32,6 +33,7 @@
 #include "worker/jepa/probe_runner.h"
 #include "worker/jepa/rate_meter.h"
 #include "worker/jepa/run_checkpoint.h"
+#include "worker/jepa/save_interval.h"
 #include "worker/jepa/start_run.h"
 
 namespace jepa {
@@ -53,6 +55,7 @@ struct StepOutcome {
   UpdateRates rates;
   double wait_seconds = 0;  // Mean over ranks.
   bool drain = false;
+  bool save = false;        // Due by the clock.
   float written_ranks = 0;  // That have written their parts of the checkpoint under way.
   int context_patches = 0;  // Mean over this rank's shards, as below.
   int target_patches = 0;
@@ -95,7 +98,7 @@ class TrainRun {
   absl::Status BearNonFinite(absl::string_view what);
   absl::Status RollBack(absl::string_view what);
   void Report(const StepOutcome& outcome, absl::Duration took);
-  bool SaveIsDue() const;
+  bool SaveIsDue(const StepOutcome& outcome) const;
   absl::Status Save();
   absl::Status FinishSave();
   absl::Status ProbeIfDue();
@@ -121,6 +124,7 @@ class TrainRun {
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<CheckpointSaver> saver_;
+  std::optional<SaveInterval> save_interval_;  // Of rank 0.
   std::unique_ptr<Communicator> peers_;
   std::unique_ptr<GradientExchange> exchange_;
   // Position.
@@ -144,6 +148,7 @@ absl::StatusOr<TrainOutcome> TrainRun::Run() {
   IJEPA_RETURN_IF_ERROR(Resume());
   IJEPA_RETURN_IF_ERROR(ProbeIfDue());  // One that the last attempt saved for but did not report.
   StartLoader();
+  if (leads()) save_interval_.emplace(config_.checkpoint, parts_.clock->Monotonic());
   host_.EnterPhase(RunPhase::kTraining);
   while (step_ < length_.total_steps) {
     IJEPA_RETURN_IF_ERROR(host_.Alive());
@@ -154,7 +159,7 @@ absl::StatusOr<TrainOutcome> TrainRun::Run() {
       IJEPA_RETURN_IF_ERROR(FinishSave());
       return TrainOutcome::kDrained;
     }
-    if (SaveIsDue()) IJEPA_RETURN_IF_ERROR(Save());
+    if (SaveIsDue(outcome)) IJEPA_RETURN_IF_ERROR(Save());
     if (step_ == length_.total_steps) IJEPA_RETURN_IF_ERROR(FinishSave());
     IJEPA_RETURN_IF_ERROR(ProbeIfDue());
   }
@@ -247,8 +252,15 @@ absl::StatusOr<bool> TrainRun::OnEveryRank(bool mine) {
 
 absl::Status TrainRun::Resume() {
   if (known_.empty()) return StartFromGiven();
+  const absl::Duration start = parts_.clock->Monotonic();
   IJEPA_ASSIGN_OR_RETURN(step_, RestoreNewestUsable(Scope::kRun));
-  if (leads()) host_.Note("RESUMED", absl::StrCat("resumed from ", known_.front()), step_);
+  if (leads()) {
+    const absl::Duration took = parts_.clock->Monotonic() - start;
+    host_.Note("RESUMED",
+               absl::StrFormat("resumed from %s, read in %.1f s", known_.front(),
+                               absl::ToDoubleSeconds(took)),
+               step_);
+  }
   return absl::OkStatus();
 }
 
@@ -375,6 +387,8 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   const absl::Duration waited = loader_->stats().wait;
   learner_->SetScalar(StepScalar::kLoss, static_cast<float>(loss));
   learner_->SetScalar(StepScalar::kWritten, saver_->written());
+  const bool save_due = leads() && save_interval_->Due(parts_.clock->Monotonic());
+  learner_->SetScalar(StepScalar::kSave, save_due ? 1.0f : 0.0f);
   learner_->SetScalar(StepScalar::kDrain, host_.DrainRequested() ? 1.0f : 0.0f);
   learner_->SetScalar(StepScalar::kWait,
                       static_cast<float>(absl::ToDoubleSeconds(waited - waited_)));
@@ -395,6 +409,7 @@ absl::Status TrainRun::ShareScalars(StepOutcome& outcome) {
   const auto sum = [&](StepScalar scalar) { return sums[static_cast<size_t>(scalar)]; };
   outcome.loss = sum(StepScalar::kLoss);
   outcome.drain = sum(StepScalar::kDrain) > 0;
+  outcome.save = sum(StepScalar::kSave) > 0;
   outcome.written_ranks = sum(StepScalar::kWritten);
   outcome.wait_seconds = sum(StepScalar::kWait) / config_.world_size;
   return absl::OkStatus();
@@ -507,9 +522,13 @@ DataReport TrainRun::ReportData(double seconds) {
   return report;
 }
 
-bool TrainRun::SaveIsDue() const {
-  if (step_ == length_.total_steps) return true;
-  return config_.checkpoint.every_steps > 0 && step_ % config_.checkpoint.every_steps == 0;
+// The same on every rank.
+bool TrainRun::SaveIsDue(const StepOutcome& outcome) const {
+  const CheckpointConfig& rules = config_.checkpoint;
+  const auto at_every = [&](int64_t steps) { return steps > 0 && step_ % steps == 0; };
+  return step_ == length_.total_steps || outcome.save || at_every(rules.every_steps) ||
+         at_every(rules.keep_every_epochs * length_.steps_per_epoch) ||
+         (rules.at_probes && probe_plan_->Due(step_));
 }
 
 // Waits for the save before, if that is not committed yet.
@@ -517,6 +536,7 @@ absl::Status TrainRun::Save() {
   host_.EnterPhase(RunPhase::kSaving);
   injector_.BeforeSave(step_);
   IJEPA_RETURN_IF_ERROR(saver_->Start(state(), step_));
+  if (leads()) save_interval_->Saved(parts_.clock->Monotonic(), saver_->stalled());
   host_.EnterPhase(RunPhase::kTraining);
   known_.insert(known_.begin(), absl::StrCat(config_.checkpoint.folder, "/",
                                              CheckpointFolderName(step_, config_.generation)));

@@ -258,6 +258,7 @@ absl::StatusOr<std::vector<std::string>> LinkHost::Commit(const jepa::Checkpoint
   proto->set_bytes(checkpoint.bytes);
   proto->set_stall_seconds(checkpoint.stall_seconds);
   proto->set_write_seconds(checkpoint.write_seconds);
+  proto->set_steps_per_epoch(checkpoint.steps_per_epoch);
   IJEPA_ASSIGN_OR_RETURN(
       v1::ToRank answer,
       Await(Enqueue(std::move(message)), timeout,

@@ -34,8 +34,8 @@ struct FloatBuffer {
 
 // Scalars that ride in the tail of the gradient buffer, so that one all-reduce sums them too.
 // kSquares is for ranks that share the update out: see SetSquares.
-enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kWritten = 3, kSquares = 4 };
-inline constexpr int kStepScalars = 5;
+enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kWritten = 3, kSquares = 4, kSave = 5 };
+inline constexpr int kStepScalars = 6;
 
 // ZeRO-1: whether ranks share the update out. Each then owns its piece of every bucket of the
 // gradient (OwnedRanges): the gradient is summed there only, moments are kept of that only.

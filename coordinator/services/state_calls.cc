@@ -1,5 +1,5 @@
-// See read_state.h.
-#include "coordinator/services/read_state.h"
+// See state_calls.h.
+#include "coordinator/services/state_calls.h"
 
 #include <utility>
 
@@ -16,6 +16,16 @@ grpc::ServerUnaryReactor* ReadState(StateThread& state, grpc::CallbackServerCont
         ToGrpc(now == nullptr ? absl::UnavailableError("the store cannot be read") : read(*now)));
   });
   if (!taken.ok()) reactor->Finish(ToGrpc(taken));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* ChangeJob(StateThread& state, grpc::CallbackServerContext& context,
+                                    Command command, v1::Job* response) {
+  grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
+  state.Call(std::move(command), [reactor, response](absl::StatusOr<v1::Job> job) {
+    if (job.ok()) *response = *std::move(job);
+    reactor->Finish(ToGrpc(job.status()));
+  });
   return reactor;
 }
 

@@ -1,4 +1,4 @@
-// A unary call that only reads.
+// Unary calls that read the state, or change a job in it.
 #ifndef IJEPA_COORDINATOR_SERVICES_READ_STATE_H_
 #define IJEPA_COORDINATOR_SERVICES_READ_STATE_H_
 
@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "absl/status/status.h"
+#include "coordinator/core/command.h"
 #include "coordinator/core/state.h"
 
 namespace ijepa::coordinator {
@@ -18,6 +19,10 @@ class StateThread;
 // until then.
 grpc::ServerUnaryReactor* ReadState(StateThread& state, grpc::CallbackServerContext& context,
                                     std::function<absl::Status(const State&)> read);
+
+// Gives `command` to the core and finishes the call with its answer, once that is durable.
+grpc::ServerUnaryReactor* ChangeJob(StateThread& state, grpc::CallbackServerContext& context,
+                                    Command command, v1::Job* response);
 
 }  // namespace ijepa::coordinator
 
