@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -221,7 +222,11 @@ void AddIndex(CLI::App& data, const std::shared_ptr<DataSetOptions>& options, Co
   index->footer(
       "PATH as in data.path. Does nothing while nothing changed.\n\n"
       "Examples:\n  ijepactl data index /data/photos /shared/index");
-  index->callback([options, &context, &exit] { exit = RunIndex(context, *options); });
+  index->callback([options, &context, &exit] {
+    // As a job writes it: the list is found by its path.
+    options->path = std::filesystem::absolute(options->path).lexically_normal().string();
+    exit = RunIndex(context, *options);
+  });
 }
 
 CLI::App* AddSurvey(CLI::App& data, DataSetOptions& options, const char* name, const char* help) {

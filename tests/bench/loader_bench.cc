@@ -68,27 +68,49 @@ Timing Time(const Work& work) {
   std::exit(1);
 }
 
-// As a step does on the CPU: (value / 255 - mean) / std.
+// As a step does on the CPU (model/patches.cc): (value / 255 - mean) / std, by a table.
 void Normalise(const Batch& batch, std::vector<float>& out) {
   out.resize(batch.pixels.size());
   const size_t plane = batch.pixels.size() / static_cast<size_t>(batch.images) / 3;
+  float table[3][256];
+  for (int c = 0; c < 3; ++c) {
+    for (int value = 0; value < 256; ++value) {
+      table[c][value] = (static_cast<float>(value) / 255.0f - kImageMean[c]) / kImageStd[c];
+    }
+  }
   for (size_t at = 0; at < out.size(); at += plane) {
-    const size_t c = at / plane % 3;
-    const float mean = kImageMean[c], deviation = kImageStd[c];
+    const float* values = table[at / plane % 3];
     const uint8_t* in = batch.pixels.data() + at;
     float* target = out.data() + at;
-    for (size_t i = 0; i < plane; ++i) {
-      target[i] = (static_cast<float>(in[i]) / 255.0f - mean) / deviation;
-    }
+    for (size_t i = 0; i < plane; ++i) target[i] = values[in[i]];
   }
 }
 
+// The files of a source in memory, where the peers have them too.
+class FilesInMemory final : public ImageSource {
+ public:
+  FilesInMemory(const ImageSource& source, int64_t images) {
+    for (int64_t i = 0; i < images; ++i) files_.push_back(source.Read(i).value());
+  }
+  int64_t size() const override { return static_cast<int64_t>(files_.size()); }
+  std::string name(int64_t index) const override { return absl::StrCat("file ", index); }
+  absl::Status ReadInto(int64_t index, std::string& bytes) const override {
+    bytes = files_[static_cast<size_t>(index)];
+    return absl::OkStatus();
+  }
+  const std::vector<std::string>& files() const { return files_; }
+
+ private:
+  std::vector<std::string> files_;
+};
+
 class Bench {
  public:
-  Bench(const Options& options, const ImageSource& source) : options_(options), source_(source) {
-    images_ = std::min(options.images, source.size()) / kBatch * kBatch;
+  Bench(const Options& options, const ImageSource& source)
+      : options_(options),
+        images_(std::min(options.images, source.size()) / kBatch * kBatch),
+        source_(source, images_) {
     if (images_ == 0) Die(absl::StrCat(options.data, " has less than ", kBatch, " images"));
-    for (int64_t i = 0; i < images_; ++i) files_.push_back(source.Read(i).value());
   }
 
   int64_t images() const { return images_; }
@@ -102,8 +124,8 @@ class Bench {
   void DecodeAll() {
     tjhandle decoder = tjInitDecompress();
     std::vector<unsigned char> pixels;
-    for (std::string& file : files_) {
-      auto* bytes = reinterpret_cast<unsigned char*>(file.data());
+    for (const std::string& file : source_.files()) {
+      const auto* bytes = reinterpret_cast<const unsigned char*>(file.data());
       int width = 0, height = 0, sampling = 0, space = 0;
       tjDecompressHeader3(decoder, bytes, file.size(), &width, &height, &sampling, &space);
       pixels.resize(static_cast<size_t>(width) * height * 3);
@@ -131,9 +153,8 @@ class Bench {
   }
 
   const Options& options_;
-  const ImageSource& source_;
-  int64_t images_ = 0;
-  std::vector<std::string> files_;
+  const int64_t images_;
+  const FilesInMemory source_;
   std::vector<float> floats_;
   MemoryRendezvous rendezvous_;
   MemoryHost host_{rendezvous_};

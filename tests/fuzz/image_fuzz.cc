@@ -19,8 +19,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   config.color_distortion = (data[1] & 4) != 0;
   config.color_jitter_strength = 1;
   config.gaussian_blur = (data[1] & 8) != 0;
+  config.dct_scaling = (data[1] & 16) != 0;
+  if ((data[1] & 32) != 0) {  // PNG as it is.
+    config.channels = 1 + data[1] / 64;
+    config.bit_depth = (data[1] & 1) != 0 ? 16 : 8;
+    config.color_distortion = config.gaussian_blur = false;
+  }
   jepa::Philox random(data[1], jepa::Purpose::kCrop, 0, data[0]);
-  std::vector<uint8_t> planes(static_cast<size_t>(side) * side * 3);
+  std::vector<uint8_t> planes(jepa::ViewBytes(config));
   const absl::string_view bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
   // A few bytes can ask for an image of half a gigabyte, which only costs time here.
   jepa::ImageReader reader;
