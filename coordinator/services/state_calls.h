@@ -1,6 +1,6 @@
 // Unary calls that read the state, or change a job in it.
-#ifndef IJEPA_COORDINATOR_SERVICES_READ_STATE_H_
-#define IJEPA_COORDINATOR_SERVICES_READ_STATE_H_
+#ifndef IJEPA_COORDINATOR_SERVICES_STATE_CALLS_H_
+#define IJEPA_COORDINATOR_SERVICES_STATE_CALLS_H_
 
 #include <grpcpp/grpcpp.h>
 
@@ -26,4 +26,4 @@ grpc::ServerUnaryReactor* ChangeJob(StateThread& state, grpc::CallbackServerCont
 
 }  // namespace ijepa::coordinator
 
-#endif  // IJEPA_COORDINATOR_SERVICES_READ_STATE_H_
+#endif  // IJEPA_COORDINATOR_SERVICES_STATE_CALLS_H_
