@@ -14,7 +14,8 @@ if(NOT Torch_DIR)
   set(CMAKE_CUDA_COMPILER ${IJEPA_WHEELS}/cuda/bin/nvcc)
   set(NCCL_ROOT ${IJEPA_WHEELS}/site/nvidia/nccl)
 endif()
-set(TORCH_CUDA_ARCH_LIST "8.0;9.0" CACHE STRING "Read by LibTorch's CMake files")
+# PTX beside the code of Hopper, for GPUs that come after it.
+set(TORCH_CUDA_ARCH_LIST "8.0;9.0+PTX" CACHE STRING "Read by LibTorch's CMake files")
 set(CMAKE_CUDA_ARCHITECTURES "80;90" CACHE STRING "A100 and H100/H200")
 set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 knows no CUDA20 flag for nvcc 13
 enable_language(CUDA)

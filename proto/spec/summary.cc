@@ -78,6 +78,7 @@ absl::StatusOr<JobSummary> Summarise(const v1::JobSpec& resolved, int64_t images
       {.batch_size = batch,
        .precision = PrecisionFrom(resolved),
        .activation_checkpointing = resolved.meta().activation_checkpointing(),
+       .device = resolved.device() == "cuda" ? jepa::Device::kCuda : jepa::Device::kCpu,
        .moment_ranks = resolved.optimization().zero1() ? resolved.ranks().max() : 1});
 
   JobSummary summary;

@@ -64,8 +64,8 @@ struct Shape {
   int64_t rows;
   int64_t width;
 };
-constexpr Shape kShapes[] = {{1, 8},      {37, 24},     {300, 192}, {5000, 384},
-                             {777, 1280}, {1000, 1408}, {64, 4096}};
+constexpr Shape kShapes[] = {{1, 8},       {37, 24},   {300, 192},   {5000, 384}, {777, 1280},
+                             {1000, 1408}, {64, 4096}, {1100, 1280}, {2200, 8}};
 
 TEST(AddNormGpuTest, EqualsItsTwin) {
   SKIP_WITHOUT_GPU();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <string>
@@ -34,6 +35,24 @@ struct Trace {
   std::vector<double> losses;
   std::vector<double> norms;
   std::vector<float> params;
+};
+
+// A state in memory as Restore reads it.
+class HostReader : public TensorReader {
+ public:
+  explicit HostReader(const HostState& state) : state_(state) {}
+  absl::Status Read(const std::string& name, TensorType, const std::vector<int64_t>&,
+                    void* out) const override {
+    for (const TensorToSave& tensor : state_.tensors) {
+      if (tensor.name != name) continue;
+      std::memcpy(out, tensor.data, static_cast<size_t>(BytesOf(tensor)));
+      return absl::OkStatus();
+    }
+    return absl::NotFoundError(name);
+  }
+
+ private:
+  const HostState& state_;
 };
 
 // Some steps on one shape: with graphs the third one is captured.
@@ -97,6 +116,40 @@ TEST(CudaStepTest, ReplayedGraphEqualsTheStepWithoutOne) {
       ASSERT_NEAR(graph.params[i], eager.params[i], 1e-5) << i;
     }
   }
+}
+
+// A captured backward pass that runs blocks again inside itself.
+TEST(CudaStepTest, ReplayedGraphWithActivationCheckpointingEqualsThePlainStep) {
+  SKIP_WITHOUT_GPU();
+  const Trace plain = Train(Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOff));
+  TrainConfig config = Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOn);
+  config.activation_checkpointing = true;
+  ExpectNear(Train(config), plain, 1e-5);
+}
+
+TEST(CudaStepTest, DeterministicRunsGiveTheSameBits) {
+  SKIP_WITHOUT_GPU();
+  TrainConfig config = Config(Device::kCuda, Precision::kBf16, CudaGraphs::kAuto);
+  config.deterministic = true;
+  const Trace first = Train(config), second = Train(config);
+  EXPECT_EQ(second.losses, first.losses);
+  EXPECT_EQ(second.params, first.params);
+}
+
+// Products read bf16 copies of the weights: those must be of what was restored.
+TEST(CudaStepTest, StepsFromRestoredWeightsInBf16) {
+  SKIP_WITHOUT_GPU();
+  const TrainConfig config = Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOff);
+  TrainConfig other = config;
+  other.seed = config.seed + 1;
+  const auto saved = Learner::Create(config), restored = Learner::Create(other);
+  ASSERT_TRUE(saved.ok() && restored.ok());
+  const auto state = CopyWholeState(**saved);
+  ASSERT_TRUE(state.ok()) << state.status();
+  ASSERT_TRUE((*restored)->Restore(HostReader(*state)).ok());
+  const Batch batch = testing::RandomBatch(config, 3, /*seed=*/1);
+  EXPECT_EQ((*restored)->AccumulateShard(batch, testing::SmallMasks(3), 1.0).value_or(-1),
+            (*saved)->AccumulateShard(batch, testing::SmallMasks(3), 1.0).value_or(-2));
 }
 
 TEST(CudaStepTest, CapturesFromTheThirdTimeOn) {

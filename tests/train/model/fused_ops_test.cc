@@ -194,9 +194,10 @@ struct StepResult {
   at::Tensor grad;
 };
 
-StepResult RunStep(Precision precision, const KernelChoice& kernels) {
+StepResult RunStep(Precision precision, const KernelChoice& kernels, bool checkpointing = false) {
   const TrainConfig config = testing::SmallConfig();
   Networks networks(config.model, at::kCPU, precision, kernels);
+  networks.SetActivationCheckpointing(checkpointing);
   networks.Initialise(config.init, config.seed);
   const Batch batch = testing::RandomBatch(config, 3, /*seed=*/1);
   const StepRows rows = MakeStepRows(testing::SmallMasks(3), 3, networks.grid_patches(), at::kCPU,
@@ -219,6 +220,17 @@ TEST(FusedStepTest, EqualsThePlainStepInFp32) {
   EXPECT_GT(plain.grad.norm().item<double>(), 1e-2);
   EXPECT_LT(Relative(fused.grad, plain.grad), 1e-5);
   ExpectClose(fused.grad, plain.grad, 1e-6);
+}
+
+// The kernels add weight gradients to their buffers themselves: the pass that is thrown away must
+// not, the one that is run again must do it once.
+TEST(FusedStepTest, ActivationCheckpointingGivesTheSameBits) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const StepResult plain = RunStep(precision, KernelChoice::All());
+    const StepResult again = RunStep(precision, KernelChoice::All(), /*checkpointing=*/true);
+    EXPECT_EQ(again.loss, plain.loss);
+    ExpectClose(again.grad, plain.grad, 0);
+  }
 }
 
 TEST(ShardPassTest, AddsScaledGradientsAndGivesTheLoss) {
@@ -288,6 +300,41 @@ TEST(FusedStepTest, KeepsTheBf16CopiesTrueOverSteps) {
   ExpectClose(storage.params_bf16, storage.params.to(at::kBFloat16), 0);
   ExpectClose(storage.target_bf16, storage.target.to(at::kBFloat16), 0);
   EXPECT_GT(storage.params_bf16.norm().item<double>(), 0);
+}
+
+// The update of a GPU, by the kernel's twin on the ranges that the GPU is given.
+TEST(UpdateRangesTest, MakeTheStepOfTheCpuOptimizer) {
+  const TrainConfig config = testing::SmallConfig();
+  Networks ours(config.model, at::kCPU, Precision::kBf16, KernelChoice::All());
+  Networks theirs(config.model, at::kCPU, Precision::kBf16, KernelChoice::All());
+  at::manual_seed(4);
+  const at::Tensor gradient = at::randn({ours.storage().count()});
+  for (Networks* networks : {&ours, &theirs}) {
+    networks->Initialise(config.init, config.seed);
+    networks->storage().target.add_(0.5);  // So that the place in target shows.
+    networks->storage().grad.narrow(0, 0, gradient.size(0)).copy_(gradient);
+  }
+  Optimizer optimizer(&theirs.storage(), 0.9, 0.95);
+  optimizer.Step({.lr = 1e-2, .weight_decay = 0.1, .ema_momentum = 0.75});
+
+  std::vector<double> partial(kNormPartials);
+  UpdateState state;
+  GradientNormOnHost(ours.storage().grad.data_ptr<float>(), ours.storage().count(), partial.data());
+  PrepareUpdateOnHost({.lr = 1e-2,
+                       .beta1 = 0.9,
+                       .beta2 = 0.95,
+                       .weight_decay = 0.1,
+                       .eps = kAdamEps,
+                       .ema_weight = 0.25},
+                      partial.data(), &state);
+  for (const AdamwEmaRange& range : UpdateRanges(ours.storage())) AdamwEmaOnHost(range, state);
+  const FlatStorage &actual = ours.storage(), &expected = theirs.storage();
+  ExpectClose(actual.params, expected.params, 1e-6);
+  ExpectClose(actual.exp_avg, expected.exp_avg, 1e-6);
+  ExpectClose(actual.exp_avg_sq, expected.exp_avg_sq, 1e-6);
+  ExpectClose(actual.target, expected.target, 1e-6);
+  ExpectClose(actual.params_bf16, actual.params.to(at::kBFloat16), 0);
+  ExpectClose(actual.target_bf16, actual.target.to(at::kBFloat16), 0);
 }
 
 }  // namespace

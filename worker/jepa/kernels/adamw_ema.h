@@ -1,9 +1,10 @@
 // One pass over flat buffers: AdamW, the EMA of the new parameters, and the bf16 copies of both.
-// What changes from step to step lies in device memory, so a captured graph is not frozen, and a
-// gradient that is not finite is skipped there, without the host. No CUDA headers needed here.
+// What follows from the gradient lies in device memory: one that is not finite is skipped there,
+// without the host. No CUDA headers needed here.
 //
 // A step is three launches on one stream: LaunchGradientNorm, LaunchPrepareUpdate, then
-// LaunchAdamwEma for every range.
+// LaunchAdamwEma for every range. LaunchPrepareUpdate takes the rates by value: a captured graph
+// would replay those of its first step, so the update stays out of graphs.
 #ifndef IJEPA_WORKER_JEPA_KERNELS_ADAMW_EMA_H_
 #define IJEPA_WORKER_JEPA_KERNELS_ADAMW_EMA_H_
 

@@ -119,6 +119,24 @@ class SplitPacked : public torch::autograd::Function<SplitPacked> {
   }
 };
 
+// Keeps cuDNN's attention away while it lives, if `away`. By the switch: LibTorch changes the order
+// of kernels by itself on Hopper, so the order alone does not keep it away. The switch is the whole
+// process's; one thread at a time computes attention here.
+class WithoutCudnn {
+ public:
+  explicit WithoutCudnn(bool away) : switched_(away && at::globalContext().userEnabledCuDNNSDP()) {
+    if (switched_) at::globalContext().setSDPUseCuDNN(false);
+  }
+  ~WithoutCudnn() {
+    if (switched_) at::globalContext().setSDPUseCuDNN(true);
+  }
+  WithoutCudnn(const WithoutCudnn&) = delete;
+  WithoutCudnn& operator=(const WithoutCudnn&) = delete;
+
+ private:
+  bool switched_;
+};
+
 }  // namespace
 
 void SetCudaAttentionOrder() {
@@ -136,8 +154,11 @@ at::Tensor AttendBySdpa(const at::Tensor& qkv_R3D, const Sequences& shape, int64
   const std::vector<at::Tensor> qkv_SHnd =
       SplitPacked::apply(qkv_R3D, shape.count, static_cast<int64_t>(shape.heads));
   const int64_t queries = shape.tokens - first_query;
-  const at::Tensor out_SHnd = at::scaled_dot_product_attention(
-      qkv_SHnd[0].narrow(2, first_query, queries), qkv_SHnd[1], qkv_SHnd[2]);
+  // The gradient of a narrowed tensor is copied into zeros of the whole.
+  const at::Tensor q_SHnd =
+      first_query == 0 ? qkv_SHnd[0] : qkv_SHnd[0].narrow(2, first_query, queries);
+  const WithoutCudnn kernels(qkv_R3D.is_cuda() && !shape.whole_images);
+  const at::Tensor out_SHnd = at::scaled_dot_product_attention(q_SHnd, qkv_SHnd[1], qkv_SHnd[2]);
   return out_SHnd.transpose(1, 2).reshape({shape.count * queries, width});
 }
 

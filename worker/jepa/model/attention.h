@@ -13,6 +13,8 @@ struct Sequences {
   int64_t count = 0;   // S
   int64_t tokens = 0;  // n
   int heads = 0;
+  // Every sequence is the whole grid, so that the shape is the same in every step.
+  bool whole_images = false;
 };
 
 // Softmax attention of packed rows [S * n, 3D] (a row is [q of all heads | k | v]), scaled by the
@@ -26,7 +28,8 @@ at::Tensor Attend(const at::Tensor& qkv_R3D, const Sequences& shape, int64_t fir
 // 80 and 88 of ViT-H and ViT-g, 24 of their predictor.
 void SetCudaAttentionOrder();
 
-// The same by LibTorch's scaled_dot_product_attention: any device, any type.
+// The same by LibTorch's scaled_dot_product_attention: any device, any type. cuDNN only for whole
+// images: it builds a plan for every shape, and those of masks change from step to step.
 at::Tensor AttendBySdpa(const at::Tensor& qkv_R3D, const Sequences& shape, int64_t first_query);
 
 }  // namespace jepa

@@ -14,8 +14,9 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// weight_grad[out, in] += grad[R, out]^T * x[R, in...], bf16 factors, fp32 sums. cuBLAS counts by
-// columns: there the row-major matrices are x^T, grad^T and weight_grad^T.
+// weight_grad[out, in] += grad[R, out]^T * x[R, in...], bf16 factors, fp32 sums, all contiguous.
+// cuBLAS counts by columns: there the row-major matrices are x^T, grad^T and weight_grad^T. The
+// distance of rows is the column count: stride(0) of a tensor of one row may be anything.
 void AddProductOnCuda(const at::Tensor& grad, const at::Tensor& x, const at::Tensor& weight_grad) {
   const float one = 1.0f;
   const auto in = static_cast<int>(weight_grad.size(1));
@@ -23,8 +24,8 @@ void AddProductOnCuda(const at::Tensor& grad, const at::Tensor& x, const at::Ten
   const cublasStatus_t status =
       cublasGemmEx(at::cuda::getCurrentCUDABlasHandle(), CUBLAS_OP_N, CUBLAS_OP_T, in, out,
                    static_cast<int>(x.size(0)), &one, x.const_data_ptr(), CUDA_R_16BF,
-                   static_cast<int>(x.stride(0)), grad.const_data_ptr(), CUDA_R_16BF,
-                   static_cast<int>(grad.stride(0)), &one, weight_grad.data_ptr(), CUDA_R_32F, in,
+                   static_cast<int>(x.size(1)), grad.const_data_ptr(), CUDA_R_16BF,
+                   static_cast<int>(grad.size(1)), &one, weight_grad.data_ptr(), CUDA_R_32F, in,
                    CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
   TORCH_CHECK(status == CUBLAS_STATUS_SUCCESS, "cublasGemmEx of a weight gradient [", out, ", ", in,
               "] failed with status ", static_cast<int>(status));

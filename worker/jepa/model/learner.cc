@@ -11,9 +11,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +28,7 @@
 #include "worker/jepa/model/shard_pass.h"
 #include "worker/jepa/model/telemetry.h"
 #include "worker/jepa/plan/flat_ranges.h"
+#include "worker/jepa/plan/memory.h"
 #include "worker/jepa/plan/model_line.h"
 
 namespace jepa {
@@ -74,6 +77,13 @@ void KeepFreedMemory() {
 #endif
 }
 
+// oneDNN reads this when it compiles its first product. Its own bound, 1024, lets a run whose mask
+// shapes vary grow by half a GB.
+void BoundCompiledProducts() {
+  setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", std::to_string(kCompiledProducts).c_str(),
+         /*overwrite=*/0);
+}
+
 absl::Status CheckPrecision(const TrainConfig& config) {
   if (config.precision == Precision::kBf16 && config.device == Device::kCpu && !CpuHasBf16()) {
     return absl::InvalidArgumentError(
@@ -111,9 +121,18 @@ absl::Status CheckBlocks(const std::vector<std::vector<int64_t>>& blocks, int64_
   return absl::OkStatus();
 }
 
+// From now on LibTorch takes kernels that give the same bits from run to run, or throws where it
+// has none; our own always do. cuBLAS reads its variable when its first handle is made.
+void RequireSameBits() {
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/1);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+}
+
 // For this thread and the rest of the process: a stream of its own, because the default one cannot
 // be captured, and the order of attention kernels.
-void PrepareCuda(at::Device device) {
+void PrepareCuda(at::Device device, bool deterministic) {
+  if (deterministic) RequireSameBits();
   c10::cuda::set_device(device.index());
   c10::cuda::setCurrentCUDAStream(
       c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index()));
@@ -462,8 +481,11 @@ absl::StatusOr<std::unique_ptr<Learner>> Learner::Create(const TrainConfig& conf
   return Guarded("building the networks", [&]() -> absl::StatusOr<std::unique_ptr<Learner>> {
     IJEPA_ASSIGN_OR_RETURN(const at::Device device, FindDevice(config));
     at::set_num_threads(config.cpu_threads);
-    if (device.is_cpu()) KeepFreedMemory();
-    if (device.is_cuda()) PrepareCuda(device);
+    if (device.is_cpu()) {
+      KeepFreedMemory();
+      BoundCompiledProducts();
+    }
+    if (device.is_cuda()) PrepareCuda(device, config.deterministic);
     return std::make_unique<TorchLearner>(config, device);
   });
 }

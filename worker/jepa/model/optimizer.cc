@@ -93,7 +93,7 @@ void Optimizer::StepOwnedCpu(const UpdateRates& rates) {
 void Optimizer::StepOwnedCuda(const UpdateRates& rates, const at::Tensor& squares) {
   if (!state_.defined()) set_step(step_);
   const FlatStorage& storage = *storage_;
-  void* stream = StreamOf(storage.params);
+  const LaunchStream stream(storage.params);
   partial_.zero_();
   partial_.narrow(0, 0, 1).copy_(squares.view({1}));
   CheckLaunch(
@@ -133,34 +133,44 @@ UpdateRequest Optimizer::RequestOf(const UpdateRates& rates) const {
 void Optimizer::StepCuda(const UpdateRates& rates) {
   if (!state_.defined()) set_step(step_);
   const FlatStorage& storage = *storage_;
-  void* stream = StreamOf(storage.params);
+  const LaunchStream stream(storage.params);
   double* partial = partial_.data_ptr<double>();
   CheckLaunch(LaunchGradientNorm(storage.grad.data_ptr<float>(), storage.count(), partial, stream),
               "gradient_norm");
   CheckLaunch(LaunchPrepareUpdate(RequestOf(rates), partial, device_state(), stream),
               "prepare_update");
-  const FlatRange decay = storage.encoder_decay();
-  const FlatRange no_decay = storage.encoder_no_decay();
-  constexpr int64_t kNoTarget = -1;
-  const auto update = [&](FlatRange range, bool decays, int64_t target) {
-    AdamwEmaRange args{.params = storage.params.data_ptr<float>() + range.begin,
-                       .grad = storage.grad.data_ptr<float>() + range.begin,
-                       .exp_avg = storage.exp_avg.data_ptr<float>() + range.begin,
-                       .exp_avg_sq = storage.exp_avg_sq.data_ptr<float>() + range.begin,
-                       .count = range.size(),
-                       .decays = decays};
-    const bool bf16 = storage.params_bf16.defined();
-    if (bf16) args.params_bf16 = static_cast<Bf16*>(storage.params_bf16.data_ptr()) + range.begin;
-    if (target != kNoTarget) {
-      args.ema = storage.target.data_ptr<float>() + target;
-      if (bf16) args.ema_bf16 = static_cast<Bf16*>(storage.target_bf16.data_ptr()) + target;
+  for (const AdamwEmaRange& range : UpdateRanges(storage)) {
+    CheckLaunch(LaunchAdamwEma(range, device_state(), stream), "adamw_ema");
+  }
+}
+
+std::vector<AdamwEmaRange> UpdateRanges(const FlatStorage& storage) {
+  const auto range_of = [&](FlatRange flat, bool decays) {
+    AdamwEmaRange range{.params = storage.params.data_ptr<float>() + flat.begin,
+                        .grad = storage.grad.data_ptr<float>() + flat.begin,
+                        .exp_avg = storage.exp_avg.data_ptr<float>() + flat.begin,
+                        .exp_avg_sq = storage.exp_avg_sq.data_ptr<float>() + flat.begin,
+                        .count = flat.size(),
+                        .decays = decays};
+    if (storage.params_bf16.defined()) {
+      range.params_bf16 = static_cast<Bf16*>(storage.params_bf16.data_ptr()) + flat.begin;
     }
-    CheckLaunch(LaunchAdamwEma(args, device_state(), stream), "adamw_ema");
+    return range;
   };
-  update({storage.decay().begin, decay.begin}, true, kNoTarget);
-  update(decay, true, 0);
-  update({storage.no_decay().begin, no_decay.begin}, false, kNoTarget);
-  update(no_decay, false, decay.size());
+  int64_t in_target = 0;
+  const auto encoder_range_of = [&](FlatRange flat, bool decays) {
+    AdamwEmaRange range = range_of(flat, decays);
+    range.ema = storage.target.data_ptr<float>() + in_target;
+    if (storage.target_bf16.defined()) {
+      range.ema_bf16 = static_cast<Bf16*>(storage.target_bf16.data_ptr()) + in_target;
+    }
+    in_target += flat.size();
+    return range;
+  };
+  const FlatRange decay = storage.encoder_decay(), no_decay = storage.encoder_no_decay();
+  return {range_of({storage.decay().begin, decay.begin}, true), encoder_range_of(decay, true),
+          range_of({storage.no_decay().begin, no_decay.begin}, false),
+          encoder_range_of(no_decay, false)};
 }
 
 }  // namespace jepa

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "worker/jepa/kernels/adamw_ema.h"
 #include "worker/jepa/model/flat_storage.h"
@@ -13,6 +14,10 @@
 namespace jepa {
 
 inline constexpr double kAdamEps = 1e-8;
+
+// What one step on CUDA updates: all of params once, in order, the encoder's parts with their place
+// in target. Pointers into the storage, on its device.
+std::vector<AdamwEmaRange> UpdateRanges(const FlatStorage& storage);
 
 // Borrows the storage, which must outlive it. Owned and used by the training thread. Throws
 // c10::Error.

@@ -70,7 +70,8 @@ Stream RunBlockForRows(const BlockWeights& block, const Sequences& shape, const 
 at::Tensor EncoderForward(const EncoderWeights& encoder, const EncoderInput& input) {
   const Sequences shape{.count = input.sequences,
                         .tokens = input.patches.size(0) / input.sequences,
-                        .heads = encoder.num_heads};
+                        .heads = encoder.num_heads,
+                        .whole_images = !input.positions.defined()};
   at::Tensor x = Linear(AsLinear(encoder.patch_embed), input.patches);
   if (input.positions.defined()) {
     x = x + TakeRows(encoder.pos_embed, input.positions);
