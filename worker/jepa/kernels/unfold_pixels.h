@@ -40,6 +40,11 @@ inline int64_t PatchColumns(int patch, int channels = 3) {
   return (columns + kColumns - 1) / kColumns * kColumns;
 }
 
+// Chosen, not indexed: an index that is not constant puts a kernel's arguments into local memory.
+IJEPA_HOST_DEVICE float OfChannel(const float (&values)[4], int channel) {
+  return channel == 0 ? values[0] : channel == 1 ? values[1] : channel == 2 ? values[2] : values[3];
+}
+
 // The thread that writes the `index`-th eight columns.
 template <typename T>
 IJEPA_HOST_DEVICE void UnfoldPixelsThread(const UnfoldPixels& a, int64_t index) {
@@ -62,7 +67,7 @@ IJEPA_HOST_DEVICE void UnfoldPixelsThread(const UnfoldPixels& a, int64_t index) 
     const int64_t at = (image * a.channels + c) * plane + (top + y) * stride + left + x;
     const int value = a.wide ? static_cast<const uint16_t*>(a.pixels)[at]
                              : static_cast<const uint8_t*>(a.pixels)[at];
-    out[i] = (static_cast<float>(value) / a.peak - a.mean[c]) / a.std[c];
+    out[i] = (static_cast<float>(value) / a.peak - OfChannel(a.mean, c)) / OfChannel(a.std, c);
   }
   StoreEight(out, static_cast<T*>(a.out) + row * a.columns + first);
 }
