@@ -18,9 +18,9 @@ constexpr double kCpuProcessBytes = 450e6;
 // of ViT-Ti/16 with 64 and with 256 of them.
 constexpr double kBytesPerProduct = 0.93e6;
 // Blocks of the heap as large as the widest activation that lie free between others at the peak:
-// resident less tensors grew by this from batch 4 to batch 16, for each model alike. Larger blocks
-// are mapped by themselves and go back to the system (KeepFreedMemory in model/learner.cc).
-constexpr double kHeapHoles = 8;
+// two after few steps, eight after many were seen. Larger blocks are mapped by themselves and go
+// back to the system (KeepFreedMemory in model/learner.cc).
+constexpr double kHeapHoles = 6;
 constexpr double kLargestHole = 32 << 20;
 // Not measured: a context with the code of LibTorch, workspaces of cuBLAS and cuDNN; NCCL's
 // channels.
