@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/file.h"
 #include "tests/fakes/memory_host.h"
 #include "tests/fakes/temporary_folder.h"
