@@ -1,4 +1,5 @@
 // The whole coordinator over loopback gRPC, with a fake worker.
+#include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -415,6 +416,37 @@ TEST_F(ServicesTest, SaysWhichPortIsTakenAndWhoHoldsTheFolder) {
   EXPECT_TRUE(StrContains(port.message(), server->client_address())) << port;
   EXPECT_EQ(Server::Start(MakeSettings(), Clock::Real()).status().code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ServicesTest, AnswersTheReleaseOfANodeWithTheNode) {
+  FakeWorker worker(server->worker_address());
+  worker.Hello("node-a", 2);
+  ASSERT_TRUE(worker.ReadDesired(0));
+  const auto nodes = v1::NodeService::NewStub(channel);
+  const auto release = [&](const std::string& name, v1::Node& node) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    v1::ReleaseNodeRequest request;
+    request.set_name(name);
+    return nodes->ReleaseNode(&context, request, &node);
+  };
+  v1::Node node;
+  EXPECT_TRUE(release("nodes/node-a", node).ok());
+  EXPECT_EQ(node.name(), "nodes/node-a");
+  EXPECT_EQ(release("nodes/node-b", node).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(ServicesTest, RefusesToPinWhatIsNotCommitted) {
+  const std::string job = Submit("pinned", 1);
+  const auto checkpoints = v1::CheckpointService::NewStub(channel);
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::PinCheckpointRequest request;
+  request.set_name(job + "/checkpoints/10");
+  v1::Job answer;
+  const grpc::Status status = checkpoints->PinCheckpoint(&context, request, &answer);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), ::testing::HasSubstr(request.name()));
 }
 
 TEST_F(ServicesTest, NodesAreListedWithTheirSlots) {

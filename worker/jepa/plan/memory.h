@@ -34,10 +34,11 @@ struct MemoryEstimate {
 };
 
 // For steps whose masks keep `kept` patches. Tensors are counted one by one, as the networks of
-// worker/jepa/model keep them. tests/bench/memory_bench sets tensor_bytes beside the peak of
-// LibTorch's allocator and total_bytes beside peak resident memory; both within 10 % in fp32 on
-// CPU. CUDA is the same count with other constants and was not measured. Snapshots for checkpoints
-// (as large as a rank's share of state_bytes less the gradients) and probes come on top.
+// worker/jepa/model keep them; on CPU within 10 % of the peak of LibTorch's allocator
+// (memory_estimate_test). runtime_bytes is fitted to a few runs: memory_bench sets total_bytes
+// beside peak resident memory. CUDA is the same count with other constants and was not measured.
+// Snapshots for checkpoints (as large as a rank's share of state_bytes less the gradients) and
+// probes come on top.
 MemoryEstimate EstimateMemory(const ModelConfig& model, const MaskConfig& mask, ExpectedMasks kept,
                               const MemoryOptions& options);
 
