@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "tests/fakes/memory_host.h"
 #include "tests/fakes/temporary_folder.h"
+#include "tests/fakes/vit_model.h"
 #include "worker/jepa/checkpoint/checkpoint.h"
 #include "worker/jepa/data/scene_generator.h"
 #include "worker/jepa/plan/arithmetic.h"
@@ -48,23 +49,12 @@ double Median(std::vector<double> values) {
 }
 
 TrainConfig ConfigOf(const Options& options, const std::string& images) {
-  const EncoderShape shape = EncoderByName(options.model).value();
   TrainConfig config;
   config.data.path = images;
   config.data.batch_size = options.batch;
   config.data.crop_size = {kCrop, kCrop};
   config.mask.patch_size = options.patch;
-  const int side = kCrop / options.patch;
-  config.model = {.grid_height = side,
-                  .grid_width = side,
-                  .patch_size = options.patch,
-                  .embed_dim = shape.embed_dim,
-                  .depth = shape.depth,
-                  .num_heads = shape.num_heads,
-                  .mlp_hidden = shape.mlp_hidden,
-                  .pred_depth = 6,
-                  .pred_embed_dim = 384,
-                  .pred_mlp_hidden = 4 * 384};
+  config.model = VitModel(options.model, options.patch, kCrop, /*pred_depth=*/6).value();
   config.cpu_threads = options.threads;
   config.optimization.epochs = options.saves * options.steps_between;  // One step each.
   config.checkpoint.every_steps = options.steps_between;

@@ -28,6 +28,7 @@
 #include "common/status_macros.h"
 #include "gpu_tables.h"
 #include "gpu_timing.h"
+#include "tests/fakes/vit_model.h"
 #include "worker/jepa/model/attention.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
@@ -82,22 +83,8 @@ std::vector<Rung> Rungs(const std::string& wanted) {
 // The published pairing of an encoder with its predictor.
 absl::StatusOr<ModelConfig> ModelOf(const Flags& flags) {
   IJEPA_ASSIGN_OR_RETURN(const EncoderShape shape, EncoderByName(flags.model));
-  if (flags.patch < 1 || flags.crop % flags.patch != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--crop ", flags.crop, " is no multiple of --patch ", flags.patch));
-  }
-  const int grid = flags.crop / flags.patch;
-  const bool large = shape.depth > 12;
-  return ModelConfig{.grid_height = grid,
-                     .grid_width = grid,
-                     .patch_size = flags.patch,
-                     .embed_dim = shape.embed_dim,
-                     .depth = shape.depth,
-                     .num_heads = shape.num_heads,
-                     .mlp_hidden = shape.mlp_hidden,
-                     .pred_depth = shape.depth == 40 ? 16 : (large ? 12 : 6),
-                     .pred_embed_dim = 384,
-                     .pred_mlp_hidden = 4 * 384};
+  const int pred_depth = shape.depth == 40 ? 16 : (shape.depth > 12 ? 12 : 6);
+  return VitModel(flags.model, flags.patch, flags.crop, pred_depth);
 }
 
 // What every rung runs on: the same pixels, the same masks over and over.

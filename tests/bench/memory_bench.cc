@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "tests/bench/tensor_peak.h"
+#include "tests/fakes/vit_model.h"
 #include "worker/jepa/model/learner.h"
 #include "worker/jepa/plan/arithmetic.h"
 #include "worker/jepa/plan/memory.h"
@@ -55,22 +56,12 @@ constexpr BenchConfig kConfigs[] = {
 };
 
 TrainConfig ConfigOf(const BenchConfig& bench) {
-  const EncoderShape shape = EncoderByName(bench.encoder).value();
   TrainConfig config;
   config.data.batch_size = bench.batch;
   config.mask.patch_size = bench.patch;
   config.mask.mode = MaskMode::kFixed;
-  const int side = config.data.crop_size.height / bench.patch;
-  config.model = {.grid_height = side,
-                  .grid_width = side,
-                  .patch_size = bench.patch,
-                  .embed_dim = shape.embed_dim,
-                  .depth = shape.depth,
-                  .num_heads = shape.num_heads,
-                  .mlp_hidden = shape.mlp_hidden,
-                  .pred_depth = 6,
-                  .pred_embed_dim = 384,
-                  .pred_mlp_hidden = 4 * 384};
+  config.model =
+      VitModel(bench.encoder, bench.patch, config.data.crop_size.height, /*pred_depth=*/6).value();
   config.activation_checkpointing = bench.checkpointing;
   config.precision = bench.precision;
   config.seed = 1;

@@ -22,6 +22,7 @@
 #include "bench_step.h"
 #include "common/status_macros.h"
 #include "eager_peer.h"
+#include "tests/fakes/vit_model.h"
 #include "worker/jepa/plan/arithmetic.h"
 
 namespace jepa::bench {
@@ -50,22 +51,9 @@ ModelConfig Cifar(int width, int pred_width) {
 
 // The published pairing of a named encoder with the predictor, and the masks of such a grid.
 absl::StatusOr<BenchConfig> NamedModel(const Flags& flags) {
-  IJEPA_ASSIGN_OR_RETURN(const EncoderShape shape, EncoderByName(flags.model));
-  if (flags.patch < 1 || flags.crop % flags.patch != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--crop ", flags.crop, " is no multiple of --patch ", flags.patch));
-  }
   BenchConfig config{.name = absl::StrCat(flags.model, "/", flags.patch)};
-  config.model = {.grid_height = flags.crop / flags.patch,
-                  .grid_width = flags.crop / flags.patch,
-                  .patch_size = flags.patch,
-                  .embed_dim = shape.embed_dim,
-                  .depth = shape.depth,
-                  .num_heads = shape.num_heads,
-                  .mlp_hidden = shape.mlp_hidden,
-                  .pred_depth = flags.model == "vit_base" ? 6 : 12,
-                  .pred_embed_dim = 384,
-                  .pred_mlp_hidden = 4 * 384};
+  IJEPA_ASSIGN_OR_RETURN(config.model, VitModel(flags.model, flags.patch, flags.crop,
+                                                flags.model == "vit_base" ? 6 : 12));
   config.mask.patch_size = flags.patch;
   config.mask.mode = DefaultMaskMode({config.model.grid_height, config.model.grid_width});
   return config;

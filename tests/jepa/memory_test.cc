@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/fakes/vit_model.h"
+
 namespace jepa {
 namespace {
 
@@ -72,18 +74,7 @@ TEST(MemoryTest, TensorsAreWithinATenthOfMeasuredPeaks) {
                             {"vit_base", 16, false, {63, 36}, 2'270'867'384},
                             {"vit_base", 16, true, {63, 36}, 1'976'475'576},
                             {"vit_small", 8, false, {259, 132}, 1'783'804'440}}) {
-    const EncoderShape shape = EncoderByName(m.encoder).value();
-    const int side = 224 / m.patch;
-    const ModelConfig model{.grid_height = side,
-                            .grid_width = side,
-                            .patch_size = m.patch,
-                            .embed_dim = shape.embed_dim,
-                            .depth = shape.depth,
-                            .num_heads = shape.num_heads,
-                            .mlp_hidden = shape.mlp_hidden,
-                            .pred_depth = 6,
-                            .pred_embed_dim = 384,
-                            .pred_mlp_hidden = 1536};
+    const ModelConfig model = VitModel(m.encoder, m.patch, 224, /*pred_depth=*/6).value();
     const MemoryEstimate estimate =
         EstimateMemory(model, MaskConfig{}, m.kept,
                        {.batch_size = 4, .activation_checkpointing = m.checkpointing});
