@@ -8,24 +8,32 @@
 namespace ijepa::coordinator {
 namespace {
 
+constexpr const char* kNodes[] = {"node-a", "node-b", "node-c", "node-d"};
+
 // Four nodes of one slot.
 class CoreQuarantineTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const char* node : {"node-a", "node-b", "node-c", "node-d"}) core.Connect(node, 1);
+    for (const char* node : kNodes) core.Connect(node, 1);
   }
 
   std::string NodeOf(const std::string& id) { return core.job(id).gang->ranks[0].node; }
 
-  // A new job of one rank runs on node-d, which is taken first, and dies there.
-  void FailOnNodeD(const std::string& name) {
+  // A new job of one rank dies on the node that it was given.
+  void Fail(const std::string& name) {
     const std::string id = core.Submit(name, 1);
-    ASSERT_EQ(NodeOf(id), "node-d");
-    core.Obey("node-d");
-    core.Exit("node-d", id, 0, KilledBy(11, core.now().wall));
-    core.Report("node-d");
+    ASSERT_TRUE(core.job(id).gang.has_value()) << name << " was given no node";
+    const std::string node = NodeOf(id);
+    core.Obey(node);
+    core.Exit(node, id, 0, KilledBy(11, core.now().wall));
+    core.Report(node);
     ASSERT_TRUE(core.Cancel(id).ok());
-    core.Obey("node-d");
+    for (const char* other : kNodes) core.Obey(other);  // It was started again somewhere.
+  }
+  // That is node-d as long as it is given ranks.
+  void FailOnNodeD(const std::string& name) {
+    Fail(name);
+    ASSERT_EQ(core.job(name).proto.status().attempts(0).placements(0).node(), "node-d");
   }
 
   const Node& NodeD() { return core.state().nodes.at("node-d"); }
@@ -48,6 +56,13 @@ TEST_F(CoreQuarantineTest, ANodeOnWhichSeveralJobsFailIsGivenNoneForAWhile) {
   EXPECT_TRUE(NodeD().quarantine.has_value()) << "it is stored";
   core.Advance(core.options().quarantine.length + absl::Seconds(1));
   EXPECT_FALSE(NodeD().quarantine.has_value()) << "it ends by itself";
+}
+
+TEST_F(CoreQuarantineTest, HalfOfTheNodesAreTheMostThatAreOut) {
+  for (int i = 0; i < 20; ++i) Fail(absl::StrCat("job-", i));
+  int out = 0;
+  for (const auto& [name, node] : core.state().nodes) out += node.quarantine.has_value() ? 1 : 0;
+  EXPECT_EQ(out, 2) << "when most nodes fail, the cause is elsewhere";
 }
 
 TEST_F(CoreQuarantineTest, AReleasedNodeTakesRanksAgain) {
