@@ -19,7 +19,7 @@ class ElasticTest(unittest.TestCase):
     def test_it_shrinks_with_a_lost_node_and_grows_at_a_checkpoint(self):
         with Cluster(slots=1, workers=2, coordinator_flags=QUICK_LOSS) as cluster:
             images = render_scenes(cluster.folder / "scenes")
-            file = write_tiny_job(cluster.folder, name="elastic", epochs=120, every=40)
+            file = write_tiny_job(cluster.folder, name="elastic", epochs=80, every=40)
             calm = cluster.submit(file, "--data", images)
             calm = cluster.wait_for_end(calm, 120)
 
