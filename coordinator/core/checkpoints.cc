@@ -106,7 +106,7 @@ v1::CommitResult CommitCheckpoint(Turn& turn, Job& job, v1::Checkpoint checkpoin
   std::vector<std::string> told_before = std::exchange(job.deletable, {});
   job.checkpoints.push_back(std::move(checkpoint));
   std::vector<bool> gone(job.checkpoints.size());
-  for (size_t i = 0; i < gone.size(); ++i) gone[i] = KeptFor(turn.state, job, i).empty();
+  for (size_t i = 0; i < gone.size(); ++i) gone[i] = MayGo(turn.state, job, i);
   Drop(turn, job, gone);
   v1::CommitResult result = Committed(job);
   for (std::string& path : told_before) {

@@ -58,9 +58,8 @@ bool InUse(const State& state, const Job& owner, const std::string& path) {
          std::any_of(state.active.begin(), state.active.end(), reads);
 }
 
-}  // namespace
-
-std::vector<std::string> KeptFor(const State& state, const Job& job, size_t index) {
+// By the job's own rules.
+std::vector<std::string> KeptByRules(const Job& job, size_t index) {
   const v1::CheckpointSpec& rules = job.proto.spec().checkpoint();
   const v1::Checkpoint& checkpoint = job.checkpoints[index];
   std::vector<std::string> reasons;
@@ -69,8 +68,19 @@ std::vector<std::string> KeptFor(const State& state, const Job& job, size_t inde
   if (EndsKeptEpoch(rules, checkpoint)) reasons.push_back(kKeptEpoch);
   if (rules.keep_best() && BestStep(job) == checkpoint.step()) reasons.push_back(kKeptBest);
   if (checkpoint.pinned()) reasons.push_back(kKeptPinned);
-  if (InUse(state, job, checkpoint.path())) reasons.push_back(kKeptInUse);
   return reasons;
+}
+
+}  // namespace
+
+std::vector<std::string> KeptFor(const State& state, const Job& job, size_t index) {
+  std::vector<std::string> reasons = KeptByRules(job, index);
+  if (InUse(state, job, job.checkpoints[index].path())) reasons.push_back(kKeptInUse);
+  return reasons;
+}
+
+bool MayGo(const State& state, const Job& job, size_t index) {
+  return KeptByRules(job, index).empty() && !InUse(state, job, job.checkpoints[index].path());
 }
 
 }  // namespace ijepa::coordinator

@@ -21,6 +21,9 @@ inline constexpr char kKeptInUse[] = "IN_USE";  // A job that has not ended star
 // one bad checkpoint never costs the run.
 std::vector<std::string> KeptFor(const State& state, const Job& job, size_t index);
 
+// Whether KeptFor is empty; looks at other jobs only where the job's own rules let it go.
+bool MayGo(const State& state, const Job& job, size_t index);
+
 }  // namespace ijepa::coordinator
 
 #endif  // IJEPA_COORDINATOR_CORE_RETENTION_H_

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "tests/fakes/vit_model.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
@@ -46,16 +47,7 @@ std::vector<BenchConfig> Configs() {
                  .pred_mlp_hidden = 256};
   TrainConfig tiny;
   tiny.data.batch_size = 16;
-  tiny.model = {.grid_height = 14,
-                .grid_width = 14,
-                .patch_size = 16,
-                .embed_dim = 192,
-                .depth = 12,
-                .num_heads = 3,
-                .mlp_hidden = 768,
-                .pred_depth = 6,
-                .pred_embed_dim = 384,
-                .pred_mlp_hidden = 1536};
+  tiny.model = VitModel("vit_tiny", 16, 224, /*pred_depth=*/6).value();
   return {{"cifar64", cifar}, {"vit_tiny16_224", tiny}};
 }
 

@@ -7,22 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/vit_model.h"
+
 namespace jepa {
 namespace {
 
 ModelConfig Model(const std::string& name, int crop, int patch, int pred_depth = 12) {
-  const EncoderShape shape = EncoderByName(name).value();
-  ModelConfig model;
-  model.grid_height = model.grid_width = crop / patch;
-  model.patch_size = patch;
-  model.embed_dim = shape.embed_dim;
-  model.depth = shape.depth;
-  model.num_heads = shape.num_heads;
-  model.mlp_hidden = shape.mlp_hidden;
-  model.pred_depth = pred_depth;
-  model.pred_embed_dim = 384;
-  model.pred_mlp_hidden = 4 * 384;
-  return model;
+  return VitModel(name, patch, crop, pred_depth).value();
 }
 
 TEST(ArithmeticTest, CountsTheParametersOfEveryNamedEncoder) {
