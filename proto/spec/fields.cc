@@ -46,34 +46,6 @@ std::vector<Field> CollectFields() {
   return top;
 }
 
-// Text in double quotes unless it is safe plain YAML.
-std::string TextAsYaml(const std::string& text) {
-  constexpr absl::string_view kSafeMarks = "_-./";
-  bool plain = !text.empty() && (absl::ascii_isalpha(text[0]) || text[0] == '/');
-  for (const char c : text) {
-    plain = plain && (absl::ascii_isalnum(c) || absl::StrContains(kSafeMarks, c));
-  }
-  const std::string lower = absl::AsciiStrToLower(text);
-  for (absl::string_view word : {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}) {
-    plain = plain && lower != word;
-  }
-  if (plain) return text;
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    if (c == '\n') {
-      quoted += "\\n";
-    } else if (c == '\t') {
-      quoted += "\\t";
-    } else if (c == '\r') {
-      quoted += "\\r";
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "\"";
-}
-
 std::string MessageText(const Message& value) {
   if (value.GetDescriptor() == v1::FloatRange::descriptor()) {
     const auto& range = static_cast<const v1::FloatRange&>(value);
@@ -117,9 +89,16 @@ std::string ValueText(const Message& holder, const FieldDescriptor* field) {
   }
 }
 
-// A list of flat messages: "[{kind: kill, step: 20}]".
+// A list of flat messages: "[{kind: kill, step: 20}]"; of labels: "{team: vision}".
 std::string ListText(const Message& holder, const FieldDescriptor* field) {
   const google::protobuf::Reflection& values = *holder.GetReflection();
+  if (field->message_type() == v1::Label::descriptor()) {
+    std::vector<std::string> pairs;
+    for (const v1::Label& label : static_cast<const v1::JobSpec&>(holder).labels()) {
+      pairs.push_back(absl::StrCat(TextAsYaml(label.key()), ": ", TextAsYaml(label.value())));
+    }
+    return absl::StrCat("{", absl::StrJoin(pairs, ", "), "}");
+  }
   std::vector<std::string> items;
   for (int i = 0; i < values.FieldSize(holder, field); ++i) {
     const Message& item = values.GetRepeatedMessage(holder, field, i);
@@ -164,6 +143,33 @@ std::string FieldText(const v1::JobSpec& spec, const Field& field) {
   if (!HasField(spec, field)) return "";
   const Message& holder = HolderOf(spec, field);
   return field.leaf->is_repeated() ? ListText(holder, field.leaf) : ValueText(holder, field.leaf);
+}
+
+std::string TextAsYaml(const std::string& text) {
+  constexpr absl::string_view kSafeMarks = "_-./";
+  bool plain = !text.empty() && (absl::ascii_isalpha(text[0]) || text[0] == '/');
+  for (const char c : text) {
+    plain = plain && (absl::ascii_isalnum(c) || absl::StrContains(kSafeMarks, c));
+  }
+  const std::string lower = absl::AsciiStrToLower(text);
+  for (absl::string_view word : {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}) {
+    plain = plain && lower != word;
+  }
+  if (plain) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    if (c == '\n') {
+      quoted += "\\n";
+    } else if (c == '\t') {
+      quoted += "\\t";
+    } else if (c == '\r') {
+      quoted += "\\r";
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
 }
 
 std::string EnumName(const google::protobuf::EnumValueDescriptor& value) {

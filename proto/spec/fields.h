@@ -39,6 +39,9 @@ bool HasField(const v1::JobSpec& spec, const Field& field);
 // absent.
 std::string FieldText(const v1::JobSpec& spec, const Field& field);
 
+// Text of YAML that reads back as `text`: in double quotes unless it is safe without.
+std::string TextAsYaml(const std::string& text);
+
 // Lower-case name of an enum value without its prefix: MASK_MODE_FIXED is "fixed".
 std::string EnumName(const google::protobuf::EnumValueDescriptor& value);
 

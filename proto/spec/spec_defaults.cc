@@ -46,6 +46,11 @@ void ResolveJob(v1::JobSpec* spec) {
   IJEPA_DEFAULT(spec, device, "auto");
   IJEPA_DEFAULT(spec, restart_delay_seconds, 10);
   IJEPA_DEFAULT(spec, deterministic, false);
+  for (v1::Dependency& dependency : *spec->mutable_depends_on()) {
+    if (dependency.on_failure() == v1::DEPENDENCY_FAILURE_UNSPECIFIED) {
+      dependency.set_on_failure(v1::DEPENDENCY_FAILURE_CANCEL);
+    }
+  }
 }
 
 void ResolveData(v1::DataSpec* data) {

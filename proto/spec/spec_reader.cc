@@ -180,12 +180,29 @@ class Reader {
                 Message* message) {
     const google::protobuf::Reflection& values = *message->GetReflection();
     values.ClearField(message, field);
+    if (field->message_type() == v1::Label::descriptor()) {
+      return ReadLabels(node, path, static_cast<v1::JobSpec*>(message));
+    }
     if (node.kind != YamlNode::Kind::kList) {
       return WrongType(node, path, "a list of {key: value, ...}");
     }
     for (size_t i = 0; i < node.items.size(); ++i) {
       ReadMessage(node.items[i], absl::StrCat(path, "[", i, "]"),
                   values.AddMessage(message, field));
+    }
+  }
+
+  void ReadLabels(const YamlNode& node, const std::string& path, v1::JobSpec* spec) {
+    if (node.kind != YamlNode::Kind::kMap) {
+      return WrongType(node, path, "names and values, such as {team: vision}");
+    }
+    for (const YamlNode& item : node.items) {
+      if (item.kind != YamlNode::Kind::kScalar) {
+        return WrongType(item, absl::StrCat(path, ".", Shown(item.key)), "text");
+      }
+      v1::Label& label = *spec->add_labels();
+      label.set_key(item.key);
+      label.set_value(item.text);
     }
   }
 
@@ -345,6 +362,54 @@ YamlNode Nest(absl::string_view path, YamlNode value) {
   return map;
 }
 
+// One line that reads back as an equal value.
+std::string WriteYaml(const YamlNode& node) {
+  std::vector<std::string> items;
+  for (const YamlNode& item : node.items) {
+    const bool is_map = node.kind == YamlNode::Kind::kMap;
+    items.push_back(
+        absl::StrCat(is_map ? absl::StrCat(TextAsYaml(item.key), ": ") : "", WriteYaml(item)));
+  }
+  switch (node.kind) {
+    case YamlNode::Kind::kNull:
+      return "null";
+    case YamlNode::Kind::kList:
+      return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
+    case YamlNode::Kind::kMap:
+      return absl::StrCat("{", absl::StrJoin(items, ", "), "}");
+    case YamlNode::Kind::kScalar:
+      break;
+  }
+  const auto safe = [](char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("+-._/", absl::string_view(&c, 1));
+  };
+  // Quotes around a number or a word would make it text.
+  const bool plain =
+      !node.quoted && !node.text.empty() && std::all_of(node.text.begin(), node.text.end(), safe);
+  return plain ? node.text : TextAsYaml(node.text);
+}
+
+// The axes that a `matrix` section describes.
+absl::StatusOr<std::vector<MatrixAxis>> ReadAxes(const YamlNode& matrix,
+                                                 absl::string_view file_name) {
+  const auto wrong = [&](const YamlNode& node, absl::string_view path) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(At(file_name, node.position), ": ", path, " is ", ShownValue(node),
+                     "; must be a path and its values, such as optimization.lr: [1e-3, 5e-4]"));
+  };
+  if (matrix.kind != YamlNode::Kind::kMap) return wrong(matrix, "matrix");
+  std::vector<MatrixAxis> axes;
+  for (const YamlNode& entry : matrix.items) {
+    if (entry.kind != YamlNode::Kind::kList || entry.items.empty()) {
+      return wrong(entry, absl::StrCat("matrix.", Shown(entry.key)));
+    }
+    MatrixAxis axis{entry.key, {}};
+    for (const YamlNode& value : entry.items) axis.values.push_back(WriteYaml(value));
+    axes.push_back(std::move(axis));
+  }
+  return axes;
+}
+
 // The line that opens a section; none when the spec does not have it.
 std::string SectionHead(const v1::JobSpec& spec, const FieldDescriptor* section) {
   if (!spec.GetReflection()->HasField(spec, section)) return "";
@@ -364,6 +429,22 @@ absl::StatusOr<v1::JobSpec> ReadJobSpec(absl::string_view text, absl::string_vie
   reader.ReadRoot(root, &spec);
   IJEPA_RETURN_IF_ERROR(reader.Result());
   return spec;
+}
+
+absl::StatusOr<Sweep> ReadSweep(absl::string_view text, absl::string_view file_name,
+                                SourceMap* sources) {
+  IJEPA_ASSIGN_OR_RETURN(YamlNode root, ParseYaml(text, file_name));
+  Sweep sweep;
+  const auto matrix = std::find_if(root.items.begin(), root.items.end(),
+                                   [](const YamlNode& entry) { return entry.key == "matrix"; });
+  if (root.kind == YamlNode::Kind::kMap && matrix != root.items.end()) {
+    IJEPA_ASSIGN_OR_RETURN(sweep.axes, ReadAxes(*matrix, file_name));
+    root.items.erase(matrix);
+  }
+  Reader reader(std::string(file_name), true, sources);
+  reader.ReadRoot(root, &sweep.spec);
+  IJEPA_RETURN_IF_ERROR(reader.Result());
+  return sweep;
 }
 
 absl::Status ApplySetting(v1::JobSpec* spec, absl::string_view setting, SourceMap* sources) {

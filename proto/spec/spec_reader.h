@@ -3,12 +3,14 @@
 #define IJEPA_PROTO_SPEC_SPEC_READER_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "ijepa/v1/job.pb.h"
 #include "proto/spec/fields.h"
+#include "proto/spec/matrix.h"
 
 namespace ijepa::spec {
 
@@ -19,6 +21,17 @@ namespace ijepa::spec {
 // Validate.
 absl::StatusOr<v1::JobSpec> ReadJobSpec(absl::string_view text, absl::string_view file_name,
                                         SourceMap* sources = nullptr);
+
+// A job file with, where it has one, a section `matrix: {PATH: [VALUE, ...], ...}`.
+struct Sweep {
+  v1::JobSpec spec;
+  // In the order of the file; none: it is one job.
+  std::vector<MatrixAxis> axes;
+};
+
+// As ReadJobSpec. The values of the matrix are checked where they are applied (ExpandMatrix).
+absl::StatusOr<Sweep> ReadSweep(absl::string_view text, absl::string_view file_name,
+                                SourceMap* sources = nullptr);
 
 // Applies "optimization.lr=1e-3" (the value is YAML; empty or null makes the field absent) over
 // the spec. Returns InvalidArgument as above, with "--set" as the file, and leaves the spec as it

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "proto/spec/nearest.h"
+#include "proto/spec/spec_references.h"
 #include "proto/spec/train_config.h"
 #include "proto/spec/yaml_tree.h"
 #include "worker/jepa/plan/arithmetic.h"
@@ -215,6 +216,10 @@ class Validator {
     CheckGrid();
     CheckMasks();
     CheckInjections();
+    if (const std::string text = LabelProblem(spec_); !text.empty()) Violation("labels", text);
+    if (const std::string text = DependencyProblem(spec_); !text.empty()) {
+      Violation("depends_on", text);
+    }
     if (violations_.empty()) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrJoin(violations_, "\n"));
   }

@@ -34,7 +34,7 @@ const std::set<std::string> kAbsentMeansNone = {
     "data.root_path",    "data.image_folder",    "data.path",      "logging.folder",
     "eval.path",         "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
     "meta.num_heads",    "meta.mlp_ratio",       "eval.fit_path",  "meta.precision",
-    "data.index_folder", "faults.inject"};
+    "data.index_folder", "faults.inject",        "labels",         "depends_on"};
 // Read by coordinator and tools, not by a rank.
 const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "ranks",
@@ -42,7 +42,9 @@ const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "max_restarts",
                                                  "max_no_progress",
                                                  "checkpoint.keep_last",
-                                                 "restart_delay_seconds"};
+                                                 "restart_delay_seconds",
+                                                 "labels",
+                                                 "depends_on"};
 // Accepted for the sake of published files; no effect here.
 const std::set<std::string> kWithoutEffect = {"meta.copy_data"};
 
@@ -271,6 +273,8 @@ std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
                                                             {"data.crop_size", "[96, 112]"},
                                                             {"data.rng", "reference"},
                                                             {"faults.inject", "[{step: 5}]"},
+                                                            {"labels", "{team: vision}"},
+                                                            {"depends_on", "[{job: other}]"},
                                                             {"meta.precision", "bf16"},
                                                             {"optimization.gradient_wire", "bf16"},
                                                             {"meta.cuda_graphs", "off"}};
