@@ -53,6 +53,18 @@ prometheus::MetricFamily Jobs(const State& state) {
   return ByState(Gauge("ijepa_coordinator_jobs", "Jobs by state."), counts);
 }
 
+prometheus::MetricFamily Waiting(const State& state) {
+  auto family = Gauge("ijepa_coordinator_jobs_waiting", "Queued jobs by the code of their reason.");
+  std::map<std::string, int> counts;
+  for (const std::string& id : state.queued) {
+    ++counts[state.jobs.at(id).proto.status().reason().code()];
+  }
+  for (const auto& [code, count] : counts) {
+    Add(family, {{"reason", absl::AsciiStrToLower(code)}}, count);
+  }
+  return family;
+}
+
 prometheus::MetricFamily Nodes(const State& state) {
   std::map<v1::NodeState, int> counts;
   for (int s = 1; s < v1::NodeState_ARRAYSIZE; ++s) counts[static_cast<v1::NodeState>(s)] = 0;
@@ -126,6 +138,10 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
   auto rate = Gauge("ijepa_coordinator_job_images_per_second",
                     "Images per second of an active job, over all its ranks.");
   auto restarts = Gauge("ijepa_coordinator_job_restarts", "Restarts of an active job.");
+  auto saved =
+      Gauge("ijepa_coordinator_job_checkpoint_time_seconds",
+            "When the newest checkpoint of an active job was committed, in seconds of Unix "
+            "time.");
   auto slow = Gauge("ijepa_coordinator_job_slow_rank_ratio",
                     "Own work per step of a named slow rank over the median rank's.");
   DataGauges data;
@@ -133,6 +149,11 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
     const v1::JobStatus& status = state.jobs.at(id).proto.status();
     const Labels labels = {{"job", id}};
     Add(restarts, labels, status.restarts());
+    if (status.has_latest_checkpoint()) {
+      Add(saved, labels,
+          absl::ToDoubleSeconds(FromProto(status.latest_checkpoint().commit_time()) -
+                                absl::UnixEpoch()));
+    }
     for (const v1::SlowRank& rank : status.slow_ranks()) {
       Add(slow, {{"job", id}, {"rank", std::to_string(rank.rank())}, {"node", rank.node()}},
           rank.ratio());
@@ -144,7 +165,7 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
     Add(rate, labels, status.progress().images_per_second());
     data.Add(id, status.progress());
   }
-  for (auto* family : {&step, &total, &loss, &rate, &restarts, &slow}) {
+  for (auto* family : {&step, &total, &loss, &rate, &restarts, &saved, &slow}) {
     families.push_back(std::move(*family));
   }
   data.MoveTo(families);
@@ -263,7 +284,8 @@ void CommitMetrics::Observe(absl::Duration latency, bool ok) {
 }
 
 std::vector<prometheus::MetricFamily> DescribeState(const State& state, size_t mailbox_depth) {
-  std::vector<prometheus::MetricFamily> families = {Jobs(state), Nodes(state), Quarantined(state)};
+  std::vector<prometheus::MetricFamily> families = {Jobs(state), Waiting(state), Nodes(state),
+                                                    Quarantined(state)};
   auto total = Gauge("ijepa_coordinator_slots_total", "Slots of all nodes that are not lost.");
   auto used = Gauge("ijepa_coordinator_slots_used", "Slots held by jobs.");
   int slots = 0;

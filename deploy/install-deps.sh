@@ -3,13 +3,21 @@
 # ${IJEPA_DEPS_CACHE:-~/.cache/ijepa}/wheels-KEY, shared by all clones; KEY changes with the pinned versions; those that
 # only tests use (kind check) into checks-KEY, without which these tests skip. Writes build/deps.cmake, which tells CMake
 # where they are. Does nothing that is done already.
-# usage: deploy/install-deps.sh [--no-torch]   (--no-torch: what the preset `control` needs)
+# usage: deploy/install-deps.sh [--no-torch] [--servers]   (--no-torch: what the preset `control` needs;
+# --servers: the programs of kind server too, which integration tests start themselves)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 pins=$here/dependencies.txt
 with_torch=1
-[ "${1:-}" = --no-torch ] && with_torch=0
+kinds=apt
+for option in "$@"; do
+  case $option in
+    --no-torch) with_torch=0 ;;
+    --servers) kinds='apt|server' ;;
+    *) echo "deps: unknown option $option" >&2; exit 2 ;;
+  esac
+done
 
 say() { printf '%s\n' "deps: $*" >&2; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -17,7 +25,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 install_packages() {
   local missing=() name version have
   while read -r kind name version; do
-    [ "$kind" = apt ] || continue
+    [[ $kind =~ ^($kinds)$ ]] || continue
     have=$(dpkg-query -W -f='${db:Status-Status} ${Version}' "$name" 2>/dev/null || true)
     case "$have" in
       "installed $version"*) ;;
@@ -27,7 +35,13 @@ install_packages() {
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${#missing[@]} Debian packages"
   as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+  # Tests start servers on ports of their own; the packages' units stay down (policy-rc.d answers 101: not allowed).
+  local policy=/usr/sbin/policy-rc.d
+  if [ -e $policy ]; then policy=; else printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy; fi
+  local failed=0
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 || failed=1
+  if [ -n "$policy" ]; then as_root rm -f $policy; fi
+  return $failed
 }
 
 # A folder that CMake and nvcc take for a CUDA Toolkit, made of links into the NVIDIA wheels.

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 long=0
 [ "${1:-}" = --long ] && { long=1; shift; }
 
-deploy/install-deps.sh
+deploy/install-deps.sh --servers
 mkdir -p build
 run() {  # run LOG COMMAND...: quiet unless it fails
   local log=$1

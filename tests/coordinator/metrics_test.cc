@@ -40,6 +40,7 @@ TEST(MetricsTest, CountsJobsNodesAndSlots) {
   EXPECT_EQ(Value(families, "ijepa_coordinator_nodes", "ready"), 1);
   EXPECT_EQ(Value(families, "ijepa_coordinator_slots_total", ""), 3);
   EXPECT_EQ(Value(families, "ijepa_coordinator_slots_used", ""), 2);
+  EXPECT_EQ(Value(families, "ijepa_coordinator_jobs_waiting", "waiting_for_slots"), 1);
   EXPECT_EQ(Value(families, "ijepa_coordinator_mailbox_depth", ""), 4);
   EXPECT_EQ(Value(families, "ijepa_coordinator_job_step", "job"), 7);
   // One series per reason, zeros included.
