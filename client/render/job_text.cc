@@ -33,6 +33,9 @@ std::string FailureText(const v1::Failure& failure) {
   } else if (failure.exit_code() != 0) {
     absl::StrAppend(&text, ", exit code ", failure.exit_code());
   }
+  if (!failure.xids().empty()) {
+    absl::StrAppend(&text, ", Xid ", absl::StrJoin(failure.xids(), ", "));
+  }
   if (!failure.message().empty()) absl::StrAppend(&text, ": ", failure.message());
   return text;
 }

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "coordinator/core/state.h"
 
 namespace ijepa::coordinator {
@@ -46,7 +48,10 @@ constexpr CodeClass kCodeClasses[] = {
 const char* ClassOfExit(const v1::RankExit& exit) {
   const bool memory =
       absl::StrContains(exit.message(), "memory") || absl::StrContains(exit.message(), "OOM");
-  if (exit.status_code() == "RESOURCE_EXHAUSTED" && memory) return kOomHost;
+  if (exit.status_code() == "RESOURCE_EXHAUSTED" && memory) {
+    // LibTorch and our own messages of the CUDA allocator begin with the word.
+    return absl::StrContains(exit.message(), "CUDA") ? kOomGpu : kOomHost;
+  }
   if (exit.signal() != 0) return kCrash;
   for (const CodeClass& entry : kCodeClasses) {
     if (exit.status_code() == entry.code) return entry.failure_class;
@@ -55,6 +60,9 @@ const char* ClassOfExit(const v1::RankExit& exit) {
 }
 
 const char* ClassOf(const v1::Evidence& evidence) {
+  const bool broken = std::any_of(evidence.xids().begin(), evidence.xids().end(), IsHardXid);
+  // A spec that cannot run fails on a broken GPU too.
+  if (broken && ClassOfExit(evidence.exit()) != absl::string_view(kUserError)) return kGpuHw;
   switch (evidence.kind()) {
     case v1::EVIDENCE_KIND_EXIT:
       return ClassOfExit(evidence.exit());
@@ -69,6 +77,25 @@ const char* ClassOf(const v1::Evidence& evidence) {
   }
 }
 
+// Lower is nearer to the cause.
+int DistanceFromCause(const v1::Evidence& evidence) {
+  const absl::string_view failure_class = ClassOf(evidence);
+  if (failure_class == kGpuHw) return 0;
+  return failure_class == kCollective ? 2 : 1;
+}
+
+v1::FailureAction ActionFor(const std::string& failure_class, const v1::OnFailureSpec& on_failure) {
+  const google::protobuf::FieldDescriptor* field =
+      v1::OnFailureSpec::descriptor()->FindFieldByName(absl::AsciiStrToLower(failure_class));
+  const bool given = field != nullptr && on_failure.GetReflection()->HasField(on_failure, field);
+  if (given) {
+    return static_cast<v1::FailureAction>(
+        on_failure.GetReflection()->GetEnumValue(on_failure, field));
+  }
+  // PREEMPTED, and jobs stored before they had a choice.
+  return failure_class == kUserError ? v1::FAILURE_ACTION_FAIL : v1::FAILURE_ACTION_RETRY;
+}
+
 absl::Duration Delay(const RetryHistory& history) {
   if (history.no_progress <= 1) return absl::ZeroDuration();
   absl::Duration delay = history.first_delay;
@@ -79,6 +106,13 @@ absl::Duration Delay(const RetryHistory& history) {
 }
 
 }  // namespace
+
+bool IsHardXid(int xid) {
+  // 48 double-bit ECC error; 63, 64 a page or row retired, or not to be; 79 fallen off the bus;
+  // 94, 95 uncorrected error, contained or not (control-plane.md 2, complaint 10).
+  constexpr int kHard[] = {48, 63, 64, 79, 94, 95};
+  return std::find(std::begin(kHard), std::end(kHard), xid) != std::end(kHard);
+}
 
 v1::Failure Classify(const v1::Evidence& evidence) {
   v1::Failure failure;
@@ -92,13 +126,14 @@ v1::Failure Classify(const v1::Evidence& evidence) {
   if (evidence.has_time()) *failure.mutable_time() = evidence.time();
   if (evidence.has_detected_time()) *failure.mutable_detected_time() = evidence.detected_time();
   *failure.mutable_stack_ranks() = evidence.stack_ranks();
+  *failure.mutable_xids() = evidence.xids();
   return failure;
 }
 
 bool Precedes(const v1::Evidence& a, const v1::Evidence& b) {
-  const bool a_echo = ClassOf(a) == absl::string_view(kCollective);
-  const bool b_echo = ClassOf(b) == absl::string_view(kCollective);
-  if (a_echo != b_echo) return b_echo;
+  const int a_distance = DistanceFromCause(a);
+  const int b_distance = DistanceFromCause(b);
+  if (a_distance != b_distance) return a_distance < b_distance;
   return FromProto(a.time()) < FromProto(b.time());
 }
 
@@ -116,6 +151,10 @@ std::string DescribeFailure(const v1::Failure& failure) {
   if (!failure.message().empty()) {
     absl::StrAppend(&text, text.empty() ? "" : ": ", failure.message());
   }
+  if (!failure.xids().empty()) {
+    absl::StrAppend(&text, text.empty() ? "" : ", ", "its GPU reported Xid ",
+                    absl::StrJoin(failure.xids(), ", "));
+  }
   return text.empty() ? failure.failure_class() : text;
 }
 
@@ -128,8 +167,10 @@ RetryDecision DecideRetry(const v1::Failure& failure, const RetryHistory& histor
     decision.reason.set_message(absl::StrCat(cause, "; ", rule));
     return decision;
   };
-  if (failure.failure_class() == kUserError) {
-    return give_up(kUserError, "not retried: the same again would fail the same way");
+  if (ActionFor(failure.failure_class(), history.on_failure) == v1::FAILURE_ACTION_FAIL) {
+    return give_up(failure.failure_class().c_str(),
+                   absl::StrCat("not retried: on_failure.",
+                                absl::AsciiStrToLower(failure.failure_class()), " is fail"));
   }
   if (history.failed_attempts > history.max_restarts) {
     return give_up("MAX_RESTARTS",

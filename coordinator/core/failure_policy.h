@@ -14,21 +14,28 @@ namespace ijepa::coordinator {
 
 // Classes of Failure.failure_class.
 inline constexpr char kUserError[] = "USER_ERROR";
+inline constexpr char kOomGpu[] = "OOM_GPU";
 inline constexpr char kOomHost[] = "OOM_HOST";
 inline constexpr char kNonfiniteLoss[] = "NONFINITE_LOSS";
 inline constexpr char kHang[] = "HANG";
 inline constexpr char kCollective[] = "COLLECTIVE";
+inline constexpr char kGpuHw[] = "GPU_HW";
 inline constexpr char kNodeLost[] = "NODE_LOST";
 inline constexpr char kStorage[] = "STORAGE";
 inline constexpr char kStartFailed[] = "START_FAILED";
 inline constexpr char kCrash[] = "CRASH";
 inline constexpr char kPreempted[] = "PREEMPTED";
 
+// True for errors of a GPU (NVIDIA's Xid numbers) by which its hardware, not a program, has failed:
+// uncorrected memory errors, pages or rows that cannot be repaired, a GPU that fell off the bus.
+bool IsHardXid(int xid);
+
 // The class and the figures of a failure.
 v1::Failure Classify(const v1::Evidence& evidence);
 
-// True if `a` is nearer to the cause than `b`: ranks that only lost a peer (COLLECTIVE) say nothing
-// while there is another sign; among equals the earlier counts.
+// True if `a` is nearer to the cause than `b`: a failed GPU explains everything, and ranks that
+// only lost a peer (COLLECTIVE) say nothing while there is another sign; among equals the earlier
+// counts.
 bool Precedes(const v1::Evidence& a, const v1::Evidence& b);
 
 // "rank 1 on node-a was killed by signal 9".
@@ -42,6 +49,8 @@ struct RetryHistory {
   int no_progress = 0;
   int max_restarts = 0;
   int max_no_progress = 1;
+  // What the job wants done about each class.
+  v1::OnFailureSpec on_failure;
   // Before the second retry without progress; doubles for each one more. 0: never waits.
   absl::Duration first_delay = absl::Seconds(10);
   // For the jitter of the delay.

@@ -85,6 +85,7 @@ void Retry(Turn& turn, Job& job, const v1::Failure& failure) {
   history.no_progress = job.no_progress;
   history.max_restarts = job.proto.spec().max_restarts();
   history.max_no_progress = std::max(1, job.proto.spec().max_no_progress());
+  history.on_failure = job.proto.spec().on_failure();
   history.seed = JitterSeed(job.proto.uid(), job.attempt()->generation());
   RetryDecision decision = DecideRetry(failure, history);
   if (!decision.retry) {

@@ -159,6 +159,20 @@ void ResolveHealth(v1::TelemetrySpec* telemetry, v1::FaultsSpec* faults) {
   }
 }
 
+void ResolveOnFailure(v1::OnFailureSpec* on_failure) {
+  const google::protobuf::Descriptor& classes = *on_failure->GetDescriptor();
+  const google::protobuf::Reflection& actions = *on_failure->GetReflection();
+  for (int i = 0; i < classes.field_count(); ++i) {
+    const google::protobuf::FieldDescriptor* field = classes.field(i);
+    if (actions.HasField(*on_failure, field)) continue;
+    // The same again would fail the same way.
+    const bool hopeless = field->number() == v1::OnFailureSpec::kUserErrorFieldNumber ||
+                          field->number() == v1::OnFailureSpec::kOomGpuFieldNumber;
+    actions.SetEnumValue(on_failure, field,
+                         hopeless ? v1::FAILURE_ACTION_FAIL : v1::FAILURE_ACTION_RETRY);
+  }
+}
+
 #undef IJEPA_DEFAULT
 #undef IJEPA_DEFAULT_RANGE
 
@@ -172,6 +186,7 @@ void ResolveDefaults(v1::JobSpec* spec) {
   ResolveOptimization(spec->mutable_optimization());
   ResolveService(spec);
   ResolveHealth(spec->mutable_telemetry(), spec->mutable_faults());
+  ResolveOnFailure(spec->mutable_on_failure());
 }
 
 }  // namespace ijepa::spec

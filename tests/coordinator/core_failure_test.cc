@@ -67,6 +67,21 @@ TEST_F(CoreFailureTest, ADeadRankRestartsTheGangFromTheLastCheckpoint) {
   EXPECT_EQ(core.desired("node-a").gangs(0).launch().resume(0).path(), "/c/10");
 }
 
+TEST(CoreOnFailureTest, ACauseThatTheJobDoesNotWantRetriedEndsIt) {
+  CoreHarness core;
+  core.Connect("node-a", 2);
+  CreateJob command;
+  command.spec = SpecFor("job", 2);
+  command.spec.mutable_on_failure()->set_crash(v1::FAILURE_ACTION_FAIL);
+  ASSERT_TRUE(core.Create(command).ok());
+  core.RunTo("job", 1);
+  core.Exit("node-a", "job", 1, KilledBy(9, core.now().wall));
+  core.Report("node-a");
+  core.Obey("node-a");
+  EXPECT_EQ(core.state_of("job"), v1::JOB_STATE_FAILED);
+  EXPECT_EQ(core.job("job").proto.status().reason().code(), "CRASH");
+}
+
 TEST_F(CoreFailureTest, TheCauseIsTheRankThatDiedNotTheOneThatLostItsPeer) {
   core.Exit("node-a", id, 0, FailedWith("ABORTED", "peer 1 is gone", core.now().wall));
   core.Report("node-a");

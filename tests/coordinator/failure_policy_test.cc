@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "coordinator/core/state.h"
 
@@ -92,6 +95,57 @@ TEST(FailurePolicyTest, GivesUpByClassAndByBudgetWithTheNumbers) {
   const RetryDecision progress = DecideRetry(crash, History(8, 8));
   EXPECT_FALSE(progress.retry);
   EXPECT_EQ(progress.reason.code(), "NO_PROGRESS");
+}
+
+TEST(FailurePolicyTest, AJobDecidesPerClassWhetherItIsRetried) {
+  const v1::Failure crash = Classify(Exit("", 9, 1));
+  const v1::Failure user = Classify(Exit("INVALID_ARGUMENT", 0, 1));
+  RetryHistory history = History(1, 1);
+  history.on_failure.set_crash(v1::FAILURE_ACTION_FAIL);
+  history.on_failure.set_user_error(v1::FAILURE_ACTION_RETRY);
+  const RetryDecision decision = DecideRetry(crash, history);
+  EXPECT_FALSE(decision.retry);
+  EXPECT_EQ(decision.reason.code(), "CRASH");
+  EXPECT_TRUE(absl::StrContains(decision.reason.message(), "on_failure.crash is fail"))
+      << decision.reason.message();
+  EXPECT_TRUE(DecideRetry(user, history).retry);
+  EXPECT_TRUE(DecideRetry(Classify(Exit("DATA_LOSS", 0, 1)), history).retry);
+}
+
+TEST(FailurePolicyTest, EveryClassHasItsChoiceAndNoChoiceIsWithoutAClass) {
+  const std::set<std::string> classes = {kUserError, kOomGpu, kOomHost,    kNonfiniteLoss,
+                                         kHang,      kGpuHw,  kNodeLost,   kCollective,
+                                         kStorage,   kCrash,  kStartFailed};
+  const auto* descriptor = v1::OnFailureSpec::descriptor();
+  for (const std::string& name : classes) {
+    EXPECT_NE(descriptor->FindFieldByName(absl::AsciiStrToLower(name)), nullptr) << name;
+  }
+  EXPECT_EQ(descriptor->field_count(), static_cast<int>(classes.size()));
+}
+
+TEST(FailurePolicyTest, AGpuWhoseHardwareFailedIsTheCauseHoweverTheRankEnded) {
+  v1::Evidence broken = Exit("ABORTED", 0, 9);
+  broken.set_rank(3);
+  broken.add_xids(31);
+  EXPECT_EQ(Classify(broken).failure_class(), "COLLECTIVE") << "31 is a fault of the program";
+  broken.add_xids(79);
+  const v1::Failure failure = Classify(broken);
+  EXPECT_EQ(failure.failure_class(), "GPU_HW");
+  EXPECT_TRUE(absl::StrContains(DescribeFailure(failure), "Xid 31, 79"))
+      << DescribeFailure(failure);
+  EXPECT_TRUE(Precedes(broken, Exit("", 9, 1)));
+  EXPECT_FALSE(Precedes(Exit("", 9, 1), broken));
+  v1::Evidence user = Exit("INVALID_ARGUMENT", 0, 1);
+  user.add_xids(79);
+  EXPECT_EQ(Classify(user).failure_class(), "USER_ERROR");
+}
+
+TEST(FailurePolicyTest, MemoryOfTheGpuAndOfTheNodeAreTwoClasses) {
+  v1::Evidence gpu = Exit("RESOURCE_EXHAUSTED", 0, 1);
+  gpu.mutable_exit()->set_message("training step: out of memory: CUDA out of memory. Tried ...");
+  EXPECT_EQ(Classify(gpu).failure_class(), "OOM_GPU");
+  gpu.mutable_exit()->set_message("training step: out of memory");
+  EXPECT_EQ(Classify(gpu).failure_class(), "OOM_HOST");
 }
 
 TEST(FailurePolicyTest, DescribesWhoDiedAndHow) {

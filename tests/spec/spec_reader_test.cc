@@ -63,6 +63,9 @@ TEST(SpecReaderTest, ReadsAndWritesAListOfFaults) {
   EXPECT_EQ(Refusal("faults: {inject: {kind: kill}}"),
             "job.yaml:1:18: faults.inject is a map; must be a list of {key: value, ...}");
   EXPECT_THAT(Refusal("faults: {inject: [{kind: kil}]}"), HasSubstr("nearest is kill"));
+  EXPECT_THAT(Refusal("on_failure: {crash: stop}"),
+              HasSubstr("on_failure.crash is stop; must be retry or fail"));
+  EXPECT_THAT(Refusal("on_failure: {oom: fail}"), HasSubstr("on_failure.oom is not a key"));
   EXPECT_EQ(Refusal("faults: {inject: [{stpe: 4}]}"),
             "job.yaml:1:20: faults.inject[0].stpe is not a key; nearest is step");
 }
