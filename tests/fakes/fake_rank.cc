@@ -2,8 +2,9 @@
 // link. Words, separated by spaces: step:N (reports step N) · log:N (writes N numbered lines) ·
 // note:CODE · probe:STEP · put:KEY=VALUE · get:KEY (prints the value) · commit:STEP · drain (waits
 // for a drain) · wait:FILE (waits until the file is there) · exit:CODE (without a record) · abort ·
-// fork (leaves a child behind) · fail:MESSAGE · print-env:NAME. Ends COMPLETED at the end of the
-// script, DRAINED if a drain was asked for.
+// fork (leaves a child behind) · leave (leaves a child in a session of its own behind and prints
+// its pid as "left PID") · fail:MESSAGE · print-env:NAME. Ends COMPLETED at the end of the script,
+// DRAINED if a drain was asked for.
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -88,6 +89,13 @@ absl::Status Do(LinkHost& host, const std::string& verb, const std::string& argu
     if (::fork() == 0) {
       while (true) ::pause();
     }
+  } else if (verb == "leave") {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::setsid();
+      while (true) ::pause();
+    }
+    Print(absl::StrCat("left ", child));
   } else if (verb == "fail") {
     return absl::OutOfRangeError(argument);
   } else if (verb == "print-env") {

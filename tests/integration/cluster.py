@@ -36,6 +36,20 @@ def wait_until(condition, timeout, what):
     raise AssertionError(f"not within {timeout} s: {what}")
 
 
+def remove_groups(base):
+    """Kills what is left in the control groups of a worker's ranks, and removes them."""
+    def removed():
+        for group in [*base.glob("*/"), base]:
+            try:
+                if group != base:
+                    (group / "cgroup.kill").write_text("1")
+                group.rmdir()
+            except OSError:
+                continue
+        return not base.exists()
+    wait_until(removed, 10, f"{base} removed")
+
+
 class Supervised:
     """A program that is started again whenever it ends, until stopped."""
 
@@ -111,6 +125,7 @@ class Cluster:
         return self
 
     def __exit__(self, kind, value, trace):
+        groups = self.control_groups()
         for worker in self.workers:
             worker.stop()
         self.coordinator.stop()
@@ -123,6 +138,19 @@ class Cluster:
             subprocess.run(["rm", "-rf", str(self.folder)], check=False)
         else:
             print(f"kept for inspection: {self.folder}")
+
+        for group in groups:
+            remove_groups(group)
+
+    def control_groups(self):
+        """Folders in which the workers make control groups for their ranks."""
+        groups = []
+        for state in self.state_dirs:
+            try:
+                groups.append(json.loads((state / "worker.json").read_text())["cgroup"])
+            except (OSError, ValueError, KeyError):
+                continue
+        return [Path(group) for group in groups if group]
 
     def addresses(self):
         path = self.data_dir / "addresses.json"

@@ -3,7 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -12,7 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "worker/link/rank_folder.h"
+#include "tests/worker/rank_process_fixture.h"
 
 namespace ijepa::worker {
 namespace {
@@ -20,39 +19,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class RankProcessTest : public ::testing::Test {
- protected:
-  RankProcessTest() {
-    std::filesystem::remove_all(root_);
-    options_.ranks_folder = root_;
-    options_.rank_binary = FAKE_RANK;
-    launch_.set_job_uid("job");
-    launch_.set_generation(2);
-    launch_.set_rank(1);
-    launch_.set_slot(3);
-  }
-  ~RankProcessTest() override { std::filesystem::remove_all(root_); }
-
-  std::unique_ptr<RankProcess> Start(const std::string& script) {
-    launch_.mutable_spec()->set_name(script);
-    return RankProcess::Start(options_, launch_, absl::Now());
-  }
-  // Polls until all of the rank is gone.
-  v1::RankExit WaitForExit(RankProcess& rank) {
-    for (int i = 0; i < 60000 && !rank.exit(); ++i) {
-      pollfd fd = {rank.pidfd(), POLLIN, 0};
-      ::poll(&fd, 1, rank.pidfd() >= 0 ? 60000 : 1);
-      rank.Poll(absl::Now());
-    }
-    return rank.exit().value_or(v1::RankExit());
-  }
-  std::string Folder() const { return root_ + "/job.g2.r1"; }
-
-  const std::string root_ =
-      ::testing::TempDir() + "rank_process_test." + std::to_string(::getpid());
-  RankProcess::StartOptions options_;
-  v1::RankLaunch launch_;
-};
+using RankProcessTest = RankProcessFixture;
 
 TEST_F(RankProcessTest, RunsTheProgramAndKeepsItsOutput) {
   options_.visible_device = "5";

@@ -36,6 +36,9 @@ TEST(SettingsTest, NamesTheSettingThatIsWrong) {
   EXPECT_TRUE(absl::StrContains(message([](Settings& s) { s.state_dir = ""; }), "--state-dir"));
   EXPECT_TRUE(
       absl::StrContains(message([](Settings& s) { s.rank_binary = "/no/such"; }), "--rank-binary"));
+  EXPECT_TRUE(absl::StrContains(message([](Settings& s) { s.cgroup = "on"; }),
+                                "cgroup is \"on\"; must be auto, none, or"));
+  EXPECT_EQ(message([](Settings& s) { s.cgroup = "/sys/fs/cgroup/ranks"; }), "");
   EXPECT_EQ(message([](Settings& s) { s.metrics_listen = "none"; }), "");
 }
 

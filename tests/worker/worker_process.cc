@@ -7,7 +7,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <system_error>
+
+#include "worker/daemon/cgroup.h"
 
 namespace ijepa::worker {
 
@@ -44,6 +47,12 @@ void KillRanks(const std::string& state_dir) {
     pid_t pid = 0;
     if (file >> pid && pid > 1) ::kill(-pid, SIGKILL);
   }
+  std::ifstream about(state_dir + "/worker.json");
+  const auto json = nlohmann::json::parse(about, nullptr, /*allow_exceptions=*/false);
+  const std::string base = json.is_object() ? json.value("cgroup", "") : "";
+  if (base.empty()) return;
+  ClearCgroups(base, {}, absl::Seconds(10));
+  ::rmdir(base.c_str());
 }
 
 }  // namespace ijepa::worker

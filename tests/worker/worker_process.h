@@ -25,7 +25,8 @@ class WorkerProcess {
   pid_t pid_ = 0;
 };
 
-// Kills every rank whose record is in the state folder: ranks outlive workers and tests.
+// Kills every rank whose record is in the state folder, and removes the control groups: ranks
+// outlive workers and tests.
 void KillRanks(const std::string& state_dir);
 
 }  // namespace ijepa::worker

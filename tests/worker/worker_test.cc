@@ -149,6 +149,28 @@ TEST_F(WorkerTest, AKilledWorkersRanksAreAdoptedByTheNext) {
   EXPECT_TRUE(coordinator_->seen().HasNote(kRank, "AFTER"));
 }
 
+TEST_F(WorkerTest, WhatRanksLeftWhileNoWorkerRanIsEndedByTheNext) {
+  StartCoordinator();
+  StartWorker();
+  coordinator_->Want(Gang("leave step:1 drain"));
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_TRAINING));
+  const auto about = nlohmann::json::parse(std::ifstream(state_dir_ + "/worker.json"));
+  const std::string base = about["cgroup"];
+  if (base.empty()) GTEST_SKIP() << "needs a writable cgroup2 with cgroup.kill";
+  const std::string group = base + "/job.g1.r0";
+  const pid_t pid = static_cast<pid_t>(Status().pid());
+  worker_->Stop(SIGKILL);
+  ::kill(pid, SIGKILL);
+  ASSERT_TRUE(std::filesystem::exists(group));
+  std::filesystem::create_directory(base + "/stray");
+  StartWorker();
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_EXITED));
+  EXPECT_FALSE(std::filesystem::exists(group)) << "it goes once nothing lives in it";
+  EXPECT_FALSE(std::filesystem::exists(base + "/stray"));
+  worker_->Stop(SIGINT);
+  EXPECT_FALSE(std::filesystem::exists(base)) << "no rank is left in it";
+}
+
 TEST_F(WorkerTest, ARankThatEndsWithoutAWorkerIsReportedByTheNext) {
   StartCoordinator();
   StartWorker();

@@ -18,6 +18,7 @@
 #include "common/metrics_server.h"
 #include "common/status_macros.h"
 #include "proto/spec/settings_reader.h"
+#include "worker/daemon/cgroup.h"
 #include "worker/daemon/inventory.h"
 #include "worker/daemon/settings.h"
 #include "worker/daemon/state_lock.h"
@@ -52,6 +53,8 @@ absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
   app.add_option("--metrics-listen", flags.metrics_listen, "HOST:PORT for /metrics, or none")
       ->capture_default_str();
   app.add_option("--drain-seconds", flags.drain_seconds, "for ranks to save when it is drained")
+      ->capture_default_str();
+  app.add_option("--cgroup", flags.cgroup, "for a group per rank: auto, none, or a cgroup2 folder")
       ->capture_default_str();
   app.add_option("--host-address", flags.host_address, "where ranks of other nodes reach this one")
       ->capture_default_str();
@@ -96,6 +99,10 @@ absl::Status RunWorker(const Settings& settings) {
   // What a dying rank leaves behind comes to us, not to a parent that never reaps.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   IJEPA_ASSIGN_OR_RETURN(UniqueFd lock, LockStateFolder(settings.state_dir));
+  std::string no_cgroup;
+  IJEPA_ASSIGN_OR_RETURN(
+      const std::string cgroup,
+      MakeCgroupBase(settings.cgroup, settings.state_dir, CgroupSources(), no_cgroup));
   const Inventory inventory =
       TakeInventory({.visible_devices = std::getenv("CUDA_VISIBLE_DEVICES")});
   IJEPA_ASSIGN_OR_RETURN(const int slots, SlotCount(settings.slots, inventory));
@@ -114,6 +121,7 @@ absl::Status RunWorker(const Settings& settings) {
   options.coordinator = settings.coordinator;
   options.host_address = settings.host_address;
   options.devices = inventory.devices;
+  options.cgroup_base = cgroup;
   options.stop_fd = stop.get();
   options.drain_fd = drain.get();
   options.drain_time = settings.drain_time;
@@ -127,13 +135,15 @@ absl::Status RunWorker(const Settings& settings) {
   const nlohmann::json about = {{"pid", ::getpid()},
                                 {"node", settings.node},
                                 {"version", IJEPA_VERSION},
+                                {"cgroup", cgroup},
                                 {"metrics_address", options.info.metrics_address()}};
   IJEPA_RETURN_IF_ERROR(
       WriteFileAtomically(settings.state_dir + "/worker.json", about.dump() + "\n"));
   LogInfo("ijepa-worker ", IJEPA_VERSION, " node=", settings.node, " slots=", slots,
           " gpu=", inventory.gpu_model.empty() ? "none" : inventory.gpu_model,
           " coordinator=", settings.coordinator, " state_dir=", settings.state_dir,
-          " metrics=", options.info.metrics_address());
+          " metrics=", options.info.metrics_address(), " cgroup=",
+          cgroup.empty() ? absl::StrCat("none, ranks are process groups: ", no_cgroup) : cgroup);
   IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker, Worker::Create(std::move(options)));
   worker->Run();
   return absl::OkStatus();

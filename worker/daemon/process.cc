@@ -247,6 +247,16 @@ bool GroupIsAlive(pid_t group) {
   return false;
 }
 
+void ReapStrays(const std::set<pid_t>& keep) {
+  while (true) {
+    siginfo_t ended{};
+    if (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) != 0) return;
+    // A rank's own end is its RankProcess's to take; what waits behind it comes next time.
+    if (ended.si_pid == 0 || keep.contains(ended.si_pid)) return;
+    ::waitpid(ended.si_pid, nullptr, WNOHANG);
+  }
+}
+
 ProcessUsage UsageOf(pid_t pid) {
   const std::vector<std::string> fields = StatFields(pid);
   ProcessUsage usage;

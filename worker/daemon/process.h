@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,10 @@ void SignalGroup(pid_t group, int signal);
 
 // True while a process of the group lives; a zombie does not. Reaps what is ours to reap.
 bool GroupIsAlive(pid_t group);
+
+// Reaps children that ended and are not in `keep`: as a subreaper this process gets what ranks
+// leave behind in sessions of their own.
+void ReapStrays(const std::set<pid_t>& keep);
 
 // Memory and time of one process.
 struct ProcessUsage {

@@ -69,6 +69,14 @@ std::optional<v1::RankExit> ReadRecord(const std::string& folder) {
   return exit;
 }
 
+// The control group that a rank's folder names, if it is there.
+std::optional<Cgroup> GroupOf(const std::string& folder) {
+  const absl::StatusOr<std::string> path = ReadFile(PathIn(folder, link::kCgroupFile));
+  if (!path.ok()) return std::nullopt;
+  absl::StatusOr<Cgroup> group = Cgroup::Open(*path);
+  return group.ok() ? std::optional<Cgroup>(*std::move(group)) : std::nullopt;
+}
+
 }  // namespace
 
 std::vector<std::string> LogTailLines(const std::string& path, size_t max_lines) {
@@ -125,15 +133,40 @@ absl::Status RankProcess::Begin(const StartOptions& options, const v1::RankLaunc
     spawn.environment.push_back(absl::StrCat("CUDA_VISIBLE_DEVICES=", options.visible_device));
   }
   spawn.output = output.get();
-  IJEPA_ASSIGN_OR_RETURN(id_, SpawnProcess(spawn, [this](const ProcessId& id) {
-                           return WriteFileAtomically(PathIn(folder_, link::kPidFile),
-                                                      absl::StrCat(id.ToString(), "\n"));
-                         }));
+  MakeGroup(options.cgroup_base);
+  const auto record = [this](const ProcessId& id) { return Record(id); };
+  IJEPA_ASSIGN_OR_RETURN(id_, SpawnProcess(spawn, record));
   ours_ = true;
   absl::StatusOr<UniqueFd> pidfd = OpenPidfd(id_);
   // A process that cannot be watched must not run.
   if (!pidfd.ok()) SignalGroup(id_.pid, SIGKILL);
   IJEPA_ASSIGN_OR_RETURN(pidfd_, std::move(pidfd));
+  return absl::OkStatus();
+}
+
+void RankProcess::MakeGroup(const std::string& base) {
+  if (base.empty()) return;
+  const std::string path = absl::StrCat(base, "/", key_.ToString());
+  // Its name is kept before it is made, so that none is made that no folder names.
+  const absl::Status named = WriteFileAtomically(PathIn(folder_, link::kCgroupFile), path);
+  absl::StatusOr<Cgroup> group = named.ok() ? Cgroup::Make(path) : named;
+  if (!group.ok()) {
+    LogWarning("rank without a control group rank=", key_.ToString(), " ",
+               group.status().message());
+    return;
+  }
+  group_ = *std::move(group);
+}
+
+absl::Status RankProcess::Record(const ProcessId& id) {
+  IJEPA_RETURN_IF_ERROR(
+      WriteFileAtomically(PathIn(folder_, link::kPidFile), absl::StrCat(id.ToString(), "\n")));
+  if (!group_) return absl::OkStatus();
+  absl::Status added = group_->Add(id.pid);
+  if (added.ok()) return added;
+  LogWarning("rank without a control group rank=", key_.ToString(), " ", added.message());
+  group_->Remove().IgnoreError();
+  group_.reset();
   return absl::OkStatus();
 }
 
@@ -161,11 +194,13 @@ absl::StatusOr<std::unique_ptr<RankProcess>> RankProcess::Adopt(const std::strin
   v1::RankLaunch launch;
   if (!launch_data.ok() || !launch.ParseFromString(*launch_data) || !id.ok() ||
       !CheckKey(KeyOf(launch)).ok()) {
+    if (const std::optional<Cgroup> group = GroupOf(folder)) group->Kill().IgnoreError();
     if (id.ok() && OpenPidfd(*id).ok()) SignalGroup(id->pid, SIGKILL);
     return absl::DataLossError("launch.pb or pid cannot be read");
   }
   auto rank = absl::WrapUnique(new RankProcess(folder, launch));
   rank->id_ = *std::move(id);
+  rank->group_ = GroupOf(folder);
   if (rank->id_.pid != 0) {
     absl::StatusOr<UniqueFd> pidfd = OpenPidfd(rank->id_);
     if (pidfd.ok()) {
@@ -195,11 +230,29 @@ void RankProcess::Poll(absl::Time now) {
     pidfd_.Reset();
   }
   // The slot is free only when nothing of the rank lives.
-  if (GroupIsOurs() && GroupIsAlive(id_.pid)) return SignalGroup(id_.pid, SIGKILL);
+  if (AnythingLives()) return KillAll();
   exit_ = MakeRecord(now);
+  if (absl::Status removed = group_ ? group_->Remove() : absl::OkStatus(); !removed.ok()) {
+    LogWarning("a control group stays rank=", key_.ToString(), " ", removed.message());
+  }
   if (absl::Status stored = WriteRecord(folder_, *exit_); !stored.ok()) {
     LogWarning("no record kept rank=", key_.ToString(), " ", stored.message());
   }
+}
+
+bool RankProcess::AnythingLives() const {
+  if (group_ && group_->IsPopulated()) return true;
+  return GroupIsOurs() && GroupIsAlive(id_.pid);
+}
+
+void RankProcess::KillAll() {
+  if (group_) {
+    if (absl::Status killed = group_->Kill(); !killed.ok()) {
+      LogWarning("rank not killed by its control group rank=", key_.ToString(), " ",
+                 killed.message());
+    }
+  }
+  if (GroupIsOurs()) SignalGroup(id_.pid, SIGKILL);
 }
 
 bool RankProcess::GroupIsOurs() const {
@@ -243,7 +296,7 @@ void RankProcess::Terminate() {
 void RankProcess::Kill(const std::string& reason) {
   if (exit_) return;
   if (!killed()) kill_reason_ = reason;
-  if (pidfd_.valid()) SignalGroup(id_.pid, SIGKILL);
+  if (pidfd_.valid()) KillAll();
 }
 
 }  // namespace ijepa::worker

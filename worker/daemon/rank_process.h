@@ -13,11 +13,14 @@
 #include "absl/time/time.h"
 #include "common/file.h"
 #include "ijepa/v1/rank_link.pb.h"
+#include "worker/daemon/cgroup.h"
 #include "worker/daemon/process.h"
 #include "worker/daemon/rank_key.h"
 
 namespace ijepa::worker {
 
+// What it starts is in its control group where the worker has one, else in its process group.
+//
 // Life: running (the process lives) -> ended (only its group may still live) -> exited (all gone,
 // the record is in exit.pb). Owned by the loop thread. Destroying it leaves the process alone.
 class RankProcess {
@@ -27,6 +30,8 @@ class RankProcess {
     std::string rank_binary;
     // CUDA_VISIBLE_DEVICES; empty on nodes without GPUs, where the variable is left alone.
     std::string visible_device;
+    // Folder for its control group (cgroup.h); empty: none.
+    std::string cgroup_base;
   };
 
   // Makes the folder and starts the process. Where that fails, the rank has exited already, and its
@@ -48,6 +53,8 @@ class RankProcess {
   pid_t pid() const { return id_.pid; }
   // Readable at the end of the process; -1 afterwards.
   int pidfd() const { return pidfd_.get(); }
+  // Path of its control group; empty where it has none.
+  std::string cgroup() const { return group_ ? group_->path() : ""; }
   bool killed() const { return !kill_reason_.empty(); }
 
   // Looks whether it ended, and ends what it left in its group. Call when pidfd is readable, and
@@ -58,7 +65,7 @@ class RankProcess {
 
   // SIGTERM to the process: it saves at the next agreed step and stops.
   void Terminate();
-  // SIGKILL to the whole group. `reason` goes into the record.
+  // SIGKILL to all of it. `reason` goes into the record.
   void Kill(const std::string& reason);
 
  private:
@@ -66,7 +73,14 @@ class RankProcess {
 
   // Makes the folder, starts the process and begins to watch it.
   absl::Status Begin(const StartOptions& options, const v1::RankLaunch& launch);
+  // Without a group the rank runs all the same.
+  void MakeGroup(const std::string& base);
+  // Before the process begins: writes down which it is and puts it into its group.
+  absl::Status Record(const ProcessId& id);
   void Reap();
+  // Of its control group and its process group.
+  bool AnythingLives() const;
+  void KillAll();
   // False when the group that has the number of this rank's is of another boot or another process.
   bool GroupIsOurs() const;
   v1::RankExit MakeRecord(absl::Time now) const;
@@ -76,6 +90,7 @@ class RankProcess {
   const int slot_;
   ProcessId id_;
   UniqueFd pidfd_;
+  std::optional<Cgroup> group_;
   bool ours_ = false;  // This worker is the parent and gets the wait status.
   std::optional<int> wait_status_;
   std::string kill_reason_;

@@ -32,6 +32,7 @@ std::map<std::string, std::string*> SettingFields(Settings& settings) {
           {"rank_binary", &settings.rank_binary},
           {"metrics_listen", &settings.metrics_listen},
           {"host_address", &settings.host_address},
+          {"cgroup", &settings.cgroup},
           {"drain_seconds", &settings.drain_seconds}};
 }
 
@@ -43,6 +44,11 @@ absl::StatusOr<Settings> Resolve(Settings settings) {
   if (settings.state_dir.empty()) {
     return absl::InvalidArgumentError(
         "state_dir is not set; name a folder on a local disk with --state-dir DIR");
+  }
+  if (settings.cgroup != "auto" && settings.cgroup != "none" && settings.cgroup[0] != '/') {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cgroup is \"", settings.cgroup,
+                     "\"; must be auto, none, or the absolute path of a folder of cgroup2"));
   }
   double seconds = 0;
   if (!absl::SimpleAtod(settings.drain_seconds, &seconds) || !(seconds > 0) || seconds > 1e6) {

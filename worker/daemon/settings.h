@@ -25,6 +25,8 @@ struct Settings {
   std::string metrics_listen = "127.0.0.1:7443";
   // Address at which ranks of other nodes reach this node's.
   std::string host_address = "127.0.0.1";
+  // Where each rank gets a control group of its own: auto, none, or a folder of a cgroup2 mount.
+  std::string cgroup = "auto";
   // From a request to drain until ranks that still save are killed: within (0, 1e6].
   std::string drain_seconds = "120";
   absl::Duration drain_time;  // The same, filled in by Resolve.

@@ -31,6 +31,8 @@ constexpr size_t kLogQueueBytes = size_t{1} << 20;
 constexpr absl::Duration kDrainReportTime = absl::Seconds(10);
 // A message of the coordinator may bring another at once; the ranks get their turn after so many.
 constexpr int kMessagesPerTurn = 64;
+// For what an earlier worker left to die.
+constexpr absl::Duration kClearTime = absl::Seconds(2);
 
 std::string MakeIncarnation() {
   const absl::StatusOr<ProcessId> self = ProcessId::Of(::getpid());
@@ -74,6 +76,7 @@ void Worker::Adopt() {
        !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
     folders.push_back(it->path().string());
   }
+  std::set<std::string> groups;
   for (const std::string& folder : folders) {
     absl::StatusOr<std::unique_ptr<RankProcess>> process = RankProcess::Adopt(folder);
     if (!process.ok()) {
@@ -86,13 +89,17 @@ void Worker::Adopt() {
     }
     LogInfo("adopted rank=", (*process)->key().ToString(), " pid=", (*process)->pid());
     const RankKey key = (*process)->key();
+    groups.insert((*process)->cgroup());
     ranks_[key] = std::make_unique<LocalRank>(*std::move(process));
   }
+  if (!options_.cgroup_base.empty()) ClearCgroups(options_.cgroup_base, groups, kClearTime);
 }
 
 void Worker::Run() {
   while (!stop_) Turn();
   LogInfo("stopping; ranks go on and the next worker adopts them ranks=", ranks_.size());
+  // It stays while it has groups of ranks in it.
+  if (!options_.cgroup_base.empty()) ::rmdir(options_.cgroup_base.c_str());
 }
 
 void Worker::Turn() {
@@ -239,6 +246,11 @@ void Worker::ServiceRanks(absl::Duration now) {
     for (const v1::FromRank& message : rank->Service(now, wall)) HandleRank(*rank, message);
     if (rank->TakeChanged()) report_needed_ = true;
   }
+  std::set<pid_t> ranks;
+  for (const auto& [key, rank] : ranks_) {
+    if (!rank->exited()) ranks.insert(rank->process().pid());
+  }
+  ReapStrays(ranks);
 }
 
 void Worker::HandleRank(LocalRank& rank, const v1::FromRank& message) {
@@ -323,6 +335,7 @@ RankProcess::StartOptions Worker::StartOptionsOf(int slot) const {
   RankProcess::StartOptions start;
   start.ranks_folder = ranks_folder_;
   start.rank_binary = options_.rank_binary;
+  start.cgroup_base = options_.cgroup_base;
   if (slot >= 0 && static_cast<size_t>(slot) < options_.devices.size()) {
     start.visible_device = options_.devices[static_cast<size_t>(slot)];
   }

@@ -35,6 +35,8 @@ class Worker {
     v1::NodeInfo info;
     // CUDA_VISIBLE_DEVICES by slot; empty without GPUs.
     std::vector<std::string> devices;
+    // Folder for the control groups of ranks (cgroup.h), of this worker alone; empty: none.
+    std::string cgroup_base;
     // Readable when the worker shall end and leave its ranks to the next one; and when it shall
     // have them save and stop first, the second time at once (signalfds). Not owned.
     int stop_fd = -1;
