@@ -53,11 +53,15 @@ std::string Bytes(int64_t bytes) {
 }
 
 absl::StatusOr<jepa::MaskForecast> Forecast(const jepa::MaskConfig& mask,
-                                            const jepa::ModelConfig& model, int batch) {
+                                            const jepa::ModelConfig& model, int shards, int batch) {
   const int64_t patches = static_cast<int64_t>(model.grid_height) * model.grid_width;
-  const int64_t per_step = std::min<int64_t>(batch, kSimulatedBatch);
-  const int64_t affordable = kSimulatedPatches / (patches * per_step);
-  return jepa::ForecastMasks(mask, model, static_cast<int>(per_step),
+  const int64_t per_shard = std::min<int64_t>(batch, kSimulatedBatch);
+  // Of shards that are dealt to together fewer will do: each gets the same share of the images, and
+  // so is cut to about the same.
+  const int64_t together =
+      mask.balance ? std::clamp<int64_t>(kSimulatedBatch / per_shard, 1, shards) : 1;
+  const int64_t affordable = kSimulatedPatches / (patches * per_shard * together);
+  return jepa::ForecastMasks(mask, model, static_cast<int>(together), static_cast<int>(per_shard),
                              static_cast<int>(std::clamp<int64_t>(affordable, 2, kSimulatedSteps)));
 }
 
@@ -70,7 +74,8 @@ absl::StatusOr<JobSummary> Summarise(const v1::JobSpec& resolved, int64_t images
   IJEPA_ASSIGN_OR_RETURN(const jepa::ModelConfig model, ModelFrom(resolved));
   const jepa::MaskConfig mask = MaskFrom(resolved);
   const int batch = resolved.data().batch_size();
-  IJEPA_ASSIGN_OR_RETURN(const jepa::MaskForecast forecast, Forecast(mask, model, batch));
+  IJEPA_ASSIGN_OR_RETURN(const jepa::MaskForecast forecast,
+                         Forecast(mask, model, resolved.shards(), batch));
   const jepa::ExpectedMasks& kept = forecast.mean;
   const jepa::StepFlop flop = jepa::FlopPerImage(model, mask, kept);
   const jepa::MemoryEstimate memory = jepa::EstimateMemory(

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/fakes/vit_model.h"
+#include "worker/jepa/plan/fixed_masks.h"
 
 namespace jepa {
 namespace {
@@ -78,7 +79,7 @@ TEST(ArithmeticTest, GivesTheFlopOfTheTable) {
 // performance.md 1: means of many simulated steps; 400 steps come within a patch or so.
 TEST(ArithmeticTest, SimulatesTheKeptPatches) {
   const ModelConfig huge = Model("vit_huge", 224, 14);
-  const MaskForecast kept = ForecastMasks(MaskConfig(), huge, 128, 400).value();
+  const MaskForecast kept = ForecastMasks(MaskConfig(), huge, 1, 128, 400).value();
   EXPECT_NEAR(kept.mean.context_patches, 68.9, 1);
   EXPECT_NEAR(kept.p5.context_patches, 53, 2);
   EXPECT_NEAR(kept.p95.context_patches, 86, 2);
@@ -86,15 +87,38 @@ TEST(ArithmeticTest, SimulatesTheKeptPatches) {
   EXPECT_EQ(kept.p5.target_patches, 35);
   EXPECT_EQ(kept.largest.target_patches, 54);
   EXPECT_GE(kept.largest.context_patches, kept.p95.context_patches);
-  const MaskForecast small = ForecastMasks(MaskConfig(), huge, 16, 400).value();
+  const MaskForecast small = ForecastMasks(MaskConfig(), huge, 1, 16, 400).value();
   EXPECT_NEAR(small.mean.context_patches, 81.0, 1.5);
+}
+
+// What a run of 8 shards draws, and what a forecast of it says.
+TEST(ArithmeticTest, SimulatesMasksThatAreDealtToShards) {
+  const ModelConfig model = Model("vit_tiny", 224, 16);
+  MaskConfig mask;
+  mask.mode = MaskMode::kFixed;
+  const MaskForecast apart = ForecastMasks(mask, model, 8, 16, 200).value();
+  mask.balance = true;
+  const MaskForecast dealt = ForecastMasks(mask, model, 8, 16, 200).value();
+  EXPECT_LT(dealt.mean.context_patches, apart.mean.context_patches - 5) << "every shard is cut";
+  EXPECT_LT(dealt.largest.context_patches, apart.largest.context_patches);
+  EXPECT_DOUBLE_EQ(dealt.mean.target_patches, apart.mean.target_patches)
+      << "targets are as long as their blocks";
+  std::vector<FixedMaskSampler> shards;
+  for (int shard = 0; shard < 8; ++shard) shards.emplace_back(mask, MaskGrid{14, 14}, 0, shard);
+  double sum = 0;
+  for (int step = 0; step < 200; ++step) {
+    for (int shard = 0; shard < 8; ++shard) {
+      sum += SampleBalanced(shards, {shard}, step, 16).value()[0].context_patches;
+    }
+  }
+  EXPECT_DOUBLE_EQ(dealt.mean.context_patches, sum / (200 * 8));
 }
 
 TEST(ArithmeticTest, RefusesToSimulateMasksThatCannotBeDrawn) {
   EXPECT_TRUE(absl::IsInvalidArgument(
-      ForecastMasks(MaskConfig(), Model("vit_tiny", 32, 4), 8, 1).status()));
+      ForecastMasks(MaskConfig(), Model("vit_tiny", 32, 4), 1, 8, 1).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(
-      ForecastMasks(MaskConfig(), Model("vit_tiny", 224, 14), 0, 1).status()));
+      ForecastMasks(MaskConfig(), Model("vit_tiny", 224, 14), 1, 0, 1).status()));
 }
 
 TEST(PositionTableTest, EncodesTheColumnFirstOnARectangle) {

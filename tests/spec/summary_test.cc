@@ -42,6 +42,15 @@ TEST(SummaryTest, SharedMomentsTakeLessMemoryPerRank) {
               2 * 4 * parameters * 3 / 4, 8);
 }
 
+TEST(SummaryTest, CountsThePatchesThatDealtMasksKeep) {
+  const auto apart = Summarise(Resolved({"mask.mode=fixed", "shards=8", "data.batch_size=16"}), -1);
+  const auto dealt = Summarise(
+      Resolved({"mask.mode=fixed", "shards=8", "data.batch_size=16", "mask.balance=true"}), -1);
+  ASSERT_TRUE(apart.ok() && dealt.ok()) << apart.status() << dealt.status();
+  EXPECT_LT(dealt->context_patches, apart->context_patches);
+  EXPECT_LT(dealt->gflop_per_image(), apart->gflop_per_image());
+}
+
 TEST(SummaryTest, SaysUnknownWithoutTheData) {
   const auto summary = Summarise(Resolved({"data.path="}), -1);
   ASSERT_TRUE(summary.ok()) << summary.status();

@@ -70,7 +70,9 @@ struct StepReport {
   int64_t non_finite_steps = 0;        // This attempt, as below.
   int64_t non_finite_rollbacks = 0;
   DataReport data;
-  // Of this attempt: this rank's own work in steps, and its waiting for peers in them.
+  // Of this attempt: this rank's own work in steps, and its waiting for peers in them: from the end
+  // of its backward pass until all is summed, and in collectives of the update (ZeRO-1). Sums that
+  // run beside the backward pass cost no wait, and none is counted for them.
   double compute_seconds = 0;
   double peer_wait_seconds = 0;
 };

@@ -135,6 +135,7 @@ class TrainRun {
   NonFinitePolicy non_finite_;
   absl::Duration computed_;  // Own work in steps, and waiting for peers in them.
   absl::Duration peer_wait_;
+  absl::Duration update_wait_;  // Of the step under way, inside its update.
   int64_t rollbacks_ = 0;
   StepOutcome last_finite_;
   int64_t bytes_read_ = 0;
@@ -214,14 +215,25 @@ void TrainRun::MakeExchange() {
                                                          .scatter = SharesUpdate(config_),
                                                          .overlap = optimization.bucket_mib > 0});
   if (!SharesUpdate(config_)) return;
-  const auto gather = [this, buckets](float* flat) {
-    for (const FlatRange& bucket : buckets) {
-      IJEPA_RETURN_IF_ERROR(
-          peers_->AllGatherPieces(flat + bucket.begin, bucket.size(), Precision::kFp32));
-    }
-    return absl::OkStatus();
+  // Peers are waited for in the update too.
+  const auto timed = [this](const auto& call) {
+    const absl::Duration begin = parts_.clock->Monotonic();
+    const absl::Status status = call();
+    update_wait_ += parts_.clock->Monotonic() - begin;
+    return status;
   };
-  const auto sum = [this](float* data, int64_t count) { return peers_->AllReduceSum(data, count); };
+  const auto gather = [this, buckets, timed](float* flat) {
+    return timed([&]() -> absl::Status {
+      for (const FlatRange& bucket : buckets) {
+        IJEPA_RETURN_IF_ERROR(
+            peers_->AllGatherPieces(flat + bucket.begin, bucket.size(), Precision::kFp32));
+      }
+      return absl::OkStatus();
+    });
+  };
+  const auto sum = [this, timed](float* data, int64_t count) {
+    return timed([&] { return peers_->AllReduceSum(data, count); });
+  };
   learner_->ShareUpdate({.sum = sum, .gather = gather});
 }
 
@@ -344,9 +356,11 @@ absl::StatusOr<StepOutcome> TrainRun::Step() {
   const absl::Duration ready = parts_.clock->Monotonic();
   IJEPA_RETURN_IF_ERROR(ShareScalars(outcome));
   const absl::Duration shared = parts_.clock->Monotonic();
+  update_wait_ = absl::ZeroDuration();
   IJEPA_RETURN_IF_ERROR(Update(outcome));
-  peer_wait_ += shared - ready;
-  computed_ += parts_.clock->Monotonic() - start - (shared - ready) - (waited_ - data_waited);
+  const absl::Duration peers = shared - ready + update_wait_;
+  peer_wait_ += peers;
+  computed_ += parts_.clock->Monotonic() - start - peers - (waited_ - data_waited);
   ++step_;
   if (measured && outcome.finite) {
     IJEPA_RETURN_IF_ERROR(health_.Take(step_, *learner_, *peers_, host_));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "common/check.h"
 #include "common/status_macros.h"
+#include "worker/jepa/plan/fixed_masks.h"
 #include "worker/jepa/plan/masks.h"
 
 namespace jepa {
@@ -95,20 +96,36 @@ int64_t PredictorParameters(const ModelConfig& model) {
 }
 
 absl::StatusOr<MaskForecast> ForecastMasks(const MaskConfig& mask, const ModelConfig& model,
-                                           int batch_size, int steps) {
+                                           int shards, int batch_size, int steps) {
   const MaskGrid grid{model.grid_height, model.grid_width};
   IJEPA_RETURN_IF_ERROR(ValidateMasks(mask, grid));
-  if (batch_size < 1 || steps < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("masks of ", steps, " steps of ", batch_size,
-                                                   " images asked for; both must be at least 1"));
+  if (shards < 1 || batch_size < 1 || steps < 1) {
+    return absl::InvalidArgumentError(absl::StrCat("masks of ", steps, " steps of ", shards,
+                                                   " shards of ", batch_size,
+                                                   " images asked for; each must be at least 1"));
   }
   const auto sampler = NewMaskSampler(mask, grid, /*seed=*/0, /*shard=*/0);
+  std::vector<FixedMaskSampler> balanced;
+  std::vector<int> all;
+  for (int shard = 0; mask.balance && shard < shards; ++shard) {
+    balanced.emplace_back(mask, grid, /*seed=*/0, shard);
+    all.push_back(shard);
+  }
   std::vector<double> contexts;
   std::vector<double> targets;
-  for (int step = 0; step < steps; ++step) {
-    IJEPA_ASSIGN_OR_RETURN(const MaskBatch masks, sampler->Sample(step, batch_size));
+  const auto add = [&](const MaskBatch& masks) {
     contexts.push_back(masks.context_patches);
     targets.push_back(masks.target_patches);
+  };
+  for (int step = 0; step < steps; ++step) {
+    if (balanced.empty()) {
+      IJEPA_ASSIGN_OR_RETURN(const MaskBatch masks, sampler->Sample(step, batch_size));
+      add(masks);
+      continue;
+    }
+    IJEPA_ASSIGN_OR_RETURN(const std::vector<MaskBatch> dealt,
+                           SampleBalanced(balanced, all, step, batch_size));
+    std::for_each(dealt.begin(), dealt.end(), add);
   }
   MaskForecast forecast;
   Summarise(std::move(contexts), &ExpectedMasks::context_patches, &forecast);

@@ -43,9 +43,10 @@ struct MaskForecast {
   ExpectedMasks largest;  // Sets the memory that a run needs.
 };
 
-// Draws `steps` steps of one shard. The mean of 400 steps is within 1 % of that of a long run.
+// Draws `steps` steps of one shard; with mask.balance those of all `shards`, of whose means and
+// largest this is. The mean of 400 steps is within 1 % of that of a long run.
 absl::StatusOr<MaskForecast> ForecastMasks(const MaskConfig& mask, const ModelConfig& model,
-                                           int batch_size, int steps);
+                                           int shards, int batch_size, int steps);
 
 // FLOP of one training step per image, a multiply-add as 2, matrix products only.
 struct StepFlop {
