@@ -90,39 +90,62 @@ class Supervised:
         self.log.close()
 
 
+class Loopback:
+    """Where the programs of a cluster run: all of them here."""
+
+    def address(self, name):
+        """At which others reach the program `name`."""
+        return "127.0.0.1"
+
+    def enter(self, name):
+        """Words before the command of `name`, for another place."""
+        return []
+
+
 class Cluster:
     """Use as a context manager. `slots`: ranks a worker takes at a time; `workers`: how many there are, on nodes node-a,
-    node-b, ... of this machine."""
+    node-b, ... of this machine; `network`: as Loopback, of the names coordinator, client, worker-a, worker-b, ..."""
 
-    def __init__(self, slots=2, coordinator_flags=(), workers=1):
+    def __init__(self, slots=2, coordinator_flags=(), workers=1, network=None):
         self.slots, self.coordinator_flags, self.worker_count = slots, list(coordinator_flags), workers
+        self.network = network or Loopback()
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ijepa-cluster-"))
         self.data_dir = self.folder / "coordinator"
-        self.state_dirs = [self.folder / f"worker-{chr(ord('a') + i)}" for i in range(self.worker_count)]
         self.checkpoints = self.folder / "checkpoints"
-        self.coordinator = Supervised("coordinator", [
-            str(BIN / "ijepa-coordinator"), "--listen", "127.0.0.1:0", "--worker-listen", "127.0.0.1:0",
-            "--metrics-listen", "127.0.0.1:0", "--data-dir", str(self.data_dir),
-            "--checkpoint-root", str(self.checkpoints), *self.coordinator_flags], self.folder / "coordinator.log")
+        self.state_dirs, self.workers = [], []
+        anywhere = f"{self.network.address('coordinator')}:0"
+        self.coordinator = Supervised("coordinator", self.coordinator_command(anywhere, anywhere, anywhere),
+                                      self.folder / "coordinator.log")
         addresses = self.addresses()
         # From here on the ports are fixed, so that a restarted coordinator is found where it was.
-        self.coordinator.command[2] = addresses["client"]
-        self.coordinator.command[4] = addresses["worker"]
-        self.coordinator.command[6] = addresses["metrics"]
+        self.coordinator.command = self.coordinator_command(addresses["client"], addresses["worker"], addresses["metrics"])
         self.address = addresses["client"]
-        self.workers = [Supervised(state.name, [
-            str(BIN / "ijepa-worker"), "--coordinator", addresses["worker"], "--node", f"node-{state.name[-1]}", "--slots",
-            str(self.slots), "--state-dir", str(state), "--metrics-listen", "127.0.0.1:0"],
-            self.folder / f"{state.name}.log") for state in self.state_dirs]
+        for _ in range(self.worker_count):
+            self.start_worker()
         self.worker = self.workers[0]
         try:
-            self.wait_for_node()
+            self.wait_for_nodes()
         except AssertionError:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def coordinator_command(self, listen, worker_listen, metrics_listen):
+        return [*self.network.enter("coordinator"), str(BIN / "ijepa-coordinator"), "--listen", listen, "--worker-listen",
+                worker_listen, "--metrics-listen", metrics_listen, "--data-dir", str(self.data_dir), "--checkpoint-root",
+                str(self.checkpoints), *self.coordinator_flags]
+
+    def start_worker(self):
+        """One more worker, on a node of its own."""
+        letter = chr(ord("a") + len(self.workers))
+        name, state = f"worker-{letter}", self.folder / f"worker-{letter}"
+        self.state_dirs.append(state)
+        self.workers.append(Supervised(name, [
+            *self.network.enter(name), str(BIN / "ijepa-worker"), "--coordinator", self.addresses()["worker"], "--node",
+            f"node-{letter}", "--slots", str(self.slots), "--state-dir", str(state), "--metrics-listen", "127.0.0.1:0"],
+            self.folder / f"{name}.log"))
 
     def __exit__(self, kind, value, trace):
         groups = self.control_groups()
@@ -157,15 +180,15 @@ class Cluster:
         wait_until(path.exists, 20, "coordinator serving")
         return json.loads(path.read_text())
 
-    def wait_for_node(self):
+    def wait_for_nodes(self):
         def ready():
             result = self.ctl("nodes", "-o", "json")
-            return result.code == 0 and result.out.count("NODE_STATE_READY") == self.worker_count
+            return result.code == 0 and result.out.count("NODE_STATE_READY") == len(self.workers)
         wait_until(ready, 20, "workers registered")
 
     def ctl(self, *arguments, timeout=120, cwd=ROOT):
         """Runs ijepactl against this cluster."""
-        done = subprocess.run([str(BIN / "ijepactl"), *map(str, arguments)], stdin=subprocess.DEVNULL,
+        done = subprocess.run([*self.network.enter("client"), str(BIN / "ijepactl"), *map(str, arguments)], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False,
                               env={**os.environ, "IJEPA_COORDINATOR": self.address, "NO_COLOR": "1"})
         return Result(done.returncode, done.stdout, done.stderr)

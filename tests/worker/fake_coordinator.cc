@@ -91,6 +91,7 @@ void FakeCoordinator::Handle(Stream& stream, const v1::WorkerMessage& message) {
   } else if (message.has_report()) {
     ++seen_.reports;
     seen_.report = message.report();
+    if (options_.acknowledge_reports) Write(stream, {});
   } else if (message.has_rank()) {
     HandleRank(stream, message.rank());
   } else if (message.has_log()) {

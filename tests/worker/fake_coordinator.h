@@ -41,6 +41,7 @@ class FakeCoordinator final : public v1::WorkerService::Service {
     int64_t epoch = 1;
     double heartbeat_interval_seconds = 0.1;
     double reattach_window_seconds = 600;
+    bool acknowledge_reports = true;
     bool acknowledge_logs = true;
     bool answer_ranks = true;
     // Logs as an earlier coordinator had stored them.

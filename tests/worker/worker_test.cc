@@ -319,6 +319,14 @@ TEST_F(WorkerTest, TrainingGoesOnWhileTheCoordinatorIsAway) {
   EXPECT_EQ(coordinator_->seen().hello.coordinator_epoch(), 1);
 }
 
+TEST_F(WorkerTest, ACoordinatorThatSaysNothingIsAskedAgainOnANewStream) {
+  FakeCoordinator::Options options;
+  options.acknowledge_reports = false;  // As if the network took its words.
+  StartCoordinator(options);
+  StartWorker();
+  EXPECT_TRUE(WaitFor([](const Seen& seen) { return seen.hellos >= 2; }));
+}
+
 TEST_F(WorkerTest, AStaleCoordinatorIsRefused) {
   FakeCoordinator::Options options;
   options.epoch = 5;

@@ -185,6 +185,7 @@ std::optional<v1::CoordinatorMessage> CoordinatorLink::Poll(absl::Duration now) 
       return std::nullopt;
     }
     epoch_ = message->coordinator_epoch();
+    heard_ = now;
     if (!connected_) {
       LogInfo("connected to the coordinator address=", options_.address, " epoch=", epoch_);
       connected_ = true;
@@ -200,6 +201,8 @@ std::optional<v1::CoordinatorMessage> CoordinatorLink::Poll(absl::Duration now) 
                       status->ok() ? "the coordinator ended the stream" : status->error_message()));
   } else if (!connected_ && now - opened_ > kWelcomeTimeout) {
     Lost(now, absl::DeadlineExceededError("the coordinator did not welcome this worker"));
+  } else if (connected_ && now - heard_ > silence_limit_) {
+    Lost(now, absl::DeadlineExceededError("the coordinator has been silent for too long"));
   }
   return std::nullopt;
 }

@@ -43,6 +43,11 @@ class CoordinatorLink {
   // Queues a message. False if there is no stream or the queue is full: say it again later.
   bool Send(const v1::WorkerMessage& message);
 
+  // A connected coordinator that says nothing for this long is given up, and another stream is
+  // opened: a network that lost it without a word would keep the stream for minutes. It answers
+  // every report, so this must be several heartbeats. Infinite until it is set.
+  void SetSilenceLimit(absl::Duration limit) { silence_limit_ = limit; }
+
   // True once the coordinator has answered on the present stream.
   bool connected() const { return connected_; }
   // Streams that were answered so far.
@@ -64,6 +69,8 @@ class CoordinatorLink {
   int failures_ = 0;   // In a row.
   std::string last_failure_;
   absl::Duration opened_;  // When stream_ was.
+  absl::Duration heard_;   // When the coordinator said something on it.
+  absl::Duration silence_limit_ = absl::InfiniteDuration();
   absl::Duration next_attempt_ = -absl::InfiniteDuration();
   std::minstd_rand jitter_;  // Spreads reconnections of many workers; no secret.
 };

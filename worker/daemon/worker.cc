@@ -31,6 +31,9 @@ constexpr size_t kLogQueueBytes = size_t{1} << 20;
 constexpr absl::Duration kDrainReportTime = absl::Seconds(10);
 // A message of the coordinator may bring another at once; the ranks get their turn after so many.
 constexpr int kMessagesPerTurn = 64;
+// Heartbeats without an answer until the stream is given up, and the least time that is.
+constexpr int kSilentHeartbeats = 4;
+constexpr absl::Duration kLeastSilence = absl::Seconds(3);
 // For what an earlier worker left to die.
 constexpr absl::Duration kClearTime = absl::Seconds(2);
 
@@ -230,6 +233,7 @@ void Worker::Welcomed(const v1::Welcome& welcome) {
   if (welcome.heartbeat_interval_seconds() > 0) {
     heartbeat_interval_ = std::clamp(absl::Seconds(welcome.heartbeat_interval_seconds()),
                                      absl::Milliseconds(50), absl::Minutes(1));
+    coordinator_->SetSilenceLimit(std::max(kLeastSilence, kSilentHeartbeats * heartbeat_interval_));
   }
   if (welcome.reattach_window_seconds() > 0) {
     reattach_window_ = absl::Seconds(welcome.reattach_window_seconds());

@@ -14,7 +14,7 @@ inline constexpr char kLaunchFile[] = "launch.pb";  // v1::RankLaunch, written b
 inline constexpr char kPidFile[] = "pid";           // Written by the worker before the exec.
 inline constexpr char kSocketFile[] = "link.sock";  // The rank listens here.
 inline constexpr char kLogFile[] = "log.txt";       // Standard output and error of the rank.
-inline constexpr char kCgroupFile[] = "cgroup";  // Path of its control group, where it has one.
+inline constexpr char kCgroupFile[] = "cgroup";     // Path of its control group, where it has one.
 inline constexpr char kExitFile[] = "exit.pb";      // v1::RankExit.
 
 }  // namespace ijepa::link

@@ -1,0 +1,98 @@
+"""The network between the coordinator and the node of a job goes, and comes back: the job goes on elsewhere, and only one
+of its generations commits checkpoints."""
+import json
+import os
+import unittest
+from pathlib import Path
+
+import namespaces
+from cluster import Cluster, events, step_of, wait_until
+from jobs import render_scenes, write_tiny_job
+
+FLAGS = ["--insecure", "--heartbeat-interval-seconds", "0.5", "--unreachable-after-seconds", "2", "--lost-after-seconds", "4"]
+EVERY, EPOCHS = 20, 240
+
+
+class CutJob:
+    """A job of two ranks on node-a, which the link is to, until a checkpoint is committed; then node-b, which is not cut off,
+    has room for it too."""
+
+    def __init__(self, cluster, network, epochs=EPOCHS):
+        self.cluster, self.network = cluster, network
+        train = render_scenes(cluster.folder / "train", 16 * 16)
+        spec = write_tiny_job(cluster.folder, epochs=epochs, every=EVERY)
+        self.name = cluster.submit(spec, "--data", train, "--set", "checkpoint.keep_last=1000")
+        cluster.wait_for(self.name, lambda found: step_of(found) > EVERY and "CHECKPOINT_COMMITTED" in events(found), 60,
+                         "a checkpoint before the cut")
+        cluster.start_worker()
+        cluster.wait_for_nodes()
+
+    def wait_for_event(self, code, timeout=60):
+        return self.cluster.wait_for(self.name, lambda found: code in events(found), timeout, code)
+
+    def wait_for_second_attempt(self):
+        return self.cluster.wait_for(self.name, lambda found: len(found["status"]["attempts"]) == 2 and
+                                     found["status"]["state"] == "JOB_STATE_RUNNING", 60, "it runs elsewhere")
+
+    def offered(self, generation):
+        """Steps of the checkpoints that a generation has made, committed or not."""
+        folder = self.cluster.checkpoints / self.name.split("/")[-1]
+        return sorted(int(path.name[5:].split(".")[0]) for path in folder.glob(f"step-*.g{generation}"))
+
+    def committed(self):
+        """(generation, step) of the registry's checkpoints, in the order of their commits."""
+        listed = json.loads(self.cluster.ctl("checkpoints", self.name, "-o", "json").out)["checkpoints"]
+        listed.sort(key=lambda checkpoint: checkpoint["commitTime"])
+        return [(int(checkpoint["generation"]), int(checkpoint["step"])) for checkpoint in listed]
+
+    def stale_ranks(self):
+        """Ranks of the node that was cut off."""
+        return [pid for pid in self.cluster.rank_pids() if b"/worker-a/" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+class PartitionTest(unittest.TestCase):
+
+    def setUp(self):
+        reason = namespaces.why_not()
+        if reason:
+            self.skipTest(reason)
+
+    def test_a_job_whose_node_is_cut_off_goes_on_elsewhere_and_one_generation_commits(self):
+        with namespaces.CutNetwork(far=["worker-a"]) as network, \
+                Cluster(slots=2, coordinator_flags=FLAGS, network=network) as cluster:
+            job = CutJob(cluster, network)
+            stale = job.stale_ranks()
+            self.assertEqual(len(stale), 2)
+            network.cut()
+            job.wait_for_event("NODE_UNREACHABLE")
+            self.assertEqual(len(cluster.job(job.name)["status"]["attempts"]), 1, "nothing is taken from it yet")
+            job.wait_for_event("NODE_LOST")
+            again = job.wait_for_second_attempt()
+            self.assertEqual({place["node"] for place in again["status"]["attempts"][1]["placements"]}, {"node-b"})
+            resumed = int(again["status"]["attempts"][1]["firstStep"])
+            self.assertEqual(resumed, max(step for generation, step in job.committed() if generation == 1))
+            # The cut-off ranks know nothing of it: they go on, and have a checkpoint to commit.
+            self.assertEqual(sorted(job.stale_ranks()), sorted(stale))
+            wait_until(lambda: max(job.offered(1)) > resumed, 30, "the stale generation made a checkpoint")
+            wait_until(lambda: any(generation == 2 for generation, _ in job.committed()), 60, "the new generation committed")
+            self.assertEqual(sorted(job.stale_ranks()), sorted(stale), "they would commit if they could")
+
+            network.heal()
+            wait_until(lambda: not job.stale_ranks(), 60, "the stale generation is stopped")
+            ended = cluster.wait_for_end(job.name, 120)
+            self.assertEqual(ended["status"]["state"], "JOB_STATE_SUCCEEDED", ended["status"].get("reason"))
+            self.assertEqual(step_of(ended), EPOCHS * 16)
+            registry = job.committed()
+            generations = [generation for generation, _ in registry]
+            self.assertEqual(generations, sorted(generations), "a generation committed after a newer one had")
+            self.assertEqual(set(generations), {1, 2})
+            steps = [step for _, step in registry]
+            self.assertEqual(steps, sorted(set(steps)), "a committed step went down")
+            self.assertEqual([step for generation, step in registry if generation == 1][-1], resumed)
+            nodes = cluster.ctl("nodes", "-o", "json").out
+            self.assertEqual(nodes.count("NODE_STATE_READY"), 2, "the node takes ranks again")
+            self.assertFalse(any(os.path.exists(f"/proc/{pid}") for pid in stale))
+
+
+if __name__ == "__main__":
+    unittest.main()
