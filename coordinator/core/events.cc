@@ -37,6 +37,7 @@ constexpr Entry kTable[] = {
     {EventCode::kStacksCollected, "STACKS_COLLECTED", false},
     {EventCode::kSlowRank, "SLOW_RANK", false},
     {EventCode::kSlowRankCleared, "SLOW_RANK_CLEARED", false},
+    {EventCode::kGpuError, "GPU_ERROR", false},
     {EventCode::kNodeQuarantined, "NODE_QUARANTINED", false},
     {EventCode::kStartDeadline, "START_DEADLINE", false},
     {EventCode::kRankGivenUp, "RANK_GIVEN_UP", false},

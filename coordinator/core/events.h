@@ -34,6 +34,7 @@ enum class EventCode {
   kStacksCollected,
   kSlowRank,
   kSlowRankCleared,
+  kGpuError,
   kNodeQuarantined,
   kStartDeadline,
   kRankGivenUp,

@@ -15,7 +15,7 @@ namespace {
 constexpr int kMaxFaults = 32;
 
 bool MayBeTheNode(const std::string& failure_class) {
-  const std::set<std::string> classes = {kCrash, kOomHost, kHang, kNodeLost, kStartFailed};
+  const std::set<std::string> classes = {kCrash, kOomHost, kHang, kGpuHw, kNodeLost, kStartFailed};
   return classes.count(failure_class) > 0;
 }
 
@@ -49,11 +49,14 @@ void CountNodeFault(Turn& turn, Job& job, const v1::Failure& failure) {
   std::set<std::string> jobs;
   for (const v1::NodeFault& each : node.faults) jobs.insert(each.job_uid());
   const bool many = static_cast<int>(node.faults.size()) >= limits.faults && jobs.size() > 1;
-  if (many && !node.quarantine.has_value() && !TooManyOut(turn.state)) {
+  const bool broken = failure.failure_class() == kGpuHw;
+  if ((many || broken) && !node.quarantine.has_value() && !TooManyOut(turn.state)) {
     v1::Quarantine& quarantine = node.quarantine.emplace();
-    quarantine.set_reason(absl::StrCat(
-        node.faults.size(), " attempts of ", jobs.size(), " jobs failed on it within ",
-        absl::FormatDuration(limits.window), ", the last by ", failure.failure_class()));
+    quarantine.set_reason(broken ? absl::StrCat("a GPU failed: ", DescribeFailure(failure))
+                                 : absl::StrCat(node.faults.size(), " attempts of ", jobs.size(),
+                                                " jobs failed on it within ",
+                                                absl::FormatDuration(limits.window),
+                                                ", the last by ", failure.failure_class()));
     *quarantine.mutable_start_time() = ToProto(turn.now.wall);
     *quarantine.mutable_expire_time() = ToProto(turn.now.wall + limits.length);
     turn.AddEvent(job, EventCode::kNodeQuarantined,

@@ -10,8 +10,9 @@
 namespace ijepa::coordinator {
 
 // Counts a failed attempt against the node it failed on, if its class may be the node's fault, and
-// quarantines the node when options.quarantine says so. Jobs that fail by themselves do so on every
-// node: faults of one job alone never do it, and half of the nodes stay.
+// quarantines the node when options.quarantine says so: at once when a GPU of it failed. Jobs that
+// fail by themselves do so on every node: other faults of one job alone never do it, and half of
+// the nodes stay.
 void CountNodeFault(Turn& turn, Job& job, const v1::Failure& failure);
 
 // Ends quarantines that are over.

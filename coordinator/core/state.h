@@ -37,6 +37,8 @@ struct RankState {
   bool slow = false;
   // Its stacks are in its log, or could not be taken.
   bool stacks_collected = false;
+  // Errors of its GPU, oldest first.
+  std::vector<int> xids;
   // Highest sequence of a note that was taken; a repeated one is only acknowledged.
   int64_t last_note = 0;
 };

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/core/failure_policy.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/nodes.h"
@@ -16,13 +17,26 @@ namespace {
 
 constexpr int kRequestsPerTick = 256;
 
+// A rank whose GPU has failed; else `behind`.
+int CauseOfHang(const Gang& gang, int behind) {
+  for (size_t r = 0; r < gang.ranks.size(); ++r) {
+    const std::vector<int>& xids = gang.ranks[r].xids;
+    if (std::any_of(xids.begin(), xids.end(), IsHardXid)) return static_cast<int>(r);
+  }
+  return behind;
+}
+
 // `rank` is the cause, as far as one can be told; else -1.
 void FailAttempt(Turn& turn, Job& job, v1::EvidenceKind kind, int rank,
                  const std::string& message) {
   v1::Evidence evidence;
   evidence.set_kind(kind);
   evidence.set_rank(rank);
-  if (rank >= 0) evidence.set_node(job.gang->ranks[rank].node);
+  if (rank >= 0) {
+    const RankState& state = job.gang->ranks[rank];
+    evidence.set_node(state.node);
+    evidence.mutable_xids()->Assign(state.xids.begin(), state.xids.end());
+  }
   evidence.mutable_exit()->set_message(message);
   turn.AddEvent(job, kind == v1::EVIDENCE_KIND_HANG ? EventCode::kHang : EventCode::kStartDeadline,
                 message);
@@ -103,7 +117,7 @@ void JudgeUp(Turn& turn, Job& job) {
   }
   const Standstill still = Overdue(gang, turn.options.watch, turn.now.monotonic);
   if (still.ranks.empty()) return;
-  FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG, still.behind,
+  FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG, CauseOfHang(gang, still.behind),
               absl::StrCat("no progress of ", absl::StrJoin(still.ranks, "; ")));
 }
 

@@ -88,6 +88,30 @@ TEST_F(CoreQuarantineTest, AJobThatAlwaysDiesTakesNoNodeWithIt) {
   EXPECT_FALSE(NodeD().quarantine.has_value());
 }
 
+TEST_F(CoreQuarantineTest, ANodeWhoseGpuFailedIsGivenNoneAtOnce) {
+  const std::string id = core.Submit("job", 2);
+  for (const char* node : kNodes) core.Obey(node);
+  const int rank = core.job(id).gang->ranks[0].node == "node-d" ? 0 : 1;
+  ASSERT_EQ(core.job(id).gang->ranks[rank].node, "node-d");
+  core.report("node-d").mutable_ranks(0)->add_xids(31);
+  core.Report("node-d");
+  EXPECT_TRUE(core.HasEvent(id, "GPU_ERROR"));
+  core.Exit("node-d", id, rank, FailedWith("ABORTED", "NCCL: remote error", core.now().wall));
+  core.Report("node-d");
+  EXPECT_EQ(core.job(id).proto.status().attempts(0).failure().failure_class(), "COLLECTIVE");
+  // The driver says the rest of it after the rank has ended.
+  core.report("node-d").mutable_ranks(0)->add_xids(79);
+  core.Report("node-d");
+  for (const char* node : kNodes) core.Obey(node);
+  const v1::Failure& failure = core.job(id).proto.status().attempts(0).failure();
+  EXPECT_EQ(failure.failure_class(), "GPU_HW");
+  EXPECT_EQ(failure.xids_size(), 2);
+  ASSERT_TRUE(NodeD().quarantine.has_value());
+  EXPECT_TRUE(absl::StrContains(NodeD().quarantine->reason(), "Xid 31, 79"))
+      << NodeD().quarantine->reason();
+  for (const RankState& state : core.job(id).gang->ranks) EXPECT_NE(state.node, "node-d");
+}
+
 TEST_F(CoreQuarantineTest, OffIsOff) {
   core.options().quarantine.faults = 0;
   core.Restart();

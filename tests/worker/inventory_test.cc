@@ -88,5 +88,28 @@ TEST_F(InventoryTest, RefusesSlotsThatAreNoNumber) {
   }
 }
 
+TEST(GpuErrorsTest, TellsTheXidOfEachSlotOnce) {
+  const std::string file = ::testing::TempDir() + "gpu_errors." + std::to_string(::getpid());
+  std::ofstream(file) << "1 79\n0 48\n2 31\n";
+  ::setenv("FAKE_NVML_ERRORS", file.c_str(), 1);
+  const auto errors = GpuErrors::Listen(FAKE_NVML, {"0", "GPU-two", "1", "MIG-part"});
+  ASSERT_NE(errors, nullptr);
+  const std::vector<GpuErrors::Error> found = errors->Poll();
+  ASSERT_EQ(found.size(), 2u) << "GPU 0 does not take listeners";
+  EXPECT_EQ(found[0].slot, 2);
+  EXPECT_EQ(found[0].xid, 79);
+  EXPECT_EQ(found[1].slot, 1);
+  EXPECT_EQ(found[1].xid, 31);
+  EXPECT_THAT(errors->Poll(), IsEmpty());
+  ::unsetenv("FAKE_NVML_ERRORS");
+  std::filesystem::remove(file);
+}
+
+TEST(GpuErrorsTest, IsNothingWithoutADriverOrAGpuToListenTo) {
+  EXPECT_EQ(GpuErrors::Listen("/no/such/library.so", {"0"}), nullptr);
+  EXPECT_EQ(GpuErrors::Listen(FAKE_NVML, {}), nullptr);
+  EXPECT_EQ(GpuErrors::Listen(FAKE_NVML, {"0", "GPU-none"}), nullptr);
+}
+
 }  // namespace
 }  // namespace ijepa::worker

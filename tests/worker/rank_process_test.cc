@@ -24,14 +24,15 @@ using RankProcessTest = RankProcessFixture;
 TEST_F(RankProcessTest, RunsTheProgramAndKeepsItsOutput) {
   options_.visible_device = "5";
   launch_.mutable_spec()->set_cpu_threads(7);
-  auto rank = Start("print-env:OMP_NUM_THREADS print-env:CUDA_VISIBLE_DEVICES log:2");
+  auto rank = Start(
+      "print-env:OMP_NUM_THREADS print-env:CUDA_VISIBLE_DEVICES print-env:CUDA_DEVICE_ORDER log:2");
   EXPECT_GT(rank->pid(), 1);
   EXPECT_EQ(rank->slot(), 3);
   // No worker attaches, so the fake rank's Flush has nothing to wait for.
   const v1::RankExit exit = WaitForExit(*rank);
   EXPECT_EQ(exit.outcome(), v1::RANK_OUTCOME_COMPLETED);
-  EXPECT_THAT(exit.log_tail(),
-              ElementsAre("OMP_NUM_THREADS=7", "CUDA_VISIBLE_DEVICES=5", "line 0", "line 1"));
+  EXPECT_THAT(exit.log_tail(), ElementsAre("OMP_NUM_THREADS=7", "CUDA_VISIBLE_DEVICES=5",
+                                           "CUDA_DEVICE_ORDER=PCI_BUS_ID", "line 0", "line 1"));
 }
 
 TEST_F(RankProcessTest, ReportsTheSignalThatKilledIt) {

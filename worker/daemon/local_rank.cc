@@ -13,6 +13,8 @@ namespace {
 
 // From asking a rank's threads for their stacks until they have written them.
 constexpr absl::Duration kStackTime = absl::Seconds(1);
+// As worker.proto says; more say nothing new.
+constexpr size_t kMaxXids = 16;
 
 }  // namespace
 
@@ -65,6 +67,11 @@ void LocalRank::CollectStacks(absl::Duration now) {
   if (!asked.ok()) LogWarning("no stacks rank=", key().ToString(), " ", asked.message());
 }
 
+void LocalRank::AddXid(int xid) {
+  LogWarning("the GPU of a rank reported an error rank=", key().ToString(), " xid=", xid);
+  if (xids_.size() < kMaxXids) xids_.push_back(xid);
+}
+
 void LocalRank::Kill(const std::string& reason, bool superseded) {
   LogWarning("killing rank=", key().ToString(), " reason=", reason);
   if (superseded) {
@@ -95,6 +102,7 @@ v1::RankStatus LocalRank::Status() const {
   status.set_pid(process_->pid());
   if (step_) status.set_step(step_->step());
   status.set_stacks_collected(stacks_collected_);
+  for (const int xid : xids_) status.add_xids(xid);
   if (exited()) {
     *status.mutable_exit() = *process_->exit();
     status.set_step(std::max(status.step(), process_->exit()->last_step()));
@@ -109,9 +117,13 @@ absl::Time LocalRank::ExitTime() const {
 
 bool LocalRank::TakeChanged() {
   const v1::RankPhase phase = Phase();
-  if (phase == reported_phase_ && stacks_collected_ == stacks_reported_) return false;
+  if (phase == reported_phase_ && stacks_collected_ == stacks_reported_ &&
+      xids_.size() == xids_reported_) {
+    return false;
+  }
   reported_phase_ = phase;
   stacks_reported_ = stacks_collected_;
+  xids_reported_ = xids_.size();
   return true;
 }
 

@@ -37,6 +37,8 @@ class LocalRank {
   void Drain(const v1::Drain& drain);
   // Asks its threads for their stacks, once; Status says when they are in the log.
   void CollectStacks(absl::Duration now);
+  // An error of its GPU that the driver reported.
+  void AddXid(int xid);
   // Kills its processes; with `superseded` it is told first, for its log.
   void Kill(const std::string& reason, bool superseded);
 
@@ -74,6 +76,8 @@ class LocalRank {
   std::optional<absl::Duration> stacks_asked_;
   bool stacks_collected_ = false;
   bool stacks_reported_ = false;
+  std::vector<int> xids_;
+  size_t xids_reported_ = 0;
 };
 
 }  // namespace ijepa::worker

@@ -108,6 +108,9 @@ absl::Status RunWorker(const Settings& settings) {
   IJEPA_ASSIGN_OR_RETURN(const int slots, SlotCount(settings.slots, inventory));
 
   Worker::Options options;
+  const std::unique_ptr<GpuErrors> gpu_errors =
+      GpuErrors::Listen(InventorySources().nvml, inventory.devices);
+  options.gpu_errors = gpu_errors.get();
   std::unique_ptr<MetricsServer> server;
   std::unique_ptr<WorkerMetrics> metrics;
   if (settings.metrics_listen != "none") {

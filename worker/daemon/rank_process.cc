@@ -131,6 +131,8 @@ absl::Status RankProcess::Begin(const StartOptions& options, const v1::RankLaunc
   spawn.environment = {absl::StrCat("OMP_NUM_THREADS=", std::max(1, launch.spec().cpu_threads()))};
   if (!options.visible_device.empty()) {
     spawn.environment.push_back(absl::StrCat("CUDA_VISIBLE_DEVICES=", options.visible_device));
+    // Numbers as the driver has them, so that its errors are those of the rank's GPU.
+    spawn.environment.push_back("CUDA_DEVICE_ORDER=PCI_BUS_ID");
   }
   spawn.output = output.get();
   MakeGroup(options.cgroup_base);

@@ -248,6 +248,9 @@ void Worker::ServiceRanks(absl::Duration now) {
   const absl::Time wall = options_.clock->Now();
   for (auto& [key, rank] : ranks_) {
     for (const v1::FromRank& message : rank->Service(now, wall)) HandleRank(*rank, message);
+  }
+  TakeGpuErrors();  // Before the end that they may be the cause of is reported.
+  for (auto& [key, rank] : ranks_) {
     if (rank->TakeChanged()) report_needed_ = true;
   }
   std::set<pid_t> ranks;
@@ -255,6 +258,16 @@ void Worker::ServiceRanks(absl::Duration now) {
     if (!rank->exited()) ranks.insert(rank->process().pid());
   }
   ReapStrays(ranks);
+}
+
+void Worker::TakeGpuErrors() {
+  if (options_.gpu_errors == nullptr) return;
+  for (const GpuErrors::Error& error : options_.gpu_errors->Poll()) {
+    for (auto& [key, rank] : ranks_) {
+      const bool told = rank->exited() && rank->exit_reported();
+      if (rank->process().slot() == error.slot && !told) rank->AddXid(error.xid);
+    }
+  }
 }
 
 void Worker::HandleRank(LocalRank& rank, const v1::FromRank& message) {

@@ -16,6 +16,7 @@
 #include "ijepa/v1/worker.pb.h"
 #include "worker/daemon/coordinator_link.h"
 #include "worker/daemon/local_rank.h"
+#include "worker/daemon/nvml.h"
 #include "worker/daemon/rendezvous_cache.h"
 #include "worker/daemon/worker_metrics.h"
 
@@ -48,6 +49,7 @@ class Worker {
     // From SIGTERM to SIGKILL for ranks at the end of the reattach window.
     absl::Duration orphan_grace = absl::Minutes(2);
     // May be null.
+    GpuErrors* gpu_errors = nullptr;
     WorkerMetrics* metrics = nullptr;
     Clock* clock = &Clock::Real();
   };
@@ -73,6 +75,7 @@ class Worker {
   void HandleMessage(const v1::CoordinatorMessage& message);
   void Welcomed(const v1::Welcome& welcome);
   void ServiceRanks(absl::Duration now);
+  void TakeGpuErrors();
   void HandleRank(LocalRank& rank, const v1::FromRank& message);
   void PassOn(const RankKey& key, const v1::FromRank& message);
   void ReplyLocally(const v1::RankReply& reply);
