@@ -250,11 +250,12 @@ void JudgeGang(Turn& turn, Job& job) {
     turn.TouchAttempt(job);
     turn.Move(job, v1::JOB_STATE_RUNNING);
   }
-  const bool drained = std::any_of(gang.ranks.begin(), gang.ranks.end(), HasDrained);
-  if (up && drained && !gang.clearing && !gang.draining) {
+  const auto drained = std::find_if(gang.ranks.begin(), gang.ranks.end(), HasDrained);
+  if (up && drained != gang.ranks.end() && !gang.clearing && !gang.draining) {
     gang.draining = true;
     gang.deadline = turn.now.monotonic + turn.options.drain_deadline;
-    turn.AddEvent(job, EventCode::kDraining, "a node asked its ranks to save and stop");
+    turn.AddEvent(job, EventCode::kDraining,
+                  absl::StrCat("node ", drained->node, " asked its ranks to save and stop"));
   }
 }
 

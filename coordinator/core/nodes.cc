@@ -19,6 +19,8 @@ namespace {
 
 // (uid, generation, rank)
 using RankId = std::tuple<std::string, int64_t, int>;
+constexpr char kDrainingReason[] = "DRAINING";
+
 using Reported = std::map<RankId, const v1::RankStatus*>;
 
 Reported IndexReport(const v1::NodeReport& report) {
@@ -108,6 +110,18 @@ void JudgeAbsent(Turn& turn, Job& job, int number, const Node& node, bool restar
   }
 }
 
+// Says in the job's state which of its nodes lets it go. The event follows when the ranks have.
+void NameDrainingNode(Turn& turn, Job& job, const std::string& name) {
+  v1::JobStatus& status = *job.proto.mutable_status();
+  const bool up = job.state() == v1::JOB_STATE_STARTING || job.state() == v1::JOB_STATE_RUNNING;
+  if (!up || job.gang->clearing || status.reason().code() == kDrainingReason) return;
+  *status.mutable_reason() =
+      MakeReason(kDrainingReason, absl::StrCat("node ", name,
+                                               " is draining: the ranks save at one step and "
+                                               "stop, and the job goes on from there"));
+  turn.Touch(job);
+}
+
 void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& report, bool restarted) {
   Node& node = turn.state.nodes.at(name);
   node.observed = report.observed_revision();
@@ -131,6 +145,7 @@ void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& repor
         UpdateRank(turn, job, number, *found->second);
       }
     }
+    if (node.draining) NameDrainingNode(turn, job, name);
     JudgeGang(turn, job);
   }
   const int alive = static_cast<int>(std::count_if(

@@ -131,6 +131,20 @@ TEST_F(CoreQuarantineTest, ANodeThatDrainsIsGivenNoRanks) {
   EXPECT_EQ(NodeOf("next"), "node-d");
 }
 
+TEST_F(CoreQuarantineTest, AJobNamesTheNodeThatDrains) {
+  const std::string id = core.Submit("job", 1);
+  core.RunTo(id, 1);
+  core.report("node-d").set_draining(true);
+  core.Report("node-d");
+  const v1::Reason reason = core.job(id).proto.status().reason();
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RUNNING);
+  EXPECT_EQ(reason.code(), "DRAINING");
+  EXPECT_TRUE(absl::StrContains(reason.message(), "node node-d is draining")) << reason.message();
+  core.Exit("node-d", id, 0, ExitOf(v1::RANK_OUTCOME_DRAINED));
+  core.Report("node-d");
+  EXPECT_NE(core.job(id).proto.status().reason().code(), "DRAINING") << "it is elsewhere now";
+}
+
 TEST(CoreBudgetTest, RestartsHealByTenCheckpointsAndByNothingElse) {
   CoreHarness core;
   core.Connect("node-a", 1);
