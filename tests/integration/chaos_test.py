@@ -28,7 +28,8 @@ class ChaosTest(unittest.TestCase):
             calm, expected = chaos.run_to_end(cluster, self.submit, self.TIMEOUT)
             self.assertEqual(calm["status"]["state"], "JOB_STATE_SUCCEEDED")
             ended, parts, faults = chaos.storm_over(cluster, self.submit, seed, self.MEAN_GAP_SECONDS, self.TIMEOUT)
-            print(chaos.report(ended, faults, chaos.training_seconds(calm), chaos.training_seconds(ended), seed), flush=True)
+            print(chaos.report(ended, faults, chaos.training_seconds(calm), chaos.training_seconds(ended), seed,
+                               self.EVERY), flush=True)
             self.assertEqual(ended["status"]["state"], "JOB_STATE_SUCCEEDED", ended["status"].get("reason"))
             self.assertEqual(step_of(ended), step_of(calm))
             self.assertGreaterEqual(len(faults), 2, "the storm passed by; raise EPOCHS")
