@@ -91,25 +91,24 @@ TEST_F(CoreQuarantineTest, AJobThatAlwaysDiesTakesNoNodeWithIt) {
 TEST_F(CoreQuarantineTest, ANodeWhoseGpuFailedIsGivenNoneAtOnce) {
   const std::string id = core.Submit("job", 2);
   for (const char* node : kNodes) core.Obey(node);
-  const int rank = core.job(id).gang->ranks[0].node == "node-d" ? 0 : 1;
-  ASSERT_EQ(core.job(id).gang->ranks[rank].node, "node-d");
-  core.report("node-d").mutable_ranks(0)->add_xids(31);
-  core.Report("node-d");
+  const std::string broken = core.job(id).gang->ranks[1].node;
+  core.report(broken).mutable_ranks(0)->add_xids(31);
+  core.Report(broken);
   EXPECT_TRUE(core.HasEvent(id, "GPU_ERROR"));
-  core.Exit("node-d", id, rank, FailedWith("ABORTED", "NCCL: remote error", core.now().wall));
-  core.Report("node-d");
+  core.Exit(broken, id, 1, FailedWith("ABORTED", "NCCL: remote error", core.now().wall));
+  core.Report(broken);
   EXPECT_EQ(core.job(id).proto.status().attempts(0).failure().failure_class(), "COLLECTIVE");
   // The driver says the rest of it after the rank has ended.
-  core.report("node-d").mutable_ranks(0)->add_xids(79);
-  core.Report("node-d");
+  core.report(broken).mutable_ranks(0)->add_xids(79);
+  core.Report(broken);
   for (const char* node : kNodes) core.Obey(node);
   const v1::Failure& failure = core.job(id).proto.status().attempts(0).failure();
   EXPECT_EQ(failure.failure_class(), "GPU_HW");
   EXPECT_EQ(failure.xids_size(), 2);
-  ASSERT_TRUE(NodeD().quarantine.has_value());
-  EXPECT_TRUE(absl::StrContains(NodeD().quarantine->reason(), "Xid 31, 79"))
-      << NodeD().quarantine->reason();
-  for (const RankState& state : core.job(id).gang->ranks) EXPECT_NE(state.node, "node-d");
+  const std::optional<v1::Quarantine>& quarantine = core.state().nodes.at(broken).quarantine;
+  ASSERT_TRUE(quarantine.has_value());
+  EXPECT_TRUE(absl::StrContains(quarantine->reason(), "Xid 31, 79")) << quarantine->reason();
+  for (const RankState& state : core.job(id).gang->ranks) EXPECT_NE(state.node, broken);
 }
 
 TEST_F(CoreQuarantineTest, OffIsOff) {
