@@ -49,7 +49,11 @@ prometheus::MetricFamily ByState(prometheus::MetricFamily family,
 prometheus::MetricFamily Jobs(const State& state) {
   std::map<v1::JobState, int> counts;
   for (int s = 1; s < v1::JobState_ARRAYSIZE; ++s) counts[static_cast<v1::JobState>(s)] = 0;
-  for (const auto& [id, job] : state.jobs) ++counts[job.state()];
+  for (auto& [job_state, count] : counts) {
+    const auto sealed = state.sealed_by_state.find(job_state);
+    count = static_cast<int>(state.index.CountOf(job_state)) +
+            static_cast<int>(sealed == state.sealed_by_state.end() ? 0 : sealed->second);
+  }
   return ByState(Gauge("ijepa_coordinator_jobs", "Jobs by state."), counts);
 }
 

@@ -139,8 +139,10 @@ absl::Status Server::StartState(const Settings& settings) {
   }
   IJEPA_ASSIGN_OR_RETURN(state_,
                          StateThread::Start(std::move(options), *store_, clock_, *effects_));
-  streams_.Attach(*state_);
-  watchers_.Attach(*state_);
+  IJEPA_ASSIGN_OR_RETURN(history_, HistoryThread::Start(*store_));
+  job_reader_ = std::make_unique<JobReader>(*state_, *history_);
+  streams_.Attach(*state_, *history_);
+  watchers_.Attach(*state_, *job_reader_);
   if (metrics_ != nullptr) {
     collector_ = std::make_shared<StateCollector>(*state_);
     metrics_->AddCollectable(collector_);
@@ -153,9 +155,9 @@ absl::Status Server::Listen(const Settings& settings) {
   info.set_version(IJEPA_VERSION);
   info.set_coordinator_epoch(state_->epoch());
   *info.mutable_start_time() = ToProto(clock_.Now());
-  log_readers_ = std::make_unique<LogReaders>(*state_, logs_);
-  job_service_ = std::make_unique<JobService>(*state_, watchers_, RandomText);
-  checkpoint_service_ = std::make_unique<CheckpointService>(*state_);
+  log_readers_ = std::make_unique<LogReaders>(*state_, *job_reader_, logs_);
+  job_service_ = std::make_unique<JobService>(*state_, *job_reader_, watchers_, RandomText);
+  checkpoint_service_ = std::make_unique<CheckpointService>(*state_, *job_reader_);
   node_service_ = std::make_unique<NodeService>(*state_);
   log_service_ = std::make_unique<LogService>(*log_readers_);
   system_service_ = std::make_unique<SystemService>(std::move(info));
@@ -187,6 +189,7 @@ void Server::Shutdown() {
   client_server_.reset();
   worker_server_.reset();
   if (state_ != nullptr) state_->Stop();
+  if (history_ != nullptr) history_->Stop();
   logs_.Stop();
   // A scrape may still look at the state, which has stopped but is there.
   metrics_.reset();

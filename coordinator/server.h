@@ -11,10 +11,12 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/metrics_server.h"
+#include "coordinator/history_thread.h"
 #include "coordinator/log_store.h"
 #include "coordinator/metrics.h"
 #include "coordinator/outlet.h"
 #include "coordinator/services/cluster_services.h"
+#include "coordinator/services/job_reader.h"
 #include "coordinator/services/job_service.h"
 #include "coordinator/services/log_readers.h"
 #include "coordinator/services/watchers.h"
@@ -64,6 +66,8 @@ class Server {
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<CommitMetrics> commit_metrics_;
   std::unique_ptr<StateThread> state_;
+  std::unique_ptr<HistoryThread> history_;
+  std::unique_ptr<JobReader> job_reader_;
   std::shared_ptr<StateCollector> collector_;
   std::unique_ptr<LogReaders> log_readers_;
   std::unique_ptr<JobService> job_service_;

@@ -14,6 +14,8 @@
 #include "common/status_macros.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/records.h"
+#include "coordinator/core/sealing.h"
+#include "coordinator/history_thread.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -98,16 +100,36 @@ absl::Status StateThread::Load() {
   }
   meta_ = EncodeMeta(++epoch_);
   IJEPA_RETURN_IF_ERROR(store_.Commit({{{kMetaKey, old}}, {{kMetaKey, meta_}}}));
+  absl::StatusOr<std::unique_ptr<History>> history = store_.OpenHistory();
+  if (history.ok()) {
+    history_ = *std::move(history);
+  } else if (!absl::IsUnimplemented(history.status())) {
+    return history.status();
+  }
   IJEPA_RETURN_IF_ERROR(Reload());
-  IJEPA_RETURN_IF_ERROR(CommitWrites(core_->Begin(ReadClock(), true).writes));
+  IJEPA_RETURN_IF_ERROR(CommitBatch({{}, core_->Begin(ReadClock(), true).writes}));
   next_tick_ = clock_.Monotonic() + options_.tick;
   return absl::OkStatus();
 }
 
-absl::Status StateThread::CommitWrites(std::vector<Write> writes) {
-  if (writes.empty()) return absl::OkStatus();
+absl::Status StateThread::CommitOutcomes(std::vector<Outcome>& outcomes) {
+  Batch batch;
+  for (Outcome& outcome : outcomes) {
+    std::move(outcome.writes.begin(), outcome.writes.end(), std::back_inserter(batch.writes));
+    std::move(outcome.sealed.begin(), outcome.sealed.end(), std::back_inserter(batch.sealed));
+    if (outcome.prune.has_value()) batch.prune = outcome.prune;
+  }
+  return CommitBatch(std::move(batch));
+}
+
+absl::Status StateThread::CommitBatch(Batch batch) {
+  if (batch.writes.empty() && batch.sealed.empty() && !batch.prune.has_value()) {
+    return absl::OkStatus();
+  }
   const absl::Duration start = clock_.Monotonic();
-  absl::Status status = store_.Commit({{{kMetaKey, meta_}}, LastWrites(std::move(writes))});
+  batch.conditions = {{kMetaKey, meta_}};
+  batch.writes = LastWrites(std::move(batch.writes));
+  absl::Status status = store_.Commit(batch);
   if (options_.on_commit) options_.on_commit(clock_.Monotonic() - start, status.ok());
   return status;
 }
@@ -215,26 +237,33 @@ void StateThread::Turn(std::deque<Item> items, bool tick_due) {
     return;
   }
   std::vector<Outcome> outcomes = ApplyAll(items, tick_due);
-  std::vector<Write> writes;
-  for (Outcome& outcome : outcomes) {
-    std::move(outcome.writes.begin(), outcome.writes.end(), std::back_inserter(writes));
-  }
-  if (absl::Status status = CommitWrites(std::move(writes)); !status.ok()) {
+  if (absl::Status status = CommitOutcomes(outcomes); !status.ok()) {
     Discard(items, status);
     return;
   }
   Release(items, std::move(outcomes));
 }
 
+Outcome StateThread::Apply(Command& command, Now now) {
+  if (history_ != nullptr) {
+    for (const std::string& id : PastJobsOf(core_->state(), command)) {
+      absl::StatusOr<std::optional<v1::SealedJob>> past = FindPast(*history_, id);
+      if (!past.ok()) return {{}, {}, {}, {{TokenOf(command), past.status()}}, {}};
+      if (past->has_value()) core_->Lend(**std::move(past));
+    }
+  }
+  return core_->Apply(command, now);
+}
+
 std::vector<Outcome> StateThread::ApplyAll(std::deque<Item>& items, bool tick_due) {
   std::vector<Outcome> outcomes;
   const Now now = ReadClock();
-  for (const Item& item : items) {
-    if (const auto* command = std::get_if<Command>(&item.body)) {
-      outcomes.push_back(core_->Apply(*command, now));
-    }
+  for (Item& item : items) {
+    if (auto* command = std::get_if<Command>(&item.body)) outcomes.push_back(Apply(*command, now));
   }
+  core_->GiveBack();
   if (tick_due) outcomes.push_back(core_->Apply(Tick{}, now));
+  if (tick_due && history_ != nullptr) outcomes.push_back(core_->Apply(SealEnded{}, now));
   if (core_->state().schedule_needed) outcomes.push_back(core_->Apply(RunScheduler{}, now));
   return outcomes;
 }
@@ -285,20 +314,23 @@ void StateThread::Discard(std::deque<Item>& items, const absl::Status& why) {
 absl::Status StateThread::Reload() {
   last_revision_ = std::max(last_revision_, core_ == nullptr ? 0 : core_->state().last_revision);
   core_.reset();
-  IJEPA_ASSIGN_OR_RETURN(std::vector<KeyValue> pairs, store_.Range(""));
+  HistoryCounts past;
+  if (history_ != nullptr) {
+    IJEPA_ASSIGN_OR_RETURN(past, history_->Count());
+  }
   IJEPA_ASSIGN_OR_RETURN(
-      core_, Core::Restore(options_.core, {epoch_, last_revision_}, pairs, ReadClock()));
+      core_, Core::Restore(options_.core, {epoch_, last_revision_}, store_, past, ReadClock()));
   return absl::OkStatus();
 }
 
 void StateThread::TryToHeal() {
   if (clock_.Monotonic() < next_heal_) return;
   next_heal_ = clock_.Monotonic() + kHealInterval;
-  absl::Status status = CommitWrites({{kMetaKey, meta_}});
+  absl::Status status = CommitBatch({{}, {{kMetaKey, meta_}}});
   // A batch that was reported as failed may yet be there: read again before anything is built on
   // it.
   if (status.ok()) status = Reload();
-  if (status.ok()) status = CommitWrites(core_->Begin(ReadClock(), false).writes);
+  if (status.ok()) status = CommitBatch({{}, core_->Begin(ReadClock(), false).writes});
   if (!status.ok()) return;
   broken_ = absl::OkStatus();
   LogInfo("the store can be written again");

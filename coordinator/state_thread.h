@@ -80,7 +80,8 @@ class StateThread {
 
   absl::Status Load();
   absl::Status Reload();
-  absl::Status CommitWrites(std::vector<Write> writes);
+  absl::Status CommitOutcomes(std::vector<Outcome>& outcomes);
+  absl::Status CommitBatch(Batch batch);
   Now ReadClock();
   bool Admit();
   absl::Status TooMany() const;
@@ -91,6 +92,8 @@ class StateThread {
   void Turn(std::deque<Item> items, bool tick_due);
   // Applies what is not a read to the core; what came out is gathered in order.
   std::vector<Outcome> ApplyAll(std::deque<Item>& items, bool tick_due);
+  // Applies the command of a call or of a worker.
+  Outcome Apply(Command& command, Now now);
   void Release(std::deque<Item>& items, std::vector<Outcome> outcomes);
   void LetOut(const Effect& effect);
   // After a failed commit: speculative state is dropped, everybody is told, the store is read anew.
@@ -107,6 +110,8 @@ class StateThread {
 
   // State thread only.
   std::unique_ptr<Core> core_;
+  // Null if the store keeps none: jobs that have ended stay in the core.
+  std::unique_ptr<History> history_;
   // Of the cores before this one; revisions never go back.
   int64_t last_revision_ = 0;
   // Why the store cannot be written; OK while it can.

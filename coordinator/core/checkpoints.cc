@@ -2,12 +2,14 @@
 #include "coordinator/core/checkpoints.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/retention.h"
+#include "coordinator/core/sealing.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -47,21 +49,54 @@ bool IsCommitted(const Job& job, const std::string& path) {
                      [&](const v1::Checkpoint& kept) { return kept.path() == path; });
 }
 
-// Takes {job name}/checkpoints/{step}-{generation}, and without the generation.
+// {job name}/checkpoints/{step}-{generation}, or without the generation, in its two parts.
+struct CheckpointPath {
+  absl::string_view job;
+  absl::string_view which;
+};
+
+std::optional<CheckpointPath> SplitName(absl::string_view name) {
+  constexpr absl::string_view kBetween = "/checkpoints/";
+  const size_t slash = name.rfind(kBetween);
+  if (slash == absl::string_view::npos) return std::nullopt;
+  return CheckpointPath{name.substr(0, slash), name.substr(slash + kBetween.size())};
+}
+
+bool IsMeant(const v1::Checkpoint& checkpoint, absl::string_view which) {
+  const std::string step = absl::StrCat(checkpoint.step());
+  return which == step || which == absl::StrCat(step, "-", checkpoint.generation());
+}
+
 v1::Checkpoint* FindCheckpoint(State& state, absl::string_view name, Job** job) {
-  const size_t slash = name.rfind("/checkpoints/");
-  if (slash == absl::string_view::npos) return nullptr;
-  const Job* found = FindJob(state, name.substr(0, slash));
+  const auto path = SplitName(name);
+  const Job* found = path.has_value() ? FindJob(state, path->job) : nullptr;
   if (found == nullptr) return nullptr;
   *job = &state.jobs.at(found->id);
-  const absl::string_view which = name.substr(slash + absl::string_view("/checkpoints/").size());
   for (v1::Checkpoint& checkpoint : (*job)->checkpoints) {
-    const std::string step = absl::StrCat(checkpoint.step());
-    if (which == step || which == absl::StrCat(step, "-", checkpoint.generation())) {
-      return &checkpoint;
-    }
+    if (IsMeant(checkpoint, path->which)) return &checkpoint;
   }
   return nullptr;
+}
+
+// Pins in the record of a job that has ended and was sealed. False if it is no such job.
+bool PinInHistory(Turn& turn, const PinCheckpoint& command) {
+  const auto path = SplitName(command.name);
+  v1::SealedJob* past = path.has_value() ? FindLent(turn.state, path->job) : nullptr;
+  if (past == nullptr) return false;
+  for (v1::Checkpoint& checkpoint : *past->mutable_checkpoints()) {
+    if (!IsMeant(checkpoint, path->which)) continue;
+    if (checkpoint.pinned() != command.pinned) {
+      checkpoint.set_pinned(command.pinned);
+      past->set_revision(past->revision() + 1);
+      past->mutable_job()->set_etag(EtagOf(past->revision()));
+      *past->mutable_job()->mutable_status()->mutable_latest_checkpoint() =
+          past->checkpoints(past->checkpoints_size() - 1);
+      turn.Seal(RowOf(*past));
+    }
+    turn.Reply(command.token, past->job());
+    return true;
+  }
+  return false;
 }
 
 v1::CommitResult Committed(const Job& job) {
@@ -131,6 +166,7 @@ void RollBackTo(Turn& turn, Job& job, int64_t step) {
 }
 
 void HandlePin(Turn& turn, const PinCheckpoint& command) {
+  if (PinInHistory(turn, command)) return;
   Job* job = nullptr;
   v1::Checkpoint* checkpoint = FindCheckpoint(turn.state, command.name, &job);
   if (checkpoint == nullptr) {

@@ -3,6 +3,7 @@
 #define IJEPA_COORDINATOR_CORE_COMMAND_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,11 +16,12 @@
 
 namespace ijepa::coordinator {
 
-// `token` of a command names its reply. Randomness (id, uid) is drawn outside.
+// `token` of a command names its reply. Randomness (uid) is drawn outside.
 struct CreateJob {
   uint64_t token = 0;
   // Resolved and valid.
   v1::JobSpec spec;
+  // Empty: made of the spec's name and the job's number, so that no other job ever has it.
   std::string id;
   std::string uid;
   std::string request_id;
@@ -73,8 +75,11 @@ struct RunScheduler {};
 // Given at least every half second.
 struct Tick {};
 
+// Seals jobs that have ended. Given now and then, where there is a history.
+struct SealEnded {};
+
 using Command = std::variant<CreateJob, CancelJob, PinCheckpoint, ReleaseNode, WorkerHello,
-                             WorkerReport, FromRankOn, StreamClosed, RunScheduler, Tick>;
+                             WorkerReport, FromRankOn, StreamClosed, RunScheduler, Tick, SealEnded>;
 
 struct Reply {
   uint64_t token = 0;
@@ -102,6 +107,9 @@ using Effect = std::variant<SendToWorker, CloseStream, JobChanged>;
 // Replies and effects may leave only after the writes are durable.
 struct Outcome {
   std::vector<Write> writes;
+  // Durable in the same step.
+  std::vector<SealedRow> sealed;
+  std::optional<Batch::Prune> prune;
   std::vector<Reply> replies;
   std::vector<Effect> effects;
 };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "coordinator/core/checkpoints.h"
@@ -14,6 +15,7 @@
 #include "coordinator/core/quarantine.h"
 #include "coordinator/core/ranks.h"
 #include "coordinator/core/records.h"
+#include "coordinator/core/sealing.h"
 #include "coordinator/core/tick.h"
 #include "coordinator/core/turn.h"
 
@@ -37,18 +39,52 @@ struct Dispatch {
   void operator()(const StreamClosed& command) { HandleStreamClosed(turn, command); }
   void operator()(const RunScheduler&) { PlaceQueuedJobs(turn); }
   void operator()(const Tick&) { HandleTick(turn); }
+  void operator()(const SealEnded&) { HandleSealEnded(turn); }
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Core>> Core::Restore(const CoreOptions& options, Fence fence,
                                                     const std::vector<KeyValue>& pairs, Now now) {
+  const ScanPairs scan = [&pairs](absl::string_view prefix, const TakePair& take) {
+    for (const KeyValue& pair : pairs) {
+      if (absl::StartsWith(pair.key, prefix)) IJEPA_RETURN_IF_ERROR(take(pair));
+    }
+    return absl::OkStatus();
+  };
+  return Restore(options, fence, scan, {}, now);
+}
+
+absl::StatusOr<std::unique_ptr<Core>> Core::Restore(const CoreOptions& options, Fence fence,
+                                                    Store& store, const HistoryCounts& past,
+                                                    Now now) {
+  const ScanPairs scan = [&store](absl::string_view prefix, const TakePair& take) {
+    return store.Scan(prefix, take);
+  };
+  return Restore(options, fence, scan, past, now);
+}
+
+absl::StatusOr<std::unique_ptr<Core>> Core::Restore(const CoreOptions& options, Fence fence,
+                                                    const ScanPairs& scan,
+                                                    const HistoryCounts& past, Now now) {
   auto core = absl::WrapUnique(new Core(options));
-  IJEPA_ASSIGN_OR_RETURN(core->state_, DecodeState(pairs, options, now));
-  core->state_.epoch = fence.epoch;
-  core->state_.last_revision = std::max(fence.epoch << kEpochShift, fence.last_revision);
+  State& state = core->state_;
+  IJEPA_ASSIGN_OR_RETURN(state, DecodeState(scan, options, now));
+  state.epoch = fence.epoch;
+  state.last_revision = std::max(fence.epoch << kEpochShift, fence.last_revision);
+  state.last_number = std::max(state.last_number, past.last_number);
+  for (const auto& [job_state, count] : past.jobs_by_state) {
+    state.sealed_by_state[static_cast<v1::JobState>(job_state)] = count;
+  }
   return core;
 }
+
+void Core::Lend(v1::SealedJob job) {
+  std::string id = JobId(job.job().name());
+  state_.lent.try_emplace(std::move(id), std::move(job));
+}
+
+void Core::GiveBack() { state_.lent.clear(); }
 
 Outcome Core::Begin(Now now, bool restarted) {
   Turn turn(state_, options_, now);

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/core/command.h"
 #include "coordinator/core/options.h"
+#include "coordinator/core/records.h"
 #include "coordinator/core/state.h"
 
 namespace ijepa::coordinator {
@@ -24,9 +25,13 @@ class Core {
     int64_t last_revision = 0;
   };
 
-  // Rebuilds the core from all pairs of a store. Call Begin next.
+  // Rebuilds the core from all pairs of a store, with an empty history. Call Begin next.
   static absl::StatusOr<std::unique_ptr<Core>> Restore(const CoreOptions& options, Fence fence,
                                                        const std::vector<KeyValue>& pairs, Now now);
+  // The same, from the store itself: nothing is held twice. `past`: what history counts.
+  static absl::StatusOr<std::unique_ptr<Core>> Restore(const CoreOptions& options, Fence fence,
+                                                       Store& store, const HistoryCounts& past,
+                                                       Now now);
 
   // What a start brings about: live jobs are told of the restart. `restarted`: this is a new epoch,
   // not a reload after a failed commit.
@@ -34,10 +39,18 @@ class Core {
 
   Outcome Apply(const Command& command, Now now);
 
+  // Commands that follow may refer to this job of history (PastJobsOf), until GiveBack. A job that
+  // was lent already stays as the commands left it.
+  void Lend(v1::SealedJob job);
+  void GiveBack();
+
   const State& state() const { return state_; }
 
  private:
   explicit Core(const CoreOptions& options) : options_(options) {}
+  static absl::StatusOr<std::unique_ptr<Core>> Restore(const CoreOptions& options, Fence fence,
+                                                       const ScanPairs& scan,
+                                                       const HistoryCounts& past, Now now);
 
   const CoreOptions options_;
   State state_;

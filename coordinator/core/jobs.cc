@@ -9,6 +9,7 @@
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/core/scheduler.h"
+#include "coordinator/core/sealing.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -20,10 +21,28 @@ bool CpuHasBf16(const v1::NodeInfo& info) {
   });
 }
 
+// "demo-k3q7xa". Six letters and digits that no other number gives, more of them past 2^30 jobs;
+// neighbours do not look alike.
+std::string IdFor(const std::string& name, int64_t number) {
+  constexpr char kDigits[] = "abcdefghijklmnopqrstuvwxyz234567";
+  constexpr int kBits = 30;
+  constexpr uint64_t kMask = (uint64_t{1} << kBits) - 1;
+  // Each step can be undone within 30 bits: an odd factor, and a shift that is xored in.
+  uint64_t mixed = (static_cast<uint64_t>(number) * 0x2545f491u) & kMask;
+  mixed ^= mixed >> 15;
+  mixed = (mixed * 0x1b873593u) & kMask;
+  std::string suffix;
+  for (int shift = 0; shift < kBits; shift += 5) suffix += kDigits[(mixed >> shift) & 31];
+  for (uint64_t high = static_cast<uint64_t>(number) >> kBits; high > 0; high >>= 5) {
+    suffix += kDigits[high & 31];
+  }
+  return absl::StrCat(name, "-", suffix);
+}
+
 Job NewJob(const Turn& turn, const CreateJob& command) {
   Job job;
-  job.id = command.id;
-  job.proto.set_name(JobName(command.id));
+  job.id = command.id.empty() ? IdFor(command.spec.name(), turn.state.last_number + 1) : command.id;
+  job.proto.set_name(JobName(job.id));
   job.proto.set_uid(command.uid);
   *job.proto.mutable_spec() = command.spec;
   *job.proto.mutable_status()->mutable_submit_time() = ToProto(turn.now.wall);
@@ -38,6 +57,10 @@ bool AnswerRepeated(Turn& turn, const CreateJob& command) {
     turn.Reply(command.token, absl::InvalidArgumentError(absl::StrCat(
                                   "request_id ", command.request_id, " was used for job ",
                                   found->second.job_id(), " with another spec; use a new one")));
+    return true;
+  }
+  if (const v1::SealedJob* past = FindLent(turn.state, found->second.job_id())) {
+    turn.Reply(command.token, past->job());
     return true;
   }
   const Job* job = FindJob(turn.state, found->second.job_id());
@@ -65,7 +88,7 @@ absl::Status CheckAdmission(const Turn& turn, const CreateJob& command, const Jo
     return absl::FailedPreconditionError(
         absl::StrCat("job ", command.spec.name(), " ", never->message(), next_step));
   }
-  const size_t alive = turn.state.queued.size() + turn.state.active.size();
+  const size_t alive = turn.state.jobs.size() - turn.state.ended.size();
   if (alive >= static_cast<size_t>(turn.options.max_active_jobs)) {
     return absl::ResourceExhaustedError(absl::StrCat(
         alive, " jobs are queued or active, the limit; try again when some have ended"));
@@ -125,25 +148,30 @@ void HandleCreateJob(Turn& turn, const CreateJob& command) {
   job.number = ++turn.state.last_number;
   turn.state.ids_by_number[job.number] = job.id;
   turn.state.ids_by_uid[command.uid] = job.id;
-  Job& stored = turn.state.jobs[command.id] = std::move(job);
-  turn.Put(SpecKey(command.id), command.spec.SerializeAsString());
+  const std::string id = job.id;
+  Job& stored = turn.state.jobs[id] = std::move(job);
+  turn.Put(SpecKey(id), command.spec.SerializeAsString());
   turn.AddEvent(stored, EventCode::kSubmitted,
                 absl::StrCat("submitted for ", command.spec.ranks().max(), " ranks"));
   turn.Move(stored, v1::JOB_STATE_QUEUED, std::move(reason));
   if (!command.request_id.empty()) {
     v1::StoredRequest& request = turn.state.requests[command.request_id];
-    request.set_job_id(command.id);
+    request.set_job_id(id);
     request.set_digest(command.digest);
     *request.mutable_time() = ToProto(turn.now.wall);
     turn.Put(RequestKey(command.request_id), request.SerializeAsString());
   }
   // The reply carries the etag that Finish will give.
-  stored.proto.set_etag(absl::StrCat(turn.state.epoch, "-", stored.revision + 1));
+  stored.proto.set_etag(EtagOf(stored.revision + 1));
   turn.Reply(command.token, stored.proto);
 }
 
 void HandleCancelJob(Turn& turn, const CancelJob& command) {
   const Job* found = FindJob(turn.state, command.name);
+  if (const v1::SealedJob* past = FindLent(turn.state, command.name)) {
+    turn.Reply(command.token, past->job());
+    return;
+  }
   if (found == nullptr) {
     turn.Reply(command.token, absl::NotFoundError(absl::StrCat("there is no job ", command.name)));
     return;
@@ -167,7 +195,7 @@ void HandleCancelJob(Turn& turn, const CancelJob& command) {
       }
       JudgeGang(turn, job);
     }
-    job.proto.set_etag(absl::StrCat(turn.state.epoch, "-", job.revision + 1));
+    job.proto.set_etag(EtagOf(job.revision + 1));
   }
   turn.Reply(command.token, job.proto);
 }

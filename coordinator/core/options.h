@@ -54,6 +54,10 @@ struct CoreOptions {
   // A lost node without jobs is forgotten after this.
   absl::Duration forget_node_after = absl::Hours(24);
   absl::Duration request_id_lifetime = absl::Hours(24);
+  // From the end of a job until it is sealed into history.
+  absl::Duration seal_after = absl::Minutes(1);
+  // How long history keeps ended jobs, and the audit log its lines. Their checkpoints stay.
+  absl::Duration keep_history = absl::Hours(365 * 24);
   // Jobs that are not terminal; more are refused.
   int max_active_jobs = 100000;
   // Takes jobs whose spec makes ranks fail on purpose (faults.inject).

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
@@ -31,6 +32,7 @@ absl::Status AddJob(const KeyValue& pair, const std::string& id, State& state) {
   job.id = id;
   job.number = stored.number();
   job.proto = std::move(*stored.mutable_job());
+  job.revision = stored.revision();
   job.no_progress = stored.no_progress();
   job.spent_restarts = stored.spent_restarts();
   job.healing_commits = stored.healing_commits();
@@ -133,6 +135,18 @@ void RestoreRendezvous(const KeyValue& pair, State& state) {
   if (job.gang.has_value()) job.gang->rendezvous[parts[3]] = pair.value;
 }
 
+// What follows from the jobs once they are whole.
+void IndexJobs(State& state) {
+  std::vector<std::pair<absl::Time, std::string>> ended;
+  for (const auto& [id, job] : state.jobs) {
+    state.index.Add(job);
+    if (!IsTerminal(job.state())) continue;
+    ended.emplace_back(FromProto(job.proto.status().end_time()), id);
+  }
+  std::sort(ended.begin(), ended.end());
+  for (auto& [time, id] : ended) state.ended.push_back(std::move(id));
+}
+
 }  // namespace
 
 std::string EncodeJob(const Job& job) {
@@ -142,9 +156,14 @@ std::string EncodeJob(const Job& job) {
   header.set_name(job.proto.name());
   header.set_uid(job.proto.uid());
   header.set_etag(job.proto.etag());
+  header.set_parent(job.proto.parent());
+  header.set_from_checkpoint(job.proto.from_checkpoint());
+  if (job.proto.has_array()) *header.mutable_array() = job.proto.array();
+  header.set_user(job.proto.user());
   const v1::JobStatus& from = job.proto.status();
   v1::JobStatus& to = *header.mutable_status();
   to.set_state(from.state());
+  if (from.has_state_time()) *to.mutable_state_time() = from.state_time();
   if (from.has_reason()) *to.mutable_reason() = from.reason();
   if (from.has_submit_time()) *to.mutable_submit_time() = from.submit_time();
   if (from.has_start_time()) *to.mutable_start_time() = from.start_time();
@@ -161,6 +180,7 @@ std::string EncodeJob(const Job& job) {
   }
   if (job.evidence.has_value()) *stored.mutable_evidence() = *job.evidence;
   for (const std::string& path : job.deletable) stored.add_deletable(path);
+  stored.set_revision(job.revision);
   stored.set_clearing(job.gang.has_value() && job.gang->clearing);
   return stored.SerializeAsString();
 }
@@ -195,15 +215,16 @@ absl::StatusOr<int64_t> DecodeEpoch(const std::string& value) {
   return meta.epoch();
 }
 
-absl::StatusOr<State> DecodeState(const std::vector<KeyValue>& pairs, const CoreOptions& options,
-                                  Now now) {
+absl::StatusOr<State> DecodeState(const ScanPairs& scan, const CoreOptions& options, Now now) {
   State state;
-  for (const KeyValue& pair : pairs) {
-    if (pair.key.compare(0, 4, "job/") == 0) {
-      IJEPA_RETURN_IF_ERROR(AddJob(pair, pair.key.substr(4), state));
-    }
-  }
-  for (const KeyValue& pair : pairs) IJEPA_RETURN_IF_ERROR(AddPair(pair, now, state));
+  IJEPA_RETURN_IF_ERROR(
+      scan("job/", [&](const KeyValue& pair) { return AddJob(pair, pair.key.substr(4), state); }));
+  std::vector<KeyValue> rendezvous;
+  IJEPA_RETURN_IF_ERROR(scan("", [&](KeyValue pair) {
+    absl::Status status = AddPair(pair, now, state);
+    if (absl::StartsWith(pair.key, "rendezvous/")) rendezvous.push_back(std::move(pair));
+    return status;
+  }));
   for (auto& [id, job] : state.jobs) {
     if (!job.checkpoints.empty()) {
       *job.proto.mutable_status()->mutable_latest_checkpoint() = job.checkpoints.back();
@@ -211,7 +232,8 @@ absl::StatusOr<State> DecodeState(const std::vector<KeyValue>& pairs, const Core
     const v1::Attempt* attempt = job.attempt();
     if (attempt != nullptr && !attempt->has_end_time()) RestoreGang(job, options, now, state);
   }
-  for (const KeyValue& pair : pairs) RestoreRendezvous(pair, state);
+  for (const KeyValue& pair : rendezvous) RestoreRendezvous(pair, state);
+  IndexJobs(state);
   state.schedule_needed = true;
   return state;
 }

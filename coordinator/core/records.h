@@ -2,6 +2,7 @@
 #ifndef IJEPA_COORDINATOR_CORE_RECORDS_H_
 #define IJEPA_COORDINATOR_CORE_RECORDS_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,14 @@ std::string EncodeMeta(int64_t epoch);
 // The epoch in the value of kMetaKey; 0 for an empty value. DataLoss if it cannot be read.
 absl::StatusOr<int64_t> DecodeEpoch(const std::string& value);
 
-// Rebuilds the state from all pairs of a store. Live gangs come back with their slots; every lease
-// and deadline starts anew at `now`, because workers need time to come back. Returns DataLoss,
-// naming the key, if a value cannot be read or belongs to no job.
-absl::StatusOr<State> DecodeState(const std::vector<KeyValue>& pairs, const CoreOptions& options,
-                                  Now now);
+using TakePair = std::function<absl::Status(KeyValue)>;
+// Store::Scan, or the like.
+using ScanPairs = std::function<absl::Status(absl::string_view prefix, const TakePair&)>;
+
+// Rebuilds the state from all pairs that `scan` gives. Live gangs come back with their slots; every
+// lease and deadline starts anew at `now`, because workers need time to come back. Returns
+// DataLoss, naming the key, if a value cannot be read or belongs to no job.
+absl::StatusOr<State> DecodeState(const ScanPairs& scan, const CoreOptions& options, Now now);
 
 }  // namespace ijepa::coordinator
 

@@ -12,8 +12,7 @@ constexpr char kJobPrefix[] = "projects/default/jobs/";
 }  // namespace
 
 const Job* FindJob(const State& state, absl::string_view name) {
-  absl::ConsumePrefix(&name, kJobPrefix);
-  const auto found = state.jobs.find(std::string(name));
+  const auto found = state.jobs.find(JobId(name));
   return found == state.jobs.end() ? nullptr : &found->second;
 }
 
@@ -23,6 +22,11 @@ const Job* FindJobByUid(const State& state, const std::string& uid) {
 }
 
 std::string JobName(absl::string_view id) { return absl::StrCat(kJobPrefix, id); }
+
+std::string JobId(absl::string_view name) {
+  absl::ConsumePrefix(&name, kJobPrefix);
+  return std::string(name);
+}
 
 int SlotsUsed(const State& state, const Node& node) {
   int used = node.foreign_ranks;

@@ -5,6 +5,7 @@
 #define IJEPA_COORDINATOR_CORE_STATE_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -13,6 +14,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "coordinator/core/job_index.h"
 #include "coordinator/core/progress_watch.h"
 #include "coordinator/core/slow_ranks.h"
 #include "ijepa/v1/job.pb.h"
@@ -141,6 +143,15 @@ struct State {
   std::set<std::string> queued;
   // Jobs with a live gang.
   std::set<std::string> active;
+  // Jobs that have ended and are not sealed yet, in order of their ends.
+  std::deque<std::string> ended;
+  JobIndex index;
+  // Jobs in history by state, as far as the core was told (Core::Restore) or sealed them itself.
+  std::map<v1::JobState, int64_t> sealed_by_state;
+  // Jobs of history that commands of the present batch refer to; changed by these, then given back.
+  std::map<std::string, v1::SealedJob> lent;
+  // Monotonic; when history was last told to forget.
+  absl::Duration last_forgetting = -absl::InfiniteDuration();
   std::map<std::string, Node> nodes;
   std::map<uint64_t, std::string> nodes_by_stream;
   // By request id; forgotten after request_id_lifetime. The cursor is the last one that was looked
@@ -157,6 +168,8 @@ struct State {
 const Job* FindJob(const State& state, absl::string_view name);
 const Job* FindJobByUid(const State& state, const std::string& uid);
 std::string JobName(absl::string_view id);
+// The other way round.
+std::string JobId(absl::string_view name);
 
 // Slots of a node held by live gangs or by processes that are still to be killed.
 int SlotsUsed(const State& state, const Node& node);

@@ -36,6 +36,10 @@ void Turn::PutNode(const std::string& name, const Node& node) {
   Put(NodeKey(name), EncodeNode(node));
 }
 
+void Turn::Seal(SealedRow row) { outcome_.sealed.push_back(std::move(row)); }
+
+void Turn::Prune(Batch::Prune prune) { outcome_.prune = prune; }
+
 void Turn::AddEvent(Job& job, EventCode code, std::string message) {
   auto* events = job.proto.mutable_status()->mutable_events();
   v1::Event* event = events->Add();
@@ -61,22 +65,29 @@ void Turn::DeleteEvent(Job& job, int index) {
   events->DeleteSubrange(index, 1);
 }
 
-void Turn::Announce(Job& job) {
-  job.proto.set_etag(absl::StrCat(state.epoch, "-", ++job.revision));
-  outcome_.effects.push_back(JobChanged{job.id});
-}
+void Turn::Announce(Job& job) { outcome_.effects.push_back(JobChanged{job.id}); }
 
 void Turn::Move(Job& job, v1::JobState to, v1::Reason reason) {
   IJEPA_CHECK(MayMove(job.state(), to));
   v1::JobStatus& status = *job.proto.mutable_status();
+  const v1::JobState from = job.state();
   status.set_state(to);
+  *status.mutable_state_time() = ToProto(now.wall);
   *status.mutable_reason() = std::move(reason);
   if (to == v1::JOB_STATE_QUEUED) {
     state.queued.insert(job.id);
   } else {
     state.queued.erase(job.id);
   }
-  if (IsTerminal(to)) *status.mutable_end_time() = ToProto(now.wall);
+  if (from == v1::JOB_STATE_UNSPECIFIED) {
+    state.index.Add(job);
+  } else {
+    state.index.Move(job, from);
+  }
+  if (IsTerminal(to)) {
+    *status.mutable_end_time() = ToProto(now.wall);
+    state.ended.push_back(job.id);
+  }
   if (status.curve_size() > 0) TouchCurve(job);
   state.schedule_needed = true;
   Touch(job);
@@ -127,6 +138,7 @@ Outcome Turn::Finish() {
   for (const std::string& id : jobs_) {
     Job& job = state.jobs.at(id);
     Announce(job);
+    job.proto.set_etag(EtagOf(++job.revision));
     job.live_change = false;
     Put(JobKey(id), EncodeJob(job));
     if (attempts_.count(id) > 0) {
@@ -137,6 +149,8 @@ Outcome Turn::Finish() {
   }
   return std::move(outcome_);
 }
+
+std::string EtagOf(int64_t revision) { return absl::StrCat("r", revision); }
 
 v1::Reason MakeReason(absl::string_view code, std::string message) {
   v1::Reason reason;

@@ -41,6 +41,9 @@ class Turn {
   void Put(std::string key, std::string value);
   void Delete(std::string key);
   void PutNode(const std::string& name, const Node& node);
+  // Into history, in the same step.
+  void Seal(SealedRow row);
+  void Prune(Batch::Prune prune);
 
   // Watchers are told, nothing is written: for figures and for reasons that can be worked out
   // again.
@@ -70,6 +73,9 @@ class Turn {
   std::set<std::string> curves_;
   std::set<std::string> nodes_;
 };
+
+// Etag of a job that has changed `revision` times.
+std::string EtagOf(int64_t revision);
 
 v1::Reason MakeReason(absl::string_view code, std::string message);
 

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "coordinator/core/retention.h"
 #include "coordinator/services/grpc_status.h"
 #include "coordinator/services/state_calls.h"
 #include "coordinator/state_thread.h"
@@ -16,20 +15,9 @@ namespace ijepa::coordinator {
 grpc::ServerUnaryReactor* CheckpointService::ListCheckpoints(
     grpc::CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
     v1::ListCheckpointsResponse* response) {
-  return ReadState(state_, *context, [request, response](const State& state) -> absl::Status {
-    const Job* job = FindJob(state, request->parent());
-    if (job == nullptr) {
-      return absl::NotFoundError(absl::StrCat("there is no job ", request->parent()));
-    }
-    for (size_t i = job->checkpoints.size(); i-- > 0;) {
-      v1::Checkpoint& checkpoint = *response->add_checkpoints();
-      checkpoint = job->checkpoints[i];
-      for (std::string& reason : KeptFor(state, *job, i)) {
-        checkpoint.add_kept_for(std::move(reason));
-      }
-    }
-    return absl::OkStatus();
-  });
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reader_.FindCheckpoints(request->parent(), FinishWith(reactor, response));
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* CheckpointService::PinCheckpoint(grpc::CallbackServerContext* context,

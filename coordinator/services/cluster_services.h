@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "coordinator/services/job_reader.h"
 #include "coordinator/services/log_readers.h"
 #include "coordinator/services/worker_streams.h"
 #include "ijepa/v1/coordinator.grpc.pb.h"
@@ -18,7 +19,7 @@ class StateThread;
 // All thread-safe; what they borrow outlives them.
 class CheckpointService : public v1::CheckpointService::CallbackService {
  public:
-  explicit CheckpointService(StateThread& state) : state_(state) {}
+  CheckpointService(StateThread& state, JobReader& reader) : state_(state), reader_(reader) {}
   grpc::ServerUnaryReactor* ListCheckpoints(grpc::CallbackServerContext* context,
                                             const v1::ListCheckpointsRequest* request,
                                             v1::ListCheckpointsResponse* response) override;
@@ -31,6 +32,7 @@ class CheckpointService : public v1::CheckpointService::CallbackService {
 
  private:
   StateThread& state_;
+  JobReader& reader_;
 };
 
 class NodeService : public v1::NodeService::CallbackService {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 
+#include "coordinator/services/job_reader.h"
 #include "coordinator/services/watchers.h"
 #include "ijepa/v1/coordinator.grpc.pb.h"
 
@@ -21,8 +22,8 @@ class JobService : public v1::JobService::CallbackService {
   // `random` gives text of the given length, of digits and lower-case letters; thread-safe.
   using RandomText = std::function<std::string(int length)>;
 
-  JobService(StateThread& state, Watchers& watchers, RandomText random)
-      : state_(state), watchers_(watchers), random_(std::move(random)) {}
+  JobService(StateThread& state, JobReader& reader, Watchers& watchers, RandomText random)
+      : state_(state), reader_(reader), watchers_(watchers), random_(std::move(random)) {}
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request,
@@ -40,6 +41,7 @@ class JobService : public v1::JobService::CallbackService {
 
  private:
   StateThread& state_;
+  JobReader& reader_;
   Watchers& watchers_;
   const RandomText random_;
 };

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/services/grpc_status.h"
+#include "coordinator/services/job_reader.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -69,18 +70,34 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   }
 
   void LookAtJob() {
-    readers_.state_.Read(Later([](LogReader& reader, const State* state) {
-      if (state == nullptr) return reader.End(absl::UnavailableError("no state to look at"));
-      const Job* job = FindJob(*state, reader.name_);
-      if (job == nullptr) {
-        return reader.End(absl::NotFoundError(absl::StrCat("there is no job ", reader.name_)));
-      }
-      reader.query_.job = job->id;
-      reader.terminal_ = IsTerminal(job->state());
-      reader.quiet_polls_ = reader.terminal_ ? reader.quiet_polls_ + 1 : 0;
-      reader.query_.complete = !reader.follow_ || reader.quiet_polls_ > kQuietPolls;
-      reader.ReadPage();
-    }));
+    if (sealed_) return TakeJob(query_.job, v1::JOB_STATE_SUCCEEDED);
+    readers_.state_.Read([&readers = readers_, number = number_, name = name_](const State* state) {
+      const Job* job = state == nullptr ? nullptr : FindJob(*state, name);
+      if (state != nullptr && job == nullptr) return LookBack(readers, number, name);
+      readers.readers_.With(number, [&](LogReader& reader) {
+        if (state == nullptr) return reader.End(absl::UnavailableError("no state to look at"));
+        reader.TakeJob(job->id, job->state());
+      });
+    });
+  }
+
+  // For a job that is not live: it has ended.
+  static void LookBack(LogReaders& readers, uint64_t number, const std::string& name) {
+    readers.jobs_.Find(name, [&readers, number](absl::StatusOr<v1::Job> job) {
+      readers.readers_.With(number, [&](LogReader& reader) {
+        if (!job.ok()) return reader.End(job.status());
+        reader.sealed_ = true;
+        reader.TakeJob(JobId(job->name()), job->status().state());
+      });
+    });
+  }
+
+  void TakeJob(const std::string& id, v1::JobState state) {
+    query_.job = id;
+    terminal_ = IsTerminal(state);
+    quiet_polls_ = terminal_ ? quiet_polls_ + 1 : 0;
+    query_.complete = !follow_ || quiet_polls_ > kQuietPolls;
+    ReadPage();
   }
 
   void ReadPage() {
@@ -133,6 +150,8 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   LogQuery query_;
   LogCursor cursor_;
   bool terminal_ = false;
+  // It has ended and left the live state; no need to look again.
+  bool sealed_ = false;
   int quiet_polls_ = 0;
   v1::LogLines page_;
 

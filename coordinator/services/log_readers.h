@@ -10,13 +10,15 @@
 
 namespace ijepa::coordinator {
 
+class JobReader;
 class StateThread;
 class LogReader;
 
 // Thread-safe. Outlives the server that serves it; what is borrowed outlives the readers.
 class LogReaders {
  public:
-  LogReaders(StateThread& state, LogStore& logs) : state_(state), logs_(logs) {}
+  LogReaders(StateThread& state, JobReader& jobs, LogStore& logs)
+      : state_(state), jobs_(jobs), logs_(logs) {}
 
   grpc::ServerWriteReactor<v1::LogLines>* NewReader(const v1::ReadLogsRequest& request);
 
@@ -24,6 +26,7 @@ class LogReaders {
   friend class LogReader;
 
   StateThread& state_;
+  JobReader& jobs_;
   LogStore& logs_;
   ReactorTable<LogReader> readers_;
 };

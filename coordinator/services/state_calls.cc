@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "coordinator/services/grpc_status.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -22,10 +21,7 @@ grpc::ServerUnaryReactor* ReadState(StateThread& state, grpc::CallbackServerCont
 grpc::ServerUnaryReactor* ChangeJob(StateThread& state, grpc::CallbackServerContext& context,
                                     Command command, v1::Job* response) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
-  state.Call(std::move(command), [reactor, response](absl::StatusOr<v1::Job> job) {
-    if (job.ok()) *response = *std::move(job);
-    reactor->Finish(ToGrpc(job.status()));
-  });
+  state.Call(std::move(command), FinishWith(reactor, response));
   return reactor;
 }
 

@@ -7,8 +7,10 @@
 #include <functional>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "coordinator/core/command.h"
 #include "coordinator/core/state.h"
+#include "coordinator/services/grpc_status.h"
 
 namespace ijepa::coordinator {
 
@@ -19,6 +21,16 @@ class StateThread;
 // until then.
 grpc::ServerUnaryReactor* ReadState(StateThread& state, grpc::CallbackServerContext& context,
                                     std::function<absl::Status(const State&)> read);
+
+// A callback that finishes the call with what it is given.
+template <typename Response>
+std::function<void(absl::StatusOr<Response>)> FinishWith(grpc::ServerUnaryReactor* reactor,
+                                                         Response* response) {
+  return [reactor, response](absl::StatusOr<Response> answer) {
+    if (answer.ok()) *response = *std::move(answer);
+    reactor->Finish(ToGrpc(answer.status()));
+  };
+}
 
 // Gives `command` to the core and finishes the call with its answer, once that is durable.
 grpc::ServerUnaryReactor* ChangeJob(StateThread& state, grpc::CallbackServerContext& context,

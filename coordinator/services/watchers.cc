@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/services/grpc_status.h"
+#include "coordinator/services/job_reader.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -32,16 +33,24 @@ class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
     }
     const auto begin = [&watchers, number = number_, name = std::move(name)](const State* state) {
       const Job* job = state == nullptr ? nullptr : FindJob(*state, name);
+      if (state != nullptr && job == nullptr) return LookBack(watchers, number, name);
       watchers.watchers_.With(number, [&](JobWatcher& watcher) {
         if (state == nullptr) return watcher.Close(absl::UnavailableError("no state to look at"));
-        if (job == nullptr) {
-          return watcher.Close(absl::NotFoundError(absl::StrCat("there is no job ", name)));
-        }
         watcher.SetJob(job->id);
         watcher.Offer(std::make_shared<const v1::Job>(job->proto));
       });
     };
     if (absl::Status status = watchers_.state_->TryRead(begin); !status.ok()) Close(status);
+  }
+
+  // For a job that is not live: it has ended, and is sent once.
+  static void LookBack(Watchers& watchers, uint64_t number, const std::string& name) {
+    watchers.reader_->Find(name, [&watchers, number](absl::StatusOr<v1::Job> job) {
+      watchers.watchers_.With(number, [&](JobWatcher& watcher) {
+        if (!job.ok()) return watcher.Close(job.status());
+        watcher.Offer(std::make_shared<const v1::Job>(*std::move(job)));
+      });
+    });
   }
 
   // On the state thread, as is Watches.

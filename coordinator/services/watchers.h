@@ -13,14 +13,18 @@
 
 namespace ijepa::coordinator {
 
+class JobReader;
 class StateThread;
 class JobWatcher;
 
 // Thread-safe. Outlives the server that serves it, and the state thread.
 class Watchers {
  public:
-  // `state` outlives the watchers.
-  void Attach(StateThread& state) { state_ = &state; }
+  // What is attached outlives the watchers.
+  void Attach(StateThread& state, JobReader& reader) {
+    state_ = &state;
+    reader_ = &reader;
+  }
 
   // The job changed. On the state thread.
   void Changed(const Job& job);
@@ -31,6 +35,7 @@ class Watchers {
   friend class JobWatcher;
 
   StateThread* state_ = nullptr;
+  JobReader* reader_ = nullptr;
   ReactorTable<JobWatcher> watchers_;
 };
 

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "coordinator/history_thread.h"
 #include "coordinator/services/grpc_status.h"
 #include "coordinator/state_thread.h"
 
@@ -28,14 +29,14 @@ RankId IdOf(const v1::LogChunk& chunk) {
   return {chunk.job_uid(), chunk.generation(), chunk.rank()};
 }
 
-// The id of the job whose rank this node ran; empty if it ran no such rank.
-std::string FindLogOwner(const State& state, const std::string& node, const RankId& id) {
-  const Job* job = FindJobByUid(state, std::get<0>(id));
-  if (job == nullptr) return "";
-  for (const v1::Attempt& attempt : job->proto.status().attempts()) {
+// The id of the job, if this node ran that rank of it; else empty.
+std::string LogOwner(const v1::Job& job, const std::string& node, const RankId& id) {
+  for (const v1::Attempt& attempt : job.status().attempts()) {
     if (attempt.generation() != std::get<1>(id)) continue;
     for (const v1::RankPlacement& placement : attempt.placements()) {
-      if (placement.rank() == std::get<2>(id) && placement.node() == node) return job->id;
+      if (placement.rank() == std::get<2>(id) && placement.node() == node) {
+        return JobId(job.name());
+      }
     }
   }
   return "";
@@ -173,14 +174,39 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
     if (owner != log_owners_.end()) return StoreLog(owner->second);
     streams_.state_->Read(
         [&streams = streams_, number = number_, node = node_, id](const State* state) {
-          const std::string job = state == nullptr ? "" : FindLogOwner(*state, node, id);
-          streams.streams_.With(number, [&](WorkerStream& stream) {
-            if (state == nullptr)
-              return stream.Close(absl::UnavailableError("no state to look at"));
-            stream.log_owners_[id] = job;
-            stream.StoreLog(job);
-          });
+          if (state == nullptr) {
+            streams.streams_.With(number, [](WorkerStream& stream) {
+              stream.Close(absl::UnavailableError("no state to look at"));
+            });
+          } else if (const Job* job = FindJobByUid(*state, std::get<0>(id))) {
+            TakeOwner(streams, number, id, LogOwner(job->proto, node, id));
+          } else {
+            LookBack(streams, number, node, id);
+          }
         });
+  }
+
+  // For a rank of a job that is not live: its last lines may come after it was sealed.
+  static void LookBack(WorkerStreams& streams, uint64_t number, const std::string& node,
+                       const RankId& id) {
+    streams.history_->Read([&streams, number, node, id](absl::StatusOr<History*> history) {
+      absl::StatusOr<std::optional<v1::SealedJob>> past = std::optional<v1::SealedJob>();
+      if (history.ok()) past = FindPastByUid(**history, std::get<0>(id));
+      if (!past.ok()) {
+        streams.streams_.With(number, [&](WorkerStream& s) { s.Close(past.status()); });
+        return;
+      }
+      TakeOwner(streams, number, id,
+                past->has_value() ? LogOwner((*past)->job(), node, id) : std::string());
+    });
+  }
+
+  static void TakeOwner(WorkerStreams& streams, uint64_t number, const RankId& id,
+                        const std::string& job) {
+    streams.streams_.With(number, [&](WorkerStream& stream) {
+      stream.log_owners_[id] = job;
+      stream.StoreLog(job);
+    });
   }
 
   // Only while a log message is in incoming_ and no read is under way.

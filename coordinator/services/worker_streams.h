@@ -14,6 +14,7 @@
 
 namespace ijepa::coordinator {
 
+class HistoryThread;
 class StateThread;
 class WorkerStream;
 
@@ -22,8 +23,11 @@ class WorkerStreams {
  public:
   explicit WorkerStreams(LogStore& logs) : logs_(logs) {}
 
-  // Streams are refused before this. `state` outlives them.
-  void Attach(StateThread& state) { state_ = &state; }
+  // Streams are refused before this. What is attached outlives them.
+  void Attach(StateThread& state, HistoryThread& history) {
+    state_ = &state;
+    history_ = &history;
+  }
 
   // For effects: never block, do nothing for a stream that is gone. A worker that does not take
   // what is sent to it loses its stream.
@@ -38,6 +42,7 @@ class WorkerStreams {
 
   LogStore& logs_;
   StateThread* state_ = nullptr;
+  HistoryThread* history_ = nullptr;
   ReactorTable<WorkerStream> streams_;
 };
 

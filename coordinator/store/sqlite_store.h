@@ -8,41 +8,42 @@
 
 #include "absl/status/statusor.h"
 #include "common/file.h"
+#include "coordinator/store/sqlite_connection.h"
+#include "coordinator/store/sqlite_history.h"
 #include "coordinator/store/store.h"
-
-struct sqlite3;
-struct sqlite3_stmt;
 
 namespace ijepa::coordinator {
 
 // Holds <folder>/coordinator.db and a lock on <folder>/coordinator.lock for its life.
 class SqliteStore : public Store {
  public:
-  // Opens or creates the store in `folder`. Returns FailedPrecondition if another process holds it
-  // (the message names its pid), or if a newer version wrote it; DataLoss if the file is damaged.
+  // Opens or creates the store in `folder`, and brings an older schema up to date. Returns
+  // FailedPrecondition if another process holds it (the message names its pid), or if a newer
+  // version wrote it; DataLoss if the file is damaged.
   static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& folder);
-  ~SqliteStore() override;
 
   absl::Status Commit(const Batch& batch) override;
   absl::StatusOr<std::vector<KeyValue>> Range(absl::string_view prefix) override;
+  absl::Status Scan(absl::string_view prefix,
+                    const std::function<absl::Status(KeyValue)>& take) override;
+  absl::StatusOr<std::unique_ptr<History>> OpenHistory() override;
+  absl::StatusOr<int64_t> Backup(const std::string& path) override;
 
  private:
-  SqliteStore(UniqueFd lock, sqlite3* db, std::string path);
-  absl::Status Initialize();
-  absl::Status Execute(const char* sql);
-  absl::StatusOr<sqlite3_stmt*> Prepare(const char* sql);
+  SqliteStore(UniqueFd lock, std::unique_ptr<Connection> connection)
+      : lock_(std::move(lock)), connection_(std::move(connection)) {}
+  absl::Status Prepare();
   absl::Status CheckConditions(const Batch& batch);
   absl::Status Put(const Write& write);
-  // The status of the connection's last error.
-  absl::Status Error(absl::string_view doing);
+  absl::Status WriteAll(const Batch& batch);
 
   UniqueFd lock_;
-  sqlite3* db_;
-  std::string path_;
-  sqlite3_stmt* put_ = nullptr;
-  sqlite3_stmt* delete_ = nullptr;
-  sqlite3_stmt* get_ = nullptr;
-  sqlite3_stmt* range_ = nullptr;
+  std::unique_ptr<Connection> connection_;
+  Statement put_;
+  Statement delete_;
+  Statement get_;
+  Statement range_;
+  HistoryWriter history_;
 };
 
 }  // namespace ijepa::coordinator

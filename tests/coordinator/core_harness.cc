@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "coordinator/core/sealing.h"
 
 namespace ijepa::coordinator {
 
@@ -51,7 +52,7 @@ CoreHarness::CoreHarness() : now_{absl::FromUnixSeconds(1700000000), absl::Secon
 }
 
 void CoreHarness::Release(Outcome outcome) {
-  IJEPA_CHECK(store_.Commit({{}, outcome.writes}).ok());
+  IJEPA_CHECK(store_.Commit({{}, outcome.writes, outcome.sealed, {}, outcome.prune}).ok());
   for (Reply& reply : outcome.replies) replies_.emplace(reply.token, std::move(reply.job));
   for (Effect& effect : outcome.effects) {
     if (const auto* send = std::get_if<SendToWorker>(&effect)) {
@@ -72,7 +73,13 @@ std::string CoreHarness::NodeOfStream(uint64_t stream) const {
 }
 
 void CoreHarness::Do(const Command& command) {
+  for (const std::string& id : PastJobsOf(core_->state(), command)) {
+    const auto record = *(*store_.OpenHistory())->Find(id);
+    v1::SealedJob job;
+    if (record.has_value() && job.ParseFromString(*record)) core_->Lend(std::move(job));
+  }
   Release(core_->Apply(command, now_));
+  core_->GiveBack();
   if (core_->state().schedule_needed) Release(core_->Apply(RunScheduler{}, now_));
 }
 
@@ -92,7 +99,8 @@ void CoreHarness::Jump(absl::Duration duration) {
 }
 
 void CoreHarness::Restart() {
-  core_ = *Core::Restore(options_, {++epoch_, 0}, *store_.Range(""), now_);
+  const HistoryCounts past = *(*store_.OpenHistory())->Count();
+  core_ = *Core::Restore(options_, {++epoch_, 0}, store_, past, now_);
   for (auto& [name, node] : nodes_) node.stream = 0;
   Release(core_->Begin(now_, true));
 }

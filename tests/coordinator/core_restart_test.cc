@@ -220,7 +220,7 @@ TEST(CoreRestartTest, AReportIsAnsweredWithoutARepeatedDesiredState) {
 
 TEST(CoreRestartTest, NamesTheKeyOfADamagedValue) {
   const absl::Status status =
-      DecodeState({{"job/broken", "\xff\xff"}}, CoreOptions(), Now()).status();
+      Core::Restore(CoreOptions(), {1, 0}, {{"job/broken", "\xff\xff"}}, Now()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_NE(status.message().find("job/broken"), absl::string_view::npos);
 }

@@ -1,0 +1,38 @@
+// A coordinator as a process of its own, on a store of its own.
+#ifndef IJEPA_TESTS_BENCH_COORDINATOR_PROCESS_H_
+#define IJEPA_TESTS_BENCH_COORDINATOR_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace ijepa::bench {
+
+// Ends it when it goes.
+class CoordinatorProcess {
+ public:
+  // Starts the program beside this one on the store in `data_dir`, and waits until it serves. Ends
+  // this program with a message if it does not.
+  explicit CoordinatorProcess(const std::string& data_dir);
+  ~CoordinatorProcess();
+  CoordinatorProcess(const CoordinatorProcess&) = delete;
+  CoordinatorProcess& operator=(const CoordinatorProcess&) = delete;
+
+  // HOST:PORT for clients.
+  const std::string& address() const { return address_; }
+  // From the start of the program until its first answer to a client.
+  double seconds_to_serve() const { return seconds_to_serve_; }
+  // Of physical memory, now.
+  int64_t ResidentBytes() const;
+
+ private:
+  pid_t pid_ = 0;
+  std::string address_;
+  double seconds_to_serve_ = 0;
+};
+
+}  // namespace ijepa::bench
+
+#endif  // IJEPA_TESTS_BENCH_COORDINATOR_PROCESS_H_
