@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "coordinator/queue_settings.h"
 #include "proto/spec/settings_reader.h"
 
 namespace ijepa::coordinator {
@@ -29,6 +30,7 @@ constexpr char kAbout[] =
 // Everything as text, as flags and file have it.
 struct Texts {
   std::map<std::string, std::string> values;
+  spec::SettingsWithTables file;
   bool insecure = false;
 };
 
@@ -54,6 +56,12 @@ constexpr Key kKeys[] = {
     {"quarantine_after_faults",
      "failed attempts of two jobs or more until a node is given no ranks; 0: never (default 3)"},
     {"quarantine_seconds", "how long it is given none (default 3600)"},
+    {"fair_share_half_life_seconds", "use of this long ago counts half (default 86400)"},
+    {"max_bypass",
+     "jobs that may start before one that waits for their slots, when its start cannot be "
+     "foretold (default 16)"},
+    {"min_run_time_seconds", "before an attempt may be stopped for others (default 600)"},
+    {"max_preemptions", "gangs stopped for others at a time; 0: none (default 64)"},
     {"allow_fault_injection", "take jobs that make ranks fail on purpose (default false)", true},
 };
 
@@ -87,7 +95,9 @@ absl::StatusOr<Texts> ReadTexts(int argc, char** argv) {
     IJEPA_ASSIGN_OR_RETURN(const std::string text, ReadFile(config));
     std::vector<std::string> names;
     for (const Key& key : kKeys) names.push_back(key.name);
-    IJEPA_ASSIGN_OR_RETURN(texts.values, spec::ReadSettings(text, config, names));
+    IJEPA_ASSIGN_OR_RETURN(texts.file,
+                           spec::ReadSettingsWithTables(text, config, names, QueueTables()));
+    texts.values = texts.file.values;
     // The file says of metrics_listen that a missing line serves none.
     texts.values.try_emplace("metrics_listen", "none");
   }
@@ -126,6 +136,15 @@ absl::Status TakeBool(const Texts& texts, const char* key, bool& field) {
   if (field || found->second == "false") return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(key, " is ", found->second, "; must be true or false"));
+}
+
+absl::Status TakeScheduling(const Texts& texts, SchedulingRules& rules) {
+  IJEPA_RETURN_IF_ERROR(
+      TakeSeconds(texts, "fair_share_half_life_seconds", rules.fair_share_half_life));
+  IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "min_run_time_seconds", rules.min_run_time));
+  IJEPA_RETURN_IF_ERROR(TakeCount(texts, "max_bypass", rules.max_bypass));
+  IJEPA_RETURN_IF_ERROR(TakeCount(texts, "max_preemptions", rules.max_preemptions));
+  return TakeQueues(texts.file, rules);
 }
 
 absl::Status CheckAddress(const char* name, const std::string& value, bool insecure) {
@@ -205,6 +224,7 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
   IJEPA_RETURN_IF_ERROR(TakeCount(texts, "quarantine_after_faults", core.quarantine.faults));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "quarantine_seconds", core.quarantine.length));
   IJEPA_RETURN_IF_ERROR(TakeBool(texts, "allow_fault_injection", core.allow_fault_injection));
+  IJEPA_RETURN_IF_ERROR(TakeScheduling(texts, core.scheduling));
   IJEPA_RETURN_IF_ERROR(Check(settings));
   return settings;
 }

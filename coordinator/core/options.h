@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "coordinator/core/progress_watch.h"
+#include "coordinator/core/queues.h"
 #include "coordinator/core/slow_ranks.h"
 
 namespace ijepa::coordinator {
@@ -47,6 +48,7 @@ struct CoreOptions {
   absl::Duration stacks_deadline = absl::Seconds(5);
   SlowLimits slow;
   QuarantineLimits quarantine;
+  SchedulingRules scheduling;
   // How long a rank may show no progress, while its node is there, before the attempt hangs.
   WatchLimits watch;
   // A gap between ticks above this means that the coordinator itself stood still.

@@ -18,6 +18,27 @@ absl::StatusOr<std::map<std::string, std::string>> ReadSettings(
     absl::string_view text, absl::string_view file_name,
     const std::vector<std::string>& allowed_keys);
 
+// A key of the file whose value is a map of entries, each a map of these keys to single values:
+//   queues:
+//     research: {nominal: 64, weight: 2}
+struct SettingsTable {
+  std::string name;
+  std::vector<std::string> allowed_keys;
+};
+
+// By name of the table, of the entry and of the key.
+using TableEntries = std::map<std::string, std::map<std::string, std::string>>;
+
+struct SettingsWithTables {
+  std::map<std::string, std::string> values;
+  std::map<std::string, TableEntries> tables;
+};
+
+// The same for a file that may also hold tables. Entries without a value have no keys.
+absl::StatusOr<SettingsWithTables> ReadSettingsWithTables(
+    absl::string_view text, absl::string_view file_name,
+    const std::vector<std::string>& allowed_keys, const std::vector<SettingsTable>& tables);
+
 }  // namespace ijepa::spec
 
 #endif  // IJEPA_PROTO_SPEC_SETTINGS_READER_H_

@@ -1,6 +1,7 @@
 // One line per field, in the order of the protos.
 #include "proto/spec/spec_defaults.h"
 
+#include "proto/spec/schedule_rules.h"
 #include "proto/spec/train_config.h"
 #include "worker/jepa/plan/masks.h"
 
@@ -50,6 +51,15 @@ void ResolveJob(v1::JobSpec* spec) {
     if (dependency.on_failure() == v1::DEPENDENCY_FAILURE_UNSPECIFIED) {
       dependency.set_on_failure(v1::DEPENDENCY_FAILURE_CANCEL);
     }
+  }
+  IJEPA_DEFAULT(spec, queue, kDefaultQueue);
+  IJEPA_DEFAULT(spec, preemptible, true);
+  v1::TopologySpec* topology = spec->mutable_topology();
+  if (topology->required() == v1::TOPOLOGY_LEVEL_UNSPECIFIED) {
+    topology->set_required(v1::TOPOLOGY_LEVEL_CLUSTER);
+  }
+  if (topology->preferred() == v1::TOPOLOGY_LEVEL_UNSPECIFIED) {
+    topology->set_preferred(v1::TOPOLOGY_LEVEL_NODE);
   }
 }
 

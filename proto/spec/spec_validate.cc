@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "proto/spec/nearest.h"
+#include "proto/spec/schedule_rules.h"
 #include "proto/spec/spec_references.h"
 #include "proto/spec/train_config.h"
 #include "proto/spec/yaml_tree.h"
@@ -146,14 +147,6 @@ absl::string_view Subject(const Field& field, size_t numbers) {
 
 bool IsControl(char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); }
 
-bool IsName(absl::string_view name) {
-  if (name.empty() || name.size() > kMaxNameBytes) return false;
-  if (name.front() == '-' || name.back() == '-') return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '-';
-  });
-}
-
 // The multiple of `step` in [step, limit] nearest to `value`.
 int NearestMultiple(int value, int step, int limit) {
   return std::clamp((value + step / 2) / step, 1, std::max(1, limit / step)) * step;
@@ -207,6 +200,9 @@ class Validator {
     CheckRequired();
     CheckIdentity();
     CheckRanks();
+    for (const auto& [path, text] : ScheduleViolations(spec_)) {
+      if (bad_.count(path) == 0) Violation(path, text);
+    }
     CheckData();
     CheckPixels();
     CheckStart();
@@ -307,7 +303,7 @@ class Validator {
   }
 
   void CheckIdentity() {
-    if (Sound({"name"}) && !IsName(spec_.name())) {
+    if (Sound({"name"}) && !IsPlainName(spec_.name())) {
       Violation("name", absl::StrCat("is \"", Shown(spec_.name()),
                                      "\"; must be 1 to 63 of a-z, 0-9 and -, without - at an end"));
     }

@@ -43,5 +43,22 @@ TEST(SettingsReaderTest, NamesThePlaceAndTheNearestKey) {
   EXPECT_THAT(Refusal("slots: [1\nlisten: }\n"), HasSubstr("worker.yaml:"));
 }
 
+TEST(SettingsReaderTest, ReadsTablesOfEntries) {
+  const std::vector<SettingsTable> tables = {{"queues", {"nominal", "weight"}}};
+  const auto read = [&](absl::string_view text) {
+    return ReadSettingsWithTables(text, "c.yaml", kKeys, tables);
+  };
+  const auto settings = read("slots: 2\nqueues:\n  a: {nominal: 4}\n  b:\n");
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->values.at("slots"), "2");
+  EXPECT_EQ(settings->tables.at("queues").at("a").at("nominal"), "4");
+  EXPECT_THAT(settings->tables.at("queues").at("b"), IsEmpty());
+  EXPECT_EQ(read("queues:\n  a: {weigth: 4}\n").status().message(),
+            "c.yaml:2:7: weigth is not a key; nearest is weight");
+  EXPECT_EQ(read("queues: 3\n").status().message(), "c.yaml:1:9: must be lines of `key: value`");
+  EXPECT_EQ(read("queues:\n  a: {weight: [1]}\n").status().message(),
+            "c.yaml:2:15: weight is a list or a map; must be one value");
+}
+
 }  // namespace
 }  // namespace ijepa::spec

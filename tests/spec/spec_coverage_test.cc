@@ -34,7 +34,8 @@ const std::set<std::string> kAbsentMeansNone = {
     "data.root_path",    "data.image_folder",    "data.path",      "logging.folder",
     "eval.path",         "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
     "meta.num_heads",    "meta.mlp_ratio",       "eval.fit_path",  "meta.precision",
-    "data.index_folder", "faults.inject",        "labels",         "depends_on"};
+    "data.index_folder", "faults.inject",        "labels",         "depends_on",
+    "time_limit",        "priority_class"};
 // Read by coordinator and tools, not by a rank.
 const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "ranks",
@@ -42,6 +43,12 @@ const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "max_restarts",
                                                  "max_no_progress",
                                                  "checkpoint.keep_last",
+                                                 "queue",
+                                                 "time_limit",
+                                                 "priority_class",
+                                                 "preemptible",
+                                                 "topology.required",
+                                                 "topology.preferred",
                                                  "restart_delay_seconds",
                                                  "labels",
                                                  "depends_on"};
@@ -277,6 +284,8 @@ std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
                                                             {"data.rng", "reference"},
                                                             {"faults.inject", "[{step: 5}]"},
                                                             {"labels", "{team: vision}"},
+                                                            {"topology.required", "rack"},
+                                                            {"topology.preferred", "rack"},
                                                             {"depends_on", "[{job: other}]"},
                                                             {"meta.precision", "bf16"},
                                                             {"optimization.gradient_wire", "bf16"},

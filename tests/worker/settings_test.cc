@@ -53,5 +53,18 @@ TEST(StateLockTest, RefusesASecondWorkerAndNamesTheFirst) {
   EXPECT_TRUE(LockStateFolder(folder).ok());
 }
 
+TEST(SettingsTest, LabelsSayWhereTheNodeIs) {
+  Settings settings = Valid();
+  settings.labels = "island=a, rack=r7";
+  const auto resolved = Resolve(settings);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->label_map,
+            (std::map<std::string, std::string>{{"island", "a"}, {"rack", "r7"}}));
+  for (const char* bad : {"rack", "rack=", "=r7", "rack=a,rack=b", "rack=a b"}) {
+    settings.labels = bad;
+    EXPECT_FALSE(Resolve(settings).ok()) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace ijepa::worker

@@ -56,6 +56,7 @@ absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--cgroup", flags.cgroup, "for a group per rank: auto, none, or a cgroup2 folder")
       ->capture_default_str();
+  app.add_option("--labels", flags.labels, "where it is: island=a,rack=r7,block=b1");
   app.add_option("--host-address", flags.host_address, "where ranks of other nodes reach this one")
       ->capture_default_str();
   try {
@@ -134,6 +135,11 @@ absl::Status RunWorker(const Settings& settings) {
   options.info.set_compute_capability(inventory.compute_capability);
   options.info.set_version(IJEPA_VERSION);
   for (const std::string& feature : inventory.cpu_features) options.info.add_cpu_features(feature);
+  for (const auto& [key, value] : settings.label_map) {
+    v1::NodeLabel& label = *options.info.add_labels();
+    label.set_key(key);
+    label.set_value(value);
+  }
 
   const nlohmann::json about = {{"pid", ::getpid()},
                                 {"node", settings.node},

@@ -2,11 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/status_macros.h"
 
 namespace ijepa::worker {
@@ -22,6 +27,28 @@ absl::Status CheckAddress(const char* name, const std::string& value) {
   return absl::OkStatus();
 }
 
+bool IsLabelText(absl::string_view text) {
+  constexpr size_t kMostBytes = 63;
+  if (text.empty() || text.size() > kMostBytes) return false;
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return absl::ascii_isalnum(c) || absl::StrContains("_./-", c); });
+}
+
+absl::Status TakeLabels(const std::string& text, std::map<std::string, std::string>& labels) {
+  for (absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    const std::pair<absl::string_view, absl::string_view> label =
+        absl::StrSplit(part, absl::MaxSplits('=', 1));
+    const std::string key(absl::StripAsciiWhitespace(label.first));
+    const std::string value(absl::StripAsciiWhitespace(label.second));
+    if (!IsLabelText(key) || !IsLabelText(value) || !labels.try_emplace(key, value).second) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "labels has \"", part, "\"; must be KEY=VALUE, each key once, of at most 63 ",
+          "letters, digits, . _ / and -, such as island=a, rack=r7"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::map<std::string, std::string*> SettingFields(Settings& settings) {
@@ -33,7 +60,8 @@ std::map<std::string, std::string*> SettingFields(Settings& settings) {
           {"metrics_listen", &settings.metrics_listen},
           {"host_address", &settings.host_address},
           {"cgroup", &settings.cgroup},
-          {"drain_seconds", &settings.drain_seconds}};
+          {"drain_seconds", &settings.drain_seconds},
+          {"labels", &settings.labels}};
 }
 
 absl::StatusOr<Settings> Resolve(Settings settings) {
@@ -56,6 +84,7 @@ absl::StatusOr<Settings> Resolve(Settings settings) {
                                                    "\"; must be a number in (0, 1e6]"));
   }
   settings.drain_time = absl::Seconds(seconds);
+  IJEPA_RETURN_IF_ERROR(TakeLabels(settings.labels, settings.label_map));
   std::error_code error;
   settings.state_dir = std::filesystem::absolute(settings.state_dir, error).string();
   if (settings.node.empty()) {

@@ -30,6 +30,9 @@ struct Settings {
   // From a request to drain until ranks that still save are killed: within (0, 1e6].
   std::string drain_seconds = "120";
   absl::Duration drain_time;  // The same, filled in by Resolve.
+  // Where the node is: "island=a, rack=r7, block=b1"; other keys are kept and shown.
+  std::string labels;
+  std::map<std::string, std::string> label_map;  // The same, filled in by Resolve.
 };
 
 // Keys of the file, which are the names of the flags with '_' for '-', to the fields of `settings`.
