@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/core/keys.h"
+#include "coordinator/core/requests.h"
 #include "coordinator/core/retention.h"
 #include "coordinator/core/sealing.h"
 
@@ -83,6 +84,10 @@ bool PinInHistory(Turn& turn, const PinCheckpoint& command) {
   const auto path = SplitName(command.name);
   v1::SealedJob* past = path.has_value() ? FindLent(turn.state, path->job) : nullptr;
   if (past == nullptr) return false;
+  if (absl::Status fresh = CheckEtag(command.etag, past->job()); !fresh.ok()) {
+    turn.Reply(command.token, std::move(fresh));
+    return true;
+  }
   for (v1::Checkpoint& checkpoint : *past->mutable_checkpoints()) {
     if (!IsMeant(checkpoint, path->which)) continue;
     if (checkpoint.pinned() != command.pinned) {
@@ -173,6 +178,10 @@ void HandlePin(Turn& turn, const PinCheckpoint& command) {
     turn.Reply(command.token,
                absl::NotFoundError(absl::StrCat("there is no checkpoint ", command.name,
                                                 "; ijepactl checkpoints JOB lists what there is")));
+    return;
+  }
+  if (absl::Status fresh = CheckEtag(command.etag, job->proto); !fresh.ok()) {
+    turn.Reply(command.token, std::move(fresh));
     return;
   }
   if (checkpoint->pinned() != command.pinned) {

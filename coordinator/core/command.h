@@ -29,11 +29,45 @@ struct CreateJob {
   uint64_t digest = 0;
   bool validate_only = false;
   bool queue_anyway = false;
+  // HELD until it is released.
+  bool hold = false;
+  // Of a fork: the job it comes from, and the folder of that job's checkpoint that the spec starts
+  // from, which must still be committed.
+  std::string parent;
+  std::string start_path;
+  std::optional<v1::ArrayPlace> array;
+  // Who submits it; empty where nobody is asked.
+  std::string user;
 };
 
+// All of them, or none. Answered with the first.
+struct CreateArray {
+  uint64_t token = 0;
+  // Without token, id and request_id of their own; `array` has index and settings.
+  std::vector<CreateJob> jobs;
+  std::string request_id;
+  uint64_t digest = 0;
+  bool validate_only = false;
+};
+
+// `etag`: empty, or the job's as the caller saw it. `digest`: as of CreateJob.
 struct CancelJob {
   uint64_t token = 0;
   std::string name;
+  std::string etag;
+  std::string request_id;
+  uint64_t digest = 0;
+};
+
+enum class Steering { kHold, kRelease, kPause, kResume };
+
+struct SteerJob {
+  uint64_t token = 0;
+  std::string name;
+  Steering steering = Steering::kHold;
+  std::string etag;
+  std::string request_id;
+  uint64_t digest = 0;
 };
 
 struct ReleaseNode {
@@ -47,6 +81,8 @@ struct PinCheckpoint {
   std::string name;
   // Else unpin.
   bool pinned = true;
+  // Of the job.
+  std::string etag;
 };
 
 // `stream` is new with every connection of a worker, and never used again.
@@ -78,8 +114,9 @@ struct Tick {};
 // Seals jobs that have ended. Given now and then, where there is a history.
 struct SealEnded {};
 
-using Command = std::variant<CreateJob, CancelJob, PinCheckpoint, ReleaseNode, WorkerHello,
-                             WorkerReport, FromRankOn, StreamClosed, RunScheduler, Tick, SealEnded>;
+using Command = std::variant<CreateJob, CreateArray, CancelJob, SteerJob, PinCheckpoint,
+                             ReleaseNode, WorkerHello, WorkerReport, FromRankOn, StreamClosed,
+                             RunScheduler, Tick, SealEnded>;
 
 struct Reply {
   uint64_t token = 0;

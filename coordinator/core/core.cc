@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "coordinator/core/checkpoints.h"
+#include "coordinator/core/dependencies.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/jobs.h"
 #include "coordinator/core/nodes.h"
@@ -16,6 +17,7 @@
 #include "coordinator/core/ranks.h"
 #include "coordinator/core/records.h"
 #include "coordinator/core/sealing.h"
+#include "coordinator/core/steering.h"
 #include "coordinator/core/tick.h"
 #include "coordinator/core/turn.h"
 
@@ -30,7 +32,9 @@ struct Dispatch {
   Turn& turn;
 
   void operator()(const CreateJob& command) { HandleCreateJob(turn, command); }
+  void operator()(const CreateArray& command) { HandleCreateArray(turn, command); }
   void operator()(const CancelJob& command) { HandleCancelJob(turn, command); }
+  void operator()(const SteerJob& command) { HandleSteerJob(turn, command); }
   void operator()(const ReleaseNode& command) { HandleReleaseNode(turn, command); }
   void operator()(const PinCheckpoint& command) { HandlePin(turn, command); }
   void operator()(const WorkerHello& command) { HandleHello(turn, command); }
@@ -97,12 +101,15 @@ Outcome Core::Begin(Now now, bool restarted) {
   }
   const std::set<std::string> active = state_.active;
   for (const std::string& id : active) JudgeGang(turn, state_.jobs.at(id));
+  SettleDependents(turn);
+  QueueUnblocked(turn);
   return turn.Finish();
 }
 
 Outcome Core::Apply(const Command& command, Now now) {
   Turn turn(state_, options_, now);
   std::visit(Dispatch{turn}, command);
+  SettleDependents(turn);
   return turn.Finish();
 }
 

@@ -6,6 +6,16 @@
 #include "absl/strings/str_cat.h"
 
 namespace ijepa::coordinator {
+namespace {
+
+// Null: its ranks go on.
+const char* DrainReason(const Job& job) {
+  if (job.state() == v1::JOB_STATE_CANCELLING) return "CANCEL";
+  if (job.state() == v1::JOB_STATE_PAUSING) return "PAUSE";
+  return job.gang->growing ? "GROW" : nullptr;
+}
+
+}  // namespace
 
 v1::DesiredState DesiredFor(const State& state, const std::string& name, const Node& node) {
   v1::DesiredState desired;
@@ -19,10 +29,9 @@ v1::DesiredState DesiredFor(const State& state, const std::string& name, const N
     for (const int rank : RanksOn(gang, name)) wanted.add_ranks(rank);
     *wanted.mutable_launch() = gang.launch;
     wanted.set_collect_stacks(gang.collecting);
-    const bool cancelling = job.state() == v1::JOB_STATE_CANCELLING;
-    if (cancelling || gang.growing) {
+    if (const char* reason = DrainReason(job); reason != nullptr) {
       *wanted.mutable_drain()->mutable_deadline() = ToProto(job.drain_deadline);
-      wanted.mutable_drain()->set_reason(cancelling ? "CANCEL" : "GROW");
+      wanted.mutable_drain()->set_reason(reason);
     }
   }
   return desired;

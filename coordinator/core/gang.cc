@@ -130,11 +130,17 @@ void EndGang(Turn& turn, Job& job) {
     turn.Move(job, v1::JOB_STATE_SUCCEEDED);
     return;
   }
-  if (job.state() != v1::JOB_STATE_CANCELLING) {
+  if (!IsStopping(job.state())) {
     EndFailed(turn, job, evidence, growing);
     return;
   }
   if (evidence.has_value()) *attempt.mutable_failure() = Classify(*evidence);
+  if (job.state() == v1::JOB_STATE_PAUSING) {
+    turn.AddEvent(job, EventCode::kPaused,
+                  absl::StrCat("stopped; goes on from step ", CommittedStep(job)));
+    turn.Move(job, v1::JOB_STATE_PAUSED, MakeReason("PAUSED", "paused by request"));
+    return;
+  }
   turn.AddEvent(job, EventCode::kCancelled,
                 absl::StrCat("stopped; the newest checkpoint is of step ", CommittedStep(job)));
   turn.Move(job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));

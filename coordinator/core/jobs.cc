@@ -5,14 +5,19 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "coordinator/core/dependencies.h"
+#include "coordinator/core/error_details.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
-#include "coordinator/core/lifecycle.h"
+#include "coordinator/core/requests.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/core/sealing.h"
 
 namespace ijepa::coordinator {
 namespace {
+
+constexpr absl::Duration kRetryWhenFull = absl::Seconds(10);
 
 bool CpuHasBf16(const v1::NodeInfo& info) {
   const auto& features = info.cpu_features();
@@ -49,30 +54,9 @@ Job NewJob(const Turn& turn, const CreateJob& command) {
   return job;
 }
 
-// Answers a repeated request. True if it was one.
-bool AnswerRepeated(Turn& turn, const CreateJob& command) {
-  const auto found = turn.state.requests.find(command.request_id);
-  if (command.request_id.empty() || found == turn.state.requests.end()) return false;
-  if (found->second.digest() != command.digest) {
-    turn.Reply(command.token, absl::InvalidArgumentError(absl::StrCat(
-                                  "request_id ", command.request_id, " was used for job ",
-                                  found->second.job_id(), " with another spec; use a new one")));
-    return true;
-  }
-  if (const v1::SealedJob* past = FindLent(turn.state, found->second.job_id())) {
-    turn.Reply(command.token, past->job());
-    return true;
-  }
-  const Job* job = FindJob(turn.state, found->second.job_id());
-  turn.Reply(command.token, job == nullptr ? absl::StatusOr<v1::Job>(absl::NotFoundError(
-                                                 "the job of this request_id is gone"))
-                                           : absl::StatusOr<v1::Job>(job->proto));
-  return true;
-}
-
-// Why the job is refused, or OK.
+// Why the job is refused, or OK. `ahead`: jobs of the same command before it.
 absl::Status CheckAdmission(const Turn& turn, const CreateJob& command, const Job& job,
-                            const std::optional<v1::Reason>& never) {
+                            const std::optional<v1::Reason>& never, size_t ahead) {
   if (const int faults = command.spec.faults().inject_size();
       faults > 0 && !turn.options.allow_fault_injection) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -85,18 +69,99 @@ absl::Status CheckAdmission(const Turn& turn, const CreateJob& command, const Jo
         never->code() == kNoBf16
             ? "; set meta.precision to fp32, or pass --queue-anyway to wait for such a node"
             : "; ask for fewer ranks, or pass --queue-anyway to wait for more nodes";
-    return absl::FailedPreconditionError(
-        absl::StrCat("job ", command.spec.name(), " ", never->message(), next_step));
+    return WithReason(absl::FailedPreconditionError(absl::StrCat("job ", command.spec.name(), " ",
+                                                                 never->message(), next_step)),
+                      never->code());
   }
-  const size_t alive = turn.state.jobs.size() - turn.state.ended.size();
+  const size_t alive = turn.state.jobs.size() - turn.state.ended.size() + ahead;
   if (alive >= static_cast<size_t>(turn.options.max_active_jobs)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        alive, " jobs are queued or active, the limit; try again when some have ended"));
+    return WithRetry(WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                                    alive,
+                                    " jobs have not ended, the limit; try again when some "
+                                    "have")),
+                                "TOO_MANY_JOBS"),
+                     kRetryWhenFull);
   }
   if (turn.state.jobs.count(job.id) > 0) {
     return absl::AlreadyExistsError(absl::StrCat("job id ", job.id, " is taken"));
   }
   return absl::OkStatus();
+}
+
+// Whether the checkpoint that a fork starts from is still there; gives its name.
+absl::StatusOr<std::string> FindStart(Turn& turn, const CreateJob& command) {
+  const auto find = [&](const auto& checkpoints) -> absl::StatusOr<std::string> {
+    for (const v1::Checkpoint& checkpoint : checkpoints) {
+      if (checkpoint.path() == command.start_path) return checkpoint.name();
+    }
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          "the checkpoint ", command.start_path, " of job ", JobId(command.parent),
+                          " is no longer kept; ijepactl checkpoints JOB lists what there is")),
+                      "CHECKPOINT_GONE", command.parent);
+  };
+  if (const Job* parent = FindJob(turn.state, command.parent)) return find(parent->checkpoints);
+  if (const v1::SealedJob* past = FindLent(turn.state, command.parent)) {
+    return find(past->checkpoints());
+  }
+  return absl::NotFoundError(absl::StrCat("there is no job ", command.parent));
+}
+
+// A job that may be added.
+struct Candidate {
+  Job job;
+  std::set<std::string> waits_for;
+  // While it is queued.
+  v1::Reason reason;
+};
+
+absl::StatusOr<Candidate> Consider(Turn& turn, const CreateJob& command, size_t ahead) {
+  Candidate candidate;
+  Job& job = candidate.job = NewJob(turn, command);
+  std::optional<v1::Reason> never = NeverFits(ViewJob(job), ViewNodes(turn.state));
+  IJEPA_RETURN_IF_ERROR(CheckAdmission(turn, command, job, never, ahead));
+  IJEPA_ASSIGN_OR_RETURN(candidate.waits_for, OpenDependencies(turn.state, command.spec));
+  if (!command.parent.empty()) {
+    IJEPA_ASSIGN_OR_RETURN(std::string checkpoint, FindStart(turn, command));
+    job.proto.set_parent(JobName(JobId(command.parent)));
+    job.proto.set_from_checkpoint(std::move(checkpoint));
+  }
+  if (command.array.has_value()) *job.proto.mutable_array() = *command.array;
+  job.proto.set_user(command.user);
+  candidate.reason =
+      never.has_value() ? *std::move(never) : MakeReason("PENDING", "waits for the next placement");
+  return candidate;
+}
+
+v1::JobState FirstState(const CreateJob& command, const Candidate& candidate) {
+  if (command.hold) return v1::JOB_STATE_HELD;
+  return candidate.waits_for.empty() ? v1::JOB_STATE_QUEUED : v1::JOB_STATE_BLOCKED;
+}
+
+const Job& AddJob(Turn& turn, const CreateJob& command, Candidate candidate) {
+  State& state = turn.state;
+  const std::string id = candidate.job.id;
+  Job& job = state.jobs[id] = std::move(candidate.job);
+  job.number = ++state.last_number;
+  state.ids_by_number[job.number] = id;
+  state.ids_by_uid[job.proto.uid()] = id;
+  if (command.spec.meta().load_checkpoint()) state.starters.insert(id);
+  turn.Put(SpecKey(id), command.spec.SerializeAsString());
+  turn.AddEvent(job, EventCode::kSubmitted,
+                absl::StrCat("submitted for ", command.spec.ranks().max(), " ranks"));
+  if (!command.parent.empty()) {
+    turn.AddEvent(job, EventCode::kForked,
+                  absl::StrCat("starts from ", job.proto.from_checkpoint()));
+  }
+  WaitFor(state, job, std::move(candidate.waits_for));
+  if (command.hold) {
+    turn.Move(job, v1::JOB_STATE_HELD,
+              MakeReason("HELD", "submitted on hold, until it is released"));
+  } else {
+    QueueOrBlock(turn, job, std::move(candidate.reason));
+  }
+  // The reply carries the etag that Finish will give.
+  job.proto.set_etag(EtagOf(job.revision + 1));
+  return job;
 }
 
 }  // namespace
@@ -130,74 +195,53 @@ QueuedJob ViewJob(const Job& job) {
 }
 
 void HandleCreateJob(Turn& turn, const CreateJob& command) {
-  if (AnswerRepeated(turn, command)) return;
-  Job job = NewJob(turn, command);
-  std::optional<v1::Reason> never = NeverFits(ViewJob(job), ViewNodes(turn.state));
-  if (absl::Status status = CheckAdmission(turn, command, job, never); !status.ok()) {
-    turn.Reply(command.token, std::move(status));
+  const RequestMark mark{command.token, command.request_id, command.digest};
+  if (AnswerRepeated(turn, mark)) return;
+  absl::StatusOr<Candidate> candidate = Consider(turn, command, 0);
+  if (!candidate.ok()) {
+    turn.Reply(command.token, candidate.status());
     return;
   }
-  v1::Reason reason =
-      never.has_value() ? *std::move(never) : MakeReason("PENDING", "waits for the next placement");
   if (command.validate_only) {
-    job.proto.mutable_status()->set_state(v1::JOB_STATE_QUEUED);
-    *job.proto.mutable_status()->mutable_reason() = std::move(reason);
-    turn.Reply(command.token, std::move(job.proto));
+    v1::JobStatus& status = *candidate->job.proto.mutable_status();
+    status.set_state(FirstState(command, *candidate));
+    *status.mutable_reason() = std::move(candidate->reason);
+    turn.Reply(command.token, std::move(candidate->job.proto));
     return;
   }
-  job.number = ++turn.state.last_number;
-  turn.state.ids_by_number[job.number] = job.id;
-  turn.state.ids_by_uid[command.uid] = job.id;
-  const std::string id = job.id;
-  Job& stored = turn.state.jobs[id] = std::move(job);
-  turn.Put(SpecKey(id), command.spec.SerializeAsString());
-  turn.AddEvent(stored, EventCode::kSubmitted,
-                absl::StrCat("submitted for ", command.spec.ranks().max(), " ranks"));
-  turn.Move(stored, v1::JOB_STATE_QUEUED, std::move(reason));
-  if (!command.request_id.empty()) {
-    v1::StoredRequest& request = turn.state.requests[command.request_id];
-    request.set_job_id(id);
-    request.set_digest(command.digest);
-    *request.mutable_time() = ToProto(turn.now.wall);
-    turn.Put(RequestKey(command.request_id), request.SerializeAsString());
-  }
-  // The reply carries the etag that Finish will give.
-  stored.proto.set_etag(EtagOf(stored.revision + 1));
-  turn.Reply(command.token, stored.proto);
+  const Job& job = AddJob(turn, command, *std::move(candidate));
+  RememberRequest(turn, mark, job.id);
+  turn.Reply(command.token, job.proto);
 }
 
-void HandleCancelJob(Turn& turn, const CancelJob& command) {
-  const Job* found = FindJob(turn.state, command.name);
-  if (const v1::SealedJob* past = FindLent(turn.state, command.name)) {
-    turn.Reply(command.token, past->job());
-    return;
-  }
-  if (found == nullptr) {
-    turn.Reply(command.token, absl::NotFoundError(absl::StrCat("there is no job ", command.name)));
-    return;
-  }
-  Job& job = turn.state.jobs.at(found->id);
-  const v1::JobState before = job.state();
-  if (!IsTerminal(before) && before != v1::JOB_STATE_CANCELLING) {
-    turn.AddEvent(job, EventCode::kCancelRequested, "cancel requested");
-    if (before == v1::JOB_STATE_QUEUED) {
-      turn.AddEvent(job, EventCode::kCancelled, "cancelled while it waited");
-      turn.Move(job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));
-    } else {
-      job.drain_deadline = turn.now.wall + turn.options.drain_deadline;
-      turn.Move(job, v1::JOB_STATE_CANCELLING,
-                MakeReason("CANCELLING", "ranks are saving and stopping"));
-      // An attempt that has not trained has nothing to save.
-      if (before == v1::JOB_STATE_STARTING) ClearGang(turn, job);
-      if (before == v1::JOB_STATE_RUNNING) {
-        job.gang->deadline = turn.now.monotonic + turn.options.drain_deadline;
-        for (const std::string& node : NodesOf(*job.gang)) turn.TouchNode(node);
-      }
-      JudgeGang(turn, job);
+void HandleCreateArray(Turn& turn, const CreateArray& command) {
+  const RequestMark mark{command.token, command.request_id, command.digest};
+  if (AnswerRepeated(turn, mark)) return;
+  const int64_t number = turn.state.last_number + 1;
+  std::vector<CreateJob> jobs = command.jobs;
+  std::vector<Candidate> candidates;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const std::string array = IdFor(jobs[i].spec.name(), number);
+    jobs[i].id = absl::StrCat(array, "-", i);
+    jobs[i].array->set_array(ArrayName(array));
+    absl::StatusOr<Candidate> candidate = Consider(turn, jobs[i], i);
+    if (!candidate.ok()) {
+      turn.Reply(command.token, candidate.status());
+      return;
     }
-    job.proto.set_etag(EtagOf(job.revision + 1));
+    candidates.push_back(*std::move(candidate));
   }
-  turn.Reply(command.token, job.proto);
+  if (command.validate_only) {
+    turn.Reply(command.token, std::move(candidates.front().job.proto));
+    return;
+  }
+  const Job* first = nullptr;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const Job& job = AddJob(turn, jobs[i], std::move(candidates[i]));
+    if (first == nullptr) first = &job;
+  }
+  RememberRequest(turn, mark, first->id);
+  turn.Reply(command.token, first->proto);
 }
 
 void PlaceQueuedJobs(Turn& turn) {

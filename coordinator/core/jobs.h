@@ -12,12 +12,13 @@ namespace ijepa::coordinator {
 
 // Replies with the job; FailedPrecondition if no set of registered nodes could hold it,
 // ResourceExhausted past max_active_jobs, InvalidArgument if the request id came with another spec,
-// AlreadyExists if the id is taken.
+// AlreadyExists if the id is taken; FailedPrecondition if a job of depends_on or the checkpoint of
+// a fork is not there.
 void HandleCreateJob(Turn& turn, const CreateJob& command);
 
-// Replies with the job; NotFound. A job that has ended, or is being cancelled, is answered as it
-// is.
-void HandleCancelJob(Turn& turn, const CancelJob& command);
+// All jobs of the array, or none: the reply is the first, or the first error. Errors as of
+// HandleCreateJob.
+void HandleCreateArray(Turn& turn, const CreateArray& command);
 
 // As the scheduler sees them: nodes that are not lost, a job whether queued or not.
 std::vector<NodeView> ViewNodes(const State& state);

@@ -75,6 +75,10 @@ bool IsTerminal(v1::JobState state) {
          state == v1::JOB_STATE_CANCELLED;
 }
 
+bool IsStopping(v1::JobState state) {
+  return state == v1::JOB_STATE_CANCELLING || state == v1::JOB_STATE_PAUSING;
+}
+
 std::string ShortName(v1::JobState state) {
   const std::string name = v1::JobState_Name(state);
   return std::string(absl::StripPrefix(name, "JOB_STATE_"));

@@ -32,6 +32,9 @@ bool MayMove(v1::NodeState from, v1::NodeState to);
 // Terminal states are never left.
 bool IsTerminal(v1::JobState state);
 
+// Ranks were asked to save and stop for good, or for a while: CANCELLING, PAUSING.
+bool IsStopping(v1::JobState state);
+
 // RUNNING for JOB_STATE_RUNNING.
 std::string ShortName(v1::JobState state);
 // READY for NODE_STATE_READY.

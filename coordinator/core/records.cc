@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
+#include "coordinator/core/dependencies.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
@@ -106,10 +107,9 @@ void RestoreGang(Job& job, const CoreOptions& options, Now now, State& state) {
   }
   gang.launch = LaunchFor(job, attempt.placements_size(), options);
   ForgiveRanks(gang, now.monotonic);
-  gang.deadline =
-      now.monotonic + (clearing                                  ? options.clear_deadline
-                       : job.state() == v1::JOB_STATE_CANCELLING ? options.drain_deadline
-                                                                 : options.start_deadline);
+  gang.deadline = now.monotonic + (clearing                  ? options.clear_deadline
+                                   : IsStopping(job.state()) ? options.drain_deadline
+                                                             : options.start_deadline);
   job.gang = std::move(gang);
   state.active.insert(job.id);
 }
@@ -140,7 +140,10 @@ void IndexJobs(State& state) {
   std::vector<std::pair<absl::Time, std::string>> ended;
   for (const auto& [id, job] : state.jobs) {
     state.index.Add(job);
-    if (!IsTerminal(job.state())) continue;
+    if (!IsTerminal(job.state())) {
+      if (job.proto.spec().meta().load_checkpoint()) state.starters.insert(id);
+      continue;
+    }
     ended.emplace_back(FromProto(job.proto.status().end_time()), id);
   }
   std::sort(ended.begin(), ended.end());
@@ -234,6 +237,7 @@ absl::StatusOr<State> DecodeState(const ScanPairs& scan, const CoreOptions& opti
   }
   for (const KeyValue& pair : rendezvous) RestoreRendezvous(pair, state);
   IndexJobs(state);
+  RestoreDependencies(state);
   state.schedule_needed = true;
   return state;
 }

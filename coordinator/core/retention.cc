@@ -54,8 +54,7 @@ bool InUse(const State& state, const Job& owner, const std::string& path) {
     const Job& job = state.jobs.at(id);
     return id != owner.id && job.checkpoints.empty() && StartsFrom(job.proto.spec(), path);
   };
-  return std::any_of(state.queued.begin(), state.queued.end(), reads) ||
-         std::any_of(state.active.begin(), state.active.end(), reads);
+  return std::any_of(state.starters.begin(), state.starters.end(), reads);
 }
 
 // By the job's own rules.

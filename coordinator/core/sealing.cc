@@ -61,6 +61,13 @@ void AddPast(const State& state, absl::string_view name, std::vector<std::string
   if (!id.empty() && FindJob(state, id) == nullptr) ids.push_back(id);
 }
 
+void AddPastOfNew(const State& state, const CreateJob& command, std::vector<std::string>& ids) {
+  AddPast(state, command.parent, ids);
+  for (const v1::Dependency& dependency : command.spec.depends_on()) {
+    AddPast(state, dependency.job(), ids);
+  }
+}
+
 }  // namespace
 
 void HandleSealEnded(Turn& turn) {
@@ -88,9 +95,14 @@ std::vector<std::string> PastJobsOf(const State& state, const Command& command) 
         using Body = std::decay_t<decltype(body)>;
         if constexpr (std::is_same_v<Body, PinCheckpoint>) {
           AddPast(state, body.name.substr(0, body.name.rfind("/checkpoints/")), ids);
-        } else if constexpr (std::is_same_v<Body, CancelJob>) {
+        } else if constexpr (std::is_same_v<Body, CancelJob> || std::is_same_v<Body, SteerJob>) {
           AddPast(state, body.name, ids);
         } else if constexpr (std::is_same_v<Body, CreateJob>) {
+          AddPastOfNew(state, body, ids);
+        } else if constexpr (std::is_same_v<Body, CreateArray>) {
+          for (const CreateJob& job : body.jobs) AddPastOfNew(state, job, ids);
+        }
+        if constexpr (requires { body.request_id; }) {
           const auto repeated = state.requests.find(body.request_id);
           if (repeated != state.requests.end()) AddPast(state, repeated->second.job_id(), ids);
         }
@@ -145,6 +157,8 @@ v1::Job BriefOf(const v1::Job& job) {
   if (from.probes_size() > 0) *to.add_probes() = from.probes(from.probes_size() - 1);
   return brief;
 }
+
+std::string ArrayName(absl::string_view id) { return absl::StrCat(kArrayPrefix, id); }
 
 std::string ArrayLabel(absl::string_view array) {
   absl::ConsumePrefix(&array, kArrayPrefix);

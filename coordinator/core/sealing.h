@@ -32,6 +32,8 @@ v1::Job BriefOf(const v1::Job& job);
 
 // Labels by which lists find a job: its own, and its array's. "key=value".
 std::vector<std::string> SearchLabels(const v1::Job& job);
+// projects/default/arrays/ID
+std::string ArrayName(absl::string_view id);
 // The one by which the jobs of an array are found. Takes projects/default/arrays/ID, or ID alone.
 std::string ArrayLabel(absl::string_view array);
 

@@ -95,6 +95,8 @@ struct Job {
   // Earliest sign that the live attempt failed.
   std::optional<v1::Evidence> evidence;
   absl::Time drain_deadline = absl::InfiniteFuture();
+  // Jobs of spec.depends_on that have not ended.
+  std::set<std::string> waiting_for;
   // Monotonic. Not started before.
   absl::Duration not_before = -absl::InfiniteDuration();
   // Steps between points of the curve.
@@ -146,6 +148,10 @@ struct State {
   // Jobs that have ended and are not sealed yet, in order of their ends.
   std::deque<std::string> ended;
   JobIndex index;
+  // Jobs that have not ended, by those that they wait for.
+  std::map<std::string, std::set<std::string>> dependents;
+  // Jobs that have not ended and start from a checkpoint of another (meta.load_checkpoint).
+  std::set<std::string> starters;
   // Jobs in history by state, as far as the core was told (Core::Restore) or sealed them itself.
   std::map<v1::JobState, int64_t> sealed_by_state;
   // Jobs of history that commands of the present batch refer to; changed by these, then given back.

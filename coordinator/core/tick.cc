@@ -9,6 +9,7 @@
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
+#include "coordinator/core/lifecycle.h"
 #include "coordinator/core/nodes.h"
 #include "coordinator/core/quarantine.h"
 
@@ -136,7 +137,7 @@ void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
     JudgeGang(turn, job);
     return;
   }
-  const bool draining = gang.draining || job.state() == v1::JOB_STATE_CANCELLING;
+  const bool draining = gang.draining || IsStopping(job.state());
   if (!draining) {
     JudgeUp(turn, job);
   } else if (due) {

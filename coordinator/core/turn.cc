@@ -87,6 +87,8 @@ void Turn::Move(Job& job, v1::JobState to, v1::Reason reason) {
   if (IsTerminal(to)) {
     *status.mutable_end_time() = ToProto(now.wall);
     state.ended.push_back(job.id);
+    state.starters.erase(job.id);
+    ended.push_back(job.id);
   }
   if (status.curve_size() > 0) TouchCurve(job);
   state.schedule_needed = true;

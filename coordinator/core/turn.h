@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "coordinator/core/command.h"
@@ -28,6 +29,8 @@ class Turn {
   State& state;
   const CoreOptions& options;
   const Now now;
+  // Jobs that ended in this turn.
+  std::vector<std::string> ended;
 
   // The job's record is written and its watchers are told.
   void Touch(const Job& job);

@@ -14,7 +14,7 @@
 #include "ijepa/v1/coordinator.grpc.pb.h"
 #include "proto/spec/spec_defaults.h"
 #include "tests/bench/control_bench.h"
-#include "tests/bench/coordinator_process.h"
+#include "tests/fakes/coordinator_process.h"
 
 namespace ijepa::bench {
 namespace {

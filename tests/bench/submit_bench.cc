@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "ijepa/v1/coordinator.grpc.pb.h"
 #include "tests/bench/control_bench.h"
-#include "tests/bench/coordinator_process.h"
+#include "tests/fakes/coordinator_process.h"
 
 namespace ijepa::bench {
 namespace {

@@ -123,9 +123,7 @@ std::string CoreHarness::Submit(const std::string& name, int ranks) {
 }
 
 absl::StatusOr<v1::Job> CoreHarness::Cancel(const std::string& name) {
-  const uint64_t token = next_token_++;
-  Do(CancelJob{token, name});
-  return replies_.at(token);
+  return Ask(CancelJob{.name = name});
 }
 
 absl::Status CoreHarness::ReleaseNode(const std::string& node) {
@@ -135,9 +133,7 @@ absl::Status CoreHarness::ReleaseNode(const std::string& node) {
 }
 
 absl::StatusOr<v1::Job> CoreHarness::Pin(const std::string& checkpoint, bool pinned) {
-  const uint64_t token = next_token_++;
-  Do(PinCheckpoint{token, checkpoint, pinned});
-  return replies_.at(token);
+  return Ask(PinCheckpoint{.name = checkpoint, .pinned = pinned});
 }
 
 void CoreHarness::Connect(const std::string& node, int slots, const std::string& incarnation) {

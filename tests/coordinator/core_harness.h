@@ -35,6 +35,13 @@ class CoreHarness {
   // Submits and returns the id, which is the name.
   std::string Submit(const std::string& name, int ranks);
   absl::StatusOr<v1::Job> Cancel(const std::string& name);
+  // Gives a command that is answered with a job.
+  template <typename Answered>
+  absl::StatusOr<v1::Job> Ask(Answered command) {
+    const uint64_t token = command.token = next_token_++;
+    Do(command);
+    return replies_.at(token);
+  }
   absl::StatusOr<v1::Job> Pin(const std::string& checkpoint, bool pinned);
 
   // Connects a worker, with what it runs.

@@ -1,6 +1,6 @@
 // A coordinator as a process of its own, on a store of its own.
-#ifndef IJEPA_TESTS_BENCH_COORDINATOR_PROCESS_H_
-#define IJEPA_TESTS_BENCH_COORDINATOR_PROCESS_H_
+#ifndef IJEPA_TESTS_FAKES_COORDINATOR_PROCESS_H_
+#define IJEPA_TESTS_FAKES_COORDINATOR_PROCESS_H_
 
 #include <sys/types.h>
 
@@ -8,17 +8,21 @@
 #include <memory>
 #include <string>
 
-namespace ijepa::bench {
+namespace ijepa {
 
 // Ends it when it goes.
 class CoordinatorProcess {
  public:
-  // Starts the program beside this one on the store in `data_dir`, and waits until it serves. Ends
-  // this program with a message if it does not.
-  explicit CoordinatorProcess(const std::string& data_dir);
+  // Starts the program on the store in `data_dir`, for clients at `listen`, and waits until it
+  // serves. Ends this program with a message if it does not.
+  explicit CoordinatorProcess(const std::string& data_dir,
+                              const std::string& listen = "127.0.0.1:0");
   ~CoordinatorProcess();
   CoordinatorProcess(const CoordinatorProcess&) = delete;
   CoordinatorProcess& operator=(const CoordinatorProcess&) = delete;
+
+  // kill -9. Idempotent.
+  void Kill();
 
   // HOST:PORT for clients.
   const std::string& address() const { return address_; }
@@ -33,6 +37,6 @@ class CoordinatorProcess {
   double seconds_to_serve_ = 0;
 };
 
-}  // namespace ijepa::bench
+}  // namespace ijepa
 
-#endif  // IJEPA_TESTS_BENCH_COORDINATOR_PROCESS_H_
+#endif  // IJEPA_TESTS_FAKES_COORDINATOR_PROCESS_H_

@@ -1,5 +1,5 @@
 // See coordinator_process.h.
-#include "tests/bench/coordinator_process.h"
+#include "tests/fakes/coordinator_process.h"
 
 #include <fcntl.h>
 #include <grpcpp/grpcpp.h>
@@ -21,13 +21,13 @@
 
 extern char** environ;
 
-namespace ijepa::bench {
+namespace ijepa {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Minutes(2);
 
 [[noreturn]] void Die(const std::string& what) {
-  std::fprintf(stderr, "control_bench: %s\n", what.c_str());
+  std::fprintf(stderr, "coordinator_process: %s\n", what.c_str());
   std::exit(1);
 }
 
@@ -50,15 +50,16 @@ bool Answers(const std::string& address) {
 
 }  // namespace
 
-CoordinatorProcess::CoordinatorProcess(const std::string& data_dir) {
+CoordinatorProcess::CoordinatorProcess(const std::string& data_dir, const std::string& listen) {
+  // Programs are in bin, tests beside it.
   const auto self = std::filesystem::canonical("/proc/self/exe").parent_path();
-  const std::string program = (self / "ijepa-coordinator").string();
+  const std::string program = (self.parent_path() / "bin" / "ijepa-coordinator").string();
   const std::string addresses = data_dir + "/addresses.json";
   std::filesystem::create_directories(data_dir);
   std::filesystem::remove(addresses);
   std::vector<std::string> words = {program,
                                     "--listen",
-                                    "127.0.0.1:0",
+                                    listen,
                                     "--worker-listen",
                                     "127.0.0.1:0",
                                     "--metrics-listen",
@@ -88,9 +89,13 @@ CoordinatorProcess::CoordinatorProcess(const std::string& data_dir) {
   seconds_to_serve_ = absl::ToDoubleSeconds(absl::Now() - start);
 }
 
-CoordinatorProcess::~CoordinatorProcess() {
+CoordinatorProcess::~CoordinatorProcess() { Kill(); }
+
+void CoordinatorProcess::Kill() {
+  if (pid_ == 0) return;
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
+  pid_ = 0;
 }
 
 int64_t CoordinatorProcess::ResidentBytes() const {
@@ -101,4 +106,4 @@ int64_t CoordinatorProcess::ResidentBytes() const {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
-}  // namespace ijepa::bench
+}  // namespace ijepa
