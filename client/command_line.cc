@@ -73,8 +73,8 @@ ExitCode RunCommandLine(int argc, const char* const* argv, Context& context) {
 
   ExitCode exit = ExitCode::kOk;
   for (auto add :
-       {AddSubmit, AddList, AddDescribe, AddWatch, AddLogs, AddCancel, AddCheckpoints, AddPin,
-        AddImport, AddExport, AddNodes, AddData, AddInspect, AddVersion, AddCompletion}) {
+       {AddSubmit, AddRun, AddList, AddDescribe, AddWatch, AddLogs, AddCancel, AddCheckpoints,
+        AddPin, AddImport, AddExport, AddNodes, AddData, AddInspect, AddVersion, AddCompletion}) {
     add(app, context, exit);
   }
   try {

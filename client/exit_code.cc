@@ -39,6 +39,7 @@ const char* ExitCodeHelp() {
          "  7    job file or its data invalid\n"
          "  8    the watched job ended FAILED\n"
          "  9    the watched job was cancelled\n"
+         "  75   run: stopped before the job ended; the same command goes on with it\n"
          "  124  --timeout passed\n"
          "  130  interrupted with Ctrl-C; the job goes on";
 }

@@ -19,6 +19,8 @@ enum class ExitCode {
   kInvalidSpec = 7,
   kJobFailed = 8,
   kJobCancelled = 9,
+  // A run was stopped before its job ended; the same command goes on with it.
+  kStopped = 75,
   kTimeout = 124,
   kInterrupted = 130,
 };

@@ -74,7 +74,9 @@ ExitCode FollowJob(Context& context, Interrupt& interrupt, const std::string& na
       view->Finish(*last, clock.Now());
       return CodeOfEnd(last->status().state());
     }
-    if (interrupt.happened()) return SayDetached(context, ShortName(name));
+    if (interrupt.happened()) {
+      return options.say_detached ? SayDetached(context, ShortName(name)) : ExitCode::kInterrupted;
+    }
     absl::Time now = clock.Now();
     if (now >= deadline) {
       return context.Fail(ExitCode::kTimeout,

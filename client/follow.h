@@ -20,6 +20,8 @@ struct FollowOptions {
   absl::Duration interval = absl::Seconds(5);
   // stdout when following is the command, stderr when stdout carries other data.
   FILE* stream = stdout;
+  // Says, when interrupted, that the job goes on.
+  bool say_detached = true;
 };
 
 // Blocks until the job is terminal (kOk, kJobFailed, kJobCancelled), the timeout, or `interrupt`,

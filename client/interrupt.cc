@@ -18,6 +18,7 @@ sigset_t InterruptSignals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGUSR1);
   return set;
 }
 
@@ -51,6 +52,16 @@ bool Interrupt::WaitFor(absl::Duration duration) {
   return happened_;
 }
 
+void Interrupt::Trigger() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (happened_) return;
+    happened_ = true;
+  }
+  changed_.notify_all();
+  on_interrupt_();
+}
+
 void Interrupt::Listen() {
   pollfd waits[2] = {{signals_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
   for (;;) {
@@ -59,13 +70,8 @@ void Interrupt::Listen() {
     if (waits[0].revents == 0) continue;
     signalfd_siginfo info;
     if (read(signals_.get(), &info, sizeof(info)) != sizeof(info)) continue;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (happened_) _exit(static_cast<int>(ExitCode::kInterrupted));
-      happened_ = true;
-    }
-    changed_.notify_all();
-    on_interrupt_();
+    if (happened()) _exit(static_cast<int>(ExitCode::kInterrupted));
+    Trigger();
   }
 }
 

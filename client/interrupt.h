@@ -12,8 +12,9 @@
 
 namespace ijepa::client {
 
-// While it lives, SIGINT and SIGTERM call `on_interrupt` once, from a thread of its own; a second
-// one ends the process at once with code 130. Make it before anything starts threads: they inherit
+// While it lives, SIGINT, SIGTERM and SIGUSR1 (SLURM's warning before a time limit) call
+// `on_interrupt` once, from a thread of its own; a second one ends the process at once with code
+// 130. Make it before anything starts threads: they inherit
 // the blocked signals. One at a time.
 class Interrupt {
  public:
@@ -23,6 +24,8 @@ class Interrupt {
   Interrupt& operator=(const Interrupt&) = delete;
 
   bool happened();
+  // As a first signal does, from the caller's thread; nothing if there was one.
+  void Trigger();
   // Waits for `duration` or the interrupt, whichever is first; answers happened().
   bool WaitFor(absl::Duration duration);
 

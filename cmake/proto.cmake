@@ -6,10 +6,11 @@ function(ijepa_proto_library target)
   set(sources)
   foreach(file ${P_FILES})
     string(REGEX REPLACE "\\.proto$" "" base ${file})
-    set(made ${out}/${base}.pb.cc)
+    # Headers too: what includes them is built again in the same run only if the build knows who writes them.
+    set(made ${out}/${base}.pb.cc ${out}/${base}.pb.h)
     set(command --cpp_out=${out})
     if(P_GRPC)
-      list(APPEND made ${out}/${base}.grpc.pb.cc)
+      list(APPEND made ${out}/${base}.grpc.pb.cc ${out}/${base}.grpc.pb.h)
       list(APPEND command --grpc_out=${out} --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>)
     endif()
     add_custom_command(OUTPUT ${made}

@@ -11,6 +11,8 @@
 namespace ijepa::client {
 
 void AddSubmit(CLI::App& app, Context& context, ExitCode& exit);
+// run --standalone.
+void AddRun(CLI::App& app, Context& context, ExitCode& exit);
 void AddList(CLI::App& app, Context& context, ExitCode& exit);
 void AddDescribe(CLI::App& app, Context& context, ExitCode& exit);
 void AddWatch(CLI::App& app, Context& context, ExitCode& exit);

@@ -1,4 +1,6 @@
 // ijepactl submit: reads a job file, checks it here, hands it to the coordinator.
+#include "client/commands/submit.h"
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,16 +25,6 @@ namespace {
 
 // Errors take at most this many lines.
 constexpr size_t kMostLines = 3;
-
-struct SubmitOptions {
-  JobOptions job;
-  bool dry_run = false;
-  bool watch = false;
-  bool queue_anyway = false;
-  bool no_data_check = false;
-  std::string request_id;
-  FollowOptions follow;
-};
 
 // Explains an invalid job: one line per problem as the reader words them, and how many more.
 ExitCode FailSpec(Context& context, const absl::Status& status, const JobOptions& options) {
@@ -118,17 +110,18 @@ ExitCode FailCreate(Context& context, const absl::Status& status, const SubmitOp
   return context.FailCall(status, "");
 }
 
-ExitCode Create(Context& context, const SubmitOptions& options, const JobFile& job) {
-  // From here on Ctrl-C means: let go of the job.
-  Api& api = context.api();
-  std::optional<Interrupt> interrupt;
-  if (options.watch) interrupt.emplace([&api] { api.Cancel(); });
+// The name of the job that was made; nothing when `exit` says why there is none.
+std::optional<std::string> Create(Context& context, const SubmitOptions& options,
+                                  const JobFile& job, ExitCode& exit) {
   v1::CreateJobRequest request;
   *request.mutable_spec() = job.sparse;
   request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
   request.set_queue_anyway(options.queue_anyway);
-  absl::StatusOr<v1::Job> created = api.CreateJob(request);
-  if (!created.ok()) return FailCreate(context, created.status(), options);
+  absl::StatusOr<v1::Job> created = context.api().CreateJob(request);
+  if (!created.ok()) {
+    exit = FailCreate(context, created.status(), options);
+    return std::nullopt;
+  }
   std::string id = ShortName(created->name());
   if (context.output == OutputFormat::kTable) {
     context.Print(absl::StrCat(id, "\n"));
@@ -136,12 +129,51 @@ ExitCode Create(Context& context, const SubmitOptions& options, const JobFile& j
     context.PrintMessage(*created);
   }
   std::fflush(stdout);
+  return created->name();
+}
+
+// The job as the options say it, checked; nothing when `exit` says what is wrong with it.
+std::optional<JobFile> Check(Context& context, const SubmitOptions& options, ExitCode& exit) {
+  const auto fail = [&](ExitCode code) {
+    exit = code;
+    return std::nullopt;
+  };
+  absl::StatusOr<JobFile> job = ReadJobFile(options.job);
+  if (!job.ok()) return fail(FailSpec(context, job.status(), options.job));
+  absl::Status valid = ValidateJob(*job, /*need_data=*/!options.dry_run);
+  if (!valid.ok()) return fail(FailSpec(context, valid, options.job));
+  std::optional<int64_t> images = CheckData(context, options, job->resolved);
+  if (!images.has_value()) return fail(ExitCode::kInvalidSpec);
+  absl::StatusOr<spec::JobSummary> summary = spec::Summarise(job->resolved, *images);
+  if (!summary.ok()) return fail(FailSpec(context, summary.status(), options.job));
+  if (summary->total_steps == 0) {
+    return fail(context.Fail(
+        ExitCode::kInvalidSpec,
+        {absl::StrCat("the data has ", *images, " images, which is no step: one step takes ",
+                      summary->global_batch, " (shards * data.batch_size)"),
+         spec::ImagePath(job->resolved.data()), "lower data.batch_size, or give more images"}));
+  }
+  if (options.dry_run) return fail(ShowDryRun(context, *job, *summary));
+  return *std::move(job);
+}
+
+ExitCode RunSubmit(Context& context, const SubmitOptions& options) {
+  // From here on Ctrl-C means: let go of the job.
+  std::optional<Interrupt> interrupt;
+  if (options.watch) {
+    Api& api = context.api();
+    interrupt.emplace([&api] { api.Cancel(); });
+  }
+  ExitCode exit = ExitCode::kOk;
+  const std::optional<std::string> name = SubmitJob(context, options, exit);
+  if (!name.has_value()) return exit;
   if (options.watch) {
     FollowOptions follow = options.follow;
     follow.stream = stderr;
-    return FollowJob(context, *interrupt, created->name(), follow);
+    return FollowJob(context, *interrupt, *name, follow);
   }
   if (context.err().tty) {
+    const std::string id = ShortName(*name);
     context.Say(absl::StrCat("follow it with `ijepactl watch ", id, "`, see its output with ",
                              "`ijepactl logs -f ", id, "`, stop it with `ijepactl cancel ", id,
                              "`"));
@@ -149,24 +181,12 @@ ExitCode Create(Context& context, const SubmitOptions& options, const JobFile& j
   return ExitCode::kOk;
 }
 
-ExitCode RunSubmit(Context& context, const SubmitOptions& options) {
-  absl::StatusOr<JobFile> job = ReadJobFile(options.job);
-  if (!job.ok()) return FailSpec(context, job.status(), options.job);
-  absl::Status valid = ValidateJob(*job, /*need_data=*/!options.dry_run);
-  if (!valid.ok()) return FailSpec(context, valid, options.job);
-  std::optional<int64_t> images = CheckData(context, options, job->resolved);
-  if (!images.has_value()) return ExitCode::kInvalidSpec;
-  absl::StatusOr<spec::JobSummary> summary = spec::Summarise(job->resolved, *images);
-  if (!summary.ok()) return FailSpec(context, summary.status(), options.job);
-  if (summary->total_steps == 0) {
-    return context.Fail(
-        ExitCode::kInvalidSpec,
-        {absl::StrCat("the data has ", *images, " images, which is no step: one step takes ",
-                      summary->global_batch, " (shards * data.batch_size)"),
-         spec::ImagePath(job->resolved.data()), "lower data.batch_size, or give more images"});
-  }
-  if (options.dry_run) return ShowDryRun(context, *job, *summary);
-  return Create(context, options, *job);
+}  // namespace
+
+std::optional<std::string> SubmitJob(Context& context, const SubmitOptions& options,
+                                     ExitCode& exit) {
+  const std::optional<JobFile> job = Check(context, options, exit);
+  return job.has_value() ? Create(context, options, *job, exit) : std::nullopt;
 }
 
 void AddJobOptions(CLI::App& command, JobOptions* job) {
@@ -182,8 +202,6 @@ void AddJobOptions(CLI::App& command, JobOptions* job) {
   command.add_option("--eval-fit", job->eval_fit, "Labelled images to fit the probes on")
       ->type_name("PATH");
 }
-
-}  // namespace
 
 void AddSubmit(CLI::App& app, Context& context, ExitCode& exit) {
   auto options = std::make_shared<SubmitOptions>();

@@ -127,15 +127,13 @@ TEST(TruncateTest, CutsAtCodePoints) {
 }
 
 TEST(MessageTest, PrintsProtobufJson) {
-  v1::Node node;
-  node.set_name("nodes/a");
-  node.set_state(v1::NODE_STATE_READY);
-  node.mutable_last_seen_time()->set_seconds(kSampleTime);
-  absl::StatusOr<std::string> json = ToJson(node, /*compact=*/true);
+  v1::LogLine line;
+  line.set_text("a");
+  line.mutable_time()->set_seconds(kSampleTime);
+  absl::StatusOr<std::string> json = ToJson(line, /*compact=*/true);
   ASSERT_TRUE(json.ok());
   EXPECT_EQ(*json,
-            "{\"name\":\"nodes/a\",\"state\":\"NODE_STATE_READY\",\"slotsUsed\":0,"
-            "\"incarnation\":\"\",\"draining\":false,\"lastSeenTime\":\"2026-01-02T03:04:05Z\"}\n");
+            "{\"rank\":0,\"generation\":\"0\",\"text\":\"a\",\"time\":\"2026-01-02T03:04:05Z\"}\n");
 }
 
 TEST(MessageTest, PrintsTheSameDocumentAsYaml) {

@@ -43,6 +43,18 @@ TEST_F(RankProcessTest, ReportsTheSignalThatKilledIt) {
   EXPECT_EQ(exit.signal(), SIGKILL);
 }
 
+TEST_F(RankProcessTest, ASchedulersWarningToAllProcessesIsIgnoredFromTheStart) {
+  auto rank = Start("drain");
+  std::ifstream status("/proc/" + std::to_string(rank->pid()) + "/status");
+  std::string line;
+  while (std::getline(status, line) && line.rfind("SigIgn:", 0) != 0) {
+  }
+  const uint64_t ignored = std::stoull(line.substr(line.find('\t') + 1), nullptr, 16);
+  EXPECT_TRUE(ignored >> (SIGUSR1 - 1) & 1) << line;
+  ::kill(rank->pid(), SIGKILL);
+  WaitForExit(*rank);
+}
+
 TEST_F(RankProcessTest, ReportsTheCodeOfAProgramThatLeftNoRecord) {
   auto rank = Start("exit:9");
   const v1::RankExit exit = WaitForExit(*rank);

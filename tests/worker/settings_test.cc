@@ -23,6 +23,19 @@ TEST(SettingsTest, FillsInWhatDependsOnTheMachine) {
   EXPECT_EQ(settings->state_dir[0], '/');
 }
 
+TEST(SettingsTest, RanksAreReachedWhereTheCoordinatorSeesTheNodeUnlessTold) {
+  Settings settings = Valid();
+  settings.coordinator = "localhost:7441";
+  EXPECT_EQ(Resolve(settings)->host_address, "127.0.0.1");
+  settings.host_address = "10.1.2.3";
+  EXPECT_EQ(Resolve(settings)->host_address, "10.1.2.3");
+  settings.host_address = "auto";
+  settings.coordinator = "no-such-host.invalid:7441";
+  const absl::Status status = Resolve(settings).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(absl::StrContains(status.message(), "no-such-host.invalid")) << status;
+}
+
 TEST(SettingsTest, NamesTheSettingThatIsWrong) {
   const auto message = [](auto change) {
     Settings settings = Valid();

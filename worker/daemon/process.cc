@@ -93,6 +93,8 @@ struct ChildPlan {
   struct sigaction standard {};
   standard.sa_handler = SIG_DFL;
   for (int signal = 1; signal < 32; ++signal) ::sigaction(signal, &standard, nullptr);
+  // SLURM gives its warning to every process of a step. It is meant for the worker, which drains.
+  ::signal(SIGUSR1, SIG_IGN);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

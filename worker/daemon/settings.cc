@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
+#include "worker/daemon/local_address.h"
 
 namespace ijepa::worker {
 namespace {
@@ -77,6 +78,15 @@ absl::StatusOr<Settings> Resolve(Settings settings) {
     return absl::InvalidArgumentError(
         absl::StrCat("cgroup is \"", settings.cgroup,
                      "\"; must be auto, none, or the absolute path of a folder of cgroup2"));
+  }
+  if (settings.host_address == "auto") {
+    absl::StatusOr<std::string> address = LocalAddressTowards(settings.coordinator);
+    if (!address.ok()) {
+      return absl::UnavailableError(absl::StrCat("host_address is auto, and ",
+                                                 std::string(address.status().message()),
+                                                 "; name this node's address with --host-address"));
+    }
+    settings.host_address = *std::move(address);
   }
   double seconds = 0;
   if (!absl::SimpleAtod(settings.drain_seconds, &seconds) || !(seconds > 0) || seconds > 1e6) {

@@ -23,8 +23,9 @@ struct Settings {
   std::string rank_binary;
   // HOST:PORT of /metrics; "none" serves none.
   std::string metrics_listen = "127.0.0.1:7443";
-  // Address at which ranks of other nodes reach this node's.
-  std::string host_address = "127.0.0.1";
+  // Address at which ranks of other nodes reach this node's; auto: the one that leads to the
+  // coordinator.
+  std::string host_address = "auto";
   // Where each rank gets a control group of its own: auto, none, or a folder of a cgroup2 mount.
   std::string cgroup = "auto";
   // From a request to drain until ranks that still save are killed: within (0, 1e6].
