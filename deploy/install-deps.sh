@@ -3,8 +3,8 @@
 # ${IJEPA_DEPS_CACHE:-~/.cache/ijepa}/wheels-KEY, shared by all clones; KEY changes with the pinned versions; those that
 # only tests use (kind check) into checks-KEY, without which these tests skip. Writes build/deps.cmake, which tells CMake
 # where they are. Does nothing that is done already.
-# usage: deploy/install-deps.sh [--no-torch] [--servers]   (--no-torch: what the preset `control` needs;
-# --servers: the programs of kind server too, which integration tests start themselves)
+# usage: deploy/install-deps.sh [--no-torch] [--servers] [--fuzz]   (--no-torch: what the preset `control` needs;
+# --servers: the programs of kind server too, which integration tests start themselves; --fuzz: the preset `fuzz` too)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
@@ -14,7 +14,8 @@ kinds=apt
 for option in "$@"; do
   case $option in
     --no-torch) with_torch=0 ;;
-    --servers) kinds='apt|server' ;;
+    --servers) kinds+='|server' ;;
+    --fuzz) kinds+='|fuzz' ;;
     *) echo "deps: unknown option $option" >&2; exit 2 ;;
   esac
 done

@@ -97,7 +97,9 @@ void AddExport(CLI::App& app, Context& context, ExitCode& exit) {
       ->type_name("N");
   command->add_flag("--force", arguments->options.replace, "Replaces an earlier export in DIR");
   command->footer(
-      "hf and timm hold the target encoder, as the paper evaluates it, and ImageNet statistics.\n"
+      "hf and timm hold the target encoder, as the paper evaluates it, and the statistics that "
+      "the\n"
+      "run normalised images with (ImageNet's where CHECKPOINT does not say).\n"
       "JOB is looked up at the coordinator; its checkpoint must be visible from here.\n\n"
       "Examples:\n"
       "  ijepactl export demo-1 --format hf /data/demo-hf\n"

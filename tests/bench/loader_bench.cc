@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/bench/median.h"
 #include "tests/bench/python_peer.h"
 #include "tests/fakes/memory_host.h"
 #include "worker/jepa/data/image.h"
@@ -160,11 +161,6 @@ class Bench {
   MemoryHost host_{rendezvous_};
 };
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 struct Samples {
   std::vector<double> wall;
   std::vector<double> cpu;
@@ -179,8 +175,8 @@ void Print(const Options& options, const std::map<Contender, Samples>& results, 
                 "impl", "stage", "threads", "images/s", "per CPU second");
   }
   for (const auto& [contender, samples] : results) {
-    const double rate = static_cast<double>(images) / Median(samples.wall);
-    const double cpu_rate = static_cast<double>(images) / Median(samples.cpu);
+    const double rate = static_cast<double>(images) / bench::Median(samples.wall);
+    const double cpu_rate = static_cast<double>(images) / bench::Median(samples.cpu);
     const char* format = options.json
                              ? "{\"bench\":\"%s\",\"stage\":\"%s\",\"impl\":\"%s\",\"threads\":%d,"
                                "\"images_per_s\":%.1f,\"images_per_cpu_s\":%.1f,\"load\":%.2f}\n"

@@ -9,6 +9,8 @@
 #include "tests/exchange/sample_state.h"
 #include "worker/jepa/checkpoint/safetensors.h"
 #include "worker/jepa/exchange/hugging_face.h"
+#include "worker/jepa/exchange/import.h"
+#include "worker/jepa/exchange/pixel_scale.h"
 #include "worker/jepa/exchange/torch_writer.h"
 #include "worker/jepa/plan/arithmetic.h"
 
@@ -89,6 +91,47 @@ TEST_F(ExportTest, WritesConfigurationsThatSayWhatTheModelIs) {
   EXPECT_EQ(static_cast<int>(giant.embed_dim * ratio), 6144);
   EXPECT_EQ(timm["model_args"]["class_token"], false);
   EXPECT_EQ(timm["model_args"]["fc_norm"], false);
+}
+
+TEST_F(ExportTest, CarriesTheStatisticsOfTheRunThroughItsCheckpoint) {
+  SampleState run;
+  const PixelScale own{16, {0.1, 1.0 / 3, 0.7}, {0.25, 0.125, 1e-3}};
+  SavePixelScale(own, run.info_.values);
+  ASSERT_TRUE(ImportState(run, {.folder = Path("checkpoint")}).ok());
+  const auto checkpoint = OpenState(Path("checkpoint"));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  for (const ExportFormat format : {ExportFormat::kHuggingFace, ExportFormat::kTimm}) {
+    ASSERT_TRUE(
+        ExportState(**checkpoint, {.format = format, .folder = Path("out"), .replace = true}).ok());
+    const bool timm = format == ExportFormat::kTimm;
+    const auto file = nlohmann::json::parse(
+        ReadBytes(Path(timm ? "out/config.json" : "out/preprocessor_config.json")));
+    const auto& holder = timm ? file["pretrained_cfg"] : file;
+    EXPECT_EQ(holder[timm ? "mean" : "image_mean"], own.mean);
+    EXPECT_EQ(holder[timm ? "std" : "image_std"], own.std);
+    if (!timm) {
+      EXPECT_EQ(file["rescale_factor"], 1.0 / 65535);
+    }
+  }
+}
+
+TEST_F(ExportTest, AssumesStatisticsWhereACheckpointSaysNone) {
+  EXPECT_EQ(ReadPixelScale({}, 3)->mean, (std::vector<double>{0.485, 0.456, 0.406}));
+  EXPECT_EQ(ReadPixelScale({}, 2)->std, (std::vector<double>{1, 1}));
+}
+
+TEST_F(ExportTest, RefusesStatisticsThatAreNone) {
+  const std::map<std::string, std::string> sound = {
+      {kBitDepthKey, "8"}, {kMeanKey, "0.5,0.5,0.5"}, {kStdKey, "1,1,1"}};
+  ASSERT_TRUE(ReadPixelScale(sound, 3).ok());
+  for (const auto& [key, text] : std::map<std::string, std::string>{
+           {kBitDepthKey, "12"}, {kMeanKey, "0.5,x,0.5"}, {kStdKey, "1,0,1"}}) {
+    auto values = sound;
+    values[key] = text;
+    EXPECT_TRUE(absl::IsDataLoss(ReadPixelScale(values, 3).status())) << key;
+  }
+  EXPECT_THAT(std::string(ReadPixelScale(sound, 4).status().message()),
+              HasSubstr("one for each of 4 channels"));
 }
 
 TEST_F(ExportTest, RefusesATrainingStateThatIsNotWhole) {

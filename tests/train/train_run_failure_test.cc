@@ -8,6 +8,7 @@
 #include "common/file.h"
 #include "tests/fakes/toy_learner.h"
 #include "tests/train/run_fixture.h"
+#include "worker/jepa/probe_runner.h"
 #include "worker/jepa/train_run.h"
 
 namespace jepa {
@@ -140,6 +141,19 @@ TEST_F(TrainRunFailureTest, EmptyOrMissingDataFolderIsNamed) {
   ASSERT_TRUE(ijepa::RemoveTree(config.data.path).ok());
   const GangResult missing = RunGang(config, ToyParts());
   EXPECT_EQ(missing.outcomes[0].status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(TrainRunFailureTest, LabelsAreReadByRankZeroAlone) {
+  TrainConfig config = SmallConfig();
+  config.world_size = 2;
+  config.eval.path = folder_ + "/labelled";
+  ASSERT_TRUE(ijepa::MakeFolders(config.eval.path).ok());
+  ASSERT_TRUE(ijepa::WriteFileAtomically(config.eval.path + "/a.jpg", "").ok());
+  ASSERT_TRUE(ijepa::WriteFileAtomically(config.eval.path + "/labels.csv", "no header").ok());
+  config.rank = 1;
+  EXPECT_TRUE(ProbeRunner::Open(config).ok());
+  config.rank = 0;
+  EXPECT_TRUE(absl::IsInvalidArgument(ProbeRunner::Open(config).status()));
 }
 
 TEST_F(TrainRunFailureTest, DataSmallerThanOneGlobalBatchSaysWhatToLower) {

@@ -9,6 +9,7 @@
 #include "tests/fakes/toy_learner.h"
 #include "tests/train/run_fixture.h"
 #include "worker/jepa/checkpoint/checkpoint.h"
+#include "worker/jepa/exchange/pixel_scale.h"
 
 namespace jepa {
 namespace {
@@ -83,6 +84,18 @@ TEST_F(TrainRunTest, ReportsWhatAStepWas) {
   EXPECT_GT(report.data.decode_seconds_per_image, 0);
   EXPECT_LT(report.data.decode_seconds_per_image, report.data.seconds_per_image);
   EXPECT_GT(report.data.wait_seconds, 0);
+}
+
+TEST_F(TrainRunTest, CheckpointsSayHowPixelsWereNormalised) {
+  TrainConfig config = SmallConfig();
+  config.model.scale = {8, {0.1, 0.2, 0.3}, {0.4, 0.5, 0.6}};
+  const GangResult result = RunGang(config, ToyParts());
+  const auto checkpoint = CheckpointReader::Open(CommittedNewestFirst(result).at(0));
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  const auto scale = ReadPixelScale(checkpoint->meta().values, 3);
+  ASSERT_TRUE(scale.ok()) << scale.status();
+  EXPECT_EQ(scale->mean, config.model.scale.mean);
+  EXPECT_EQ(scale->std, config.model.scale.std);
 }
 
 TEST_F(TrainRunTest, CommitsAtIntervalsAndDeletesWhatItMay) {

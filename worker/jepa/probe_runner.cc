@@ -34,7 +34,11 @@ absl::StatusOr<ProbeRunner::EvalSet> ProbeRunner::OpenSet(
     const std::string& path, int max_images, const std::vector<Labels>* vocabulary) const {
   EvalSet set;
   IJEPA_ASSIGN_OR_RETURN(set.source, OpenImageSource(path, config_.data.index_folder));
-  IJEPA_ASSIGN_OR_RETURN(set.labels, ReadLabels(path, *set.source, vocabulary));
+  // Rank 0 scores. Labels of a tar are found by a pass over its headers, which need not be made by
+  // every rank.
+  if (config_.rank == 0) {
+    IJEPA_ASSIGN_OR_RETURN(set.labels, ReadLabels(path, *set.source, vocabulary));
+  }
   const int64_t all = set.source->size();
   const int64_t used = max_images > 0 ? std::min<int64_t>(all, max_images) : all;
   // Evenly over the sorted list, so that class folders keep their shares.

@@ -21,8 +21,8 @@ namespace jepa {
 // Called by the training thread of every rank, at the same steps.
 class ProbeRunner {
  public:
-  // Lists the images and reads their labels; null when config.eval.path is empty. `config` must
-  // outlive it. Errors as OpenImageSource and ReadLabels.
+  // Lists the images, on rank 0 reads their labels too; null when config.eval.path is empty.
+  // `config` must outlive it. Errors as OpenImageSource and ReadLabels.
   static absl::StatusOr<std::unique_ptr<ProbeRunner>> Open(const TrainConfig& config);
 
   // The report of rank 0, nothing on the others. Blocks for all features and scores. Errors of the
@@ -32,7 +32,7 @@ class ProbeRunner {
                                                  RunHost& host, int64_t step);
 
  private:
-  // Images that are probed, and their labels, entry for entry.
+  // Images that are probed and, on rank 0, their labels, entry for entry.
   struct EvalSet {
     std::unique_ptr<ImageSource> source;
     std::vector<int64_t> indices;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
+#include "worker/jepa/exchange/pixel_scale.h"
 #include "worker/jepa/exchange/state_source.h"
 
 namespace jepa {
@@ -38,6 +39,7 @@ void SaveFigures(const TrainConfig& config, const RunFigures& figures,
   values[kGroupDecayKey] = exact(figures.weight_decay);
   values[kBeta1Key] = exact(config.optimization.beta1);
   values[kBeta2Key] = exact(config.optimization.beta2);
+  SavePixelScale(config.model.scale, values);
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ class JpegReader {
 
  private:
   struct State;
+  absl::Status ReadOnce(const Crop& part, bool alone, RowSink& sink);
   const std::unique_ptr<State> state_;
 };
 

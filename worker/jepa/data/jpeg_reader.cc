@@ -3,7 +3,8 @@
 // Of a plain JPEG (one scan, not four-colour) only a window is decoded: rows above it are passed
 // over after entropy decoding, columns beside it lose inverse transform and colours, and what is
 // below is not looked at. Smooth upsampling looks at neighbours, so the window is decoded with a
-// margin of one block on each side; the bits are those of the whole image.
+// margin on each side; the bits are those of the whole image. Entropy decoding is our own
+// (jpeg_entropy.h).
 #include <algorithm>
 #include <cstdio>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "common/status_macros.h"
 #include "worker/jepa/data/bad_image.h"
 #include "worker/jepa/data/codec.h"
+#include "worker/jepa/data/jpeg_entropy.h"
 #include "worker/jepa/data/jpeg_error.h"
 #include "worker/jepa/data/resize_kernels.h"
 // After jpeg_error.h, which brings what it needs.
@@ -24,6 +26,9 @@ namespace {
 
 // A progressive file may repeat scans without end; no encoder writes more than a few dozen.
 constexpr int kMaxScans = 500;
+// Columns beside a window that its own colours depend on: smooth upsampling takes the two chroma
+// samples next to a pixel, and the last columns decoded are upsampled as at the edge of an image.
+constexpr int kMargin = 2;
 // Narrowing costs libjpeg a new set-up of its upsampling, which fewer columns do not pay for.
 constexpr int kColumnsWorthCutting = 32;
 
@@ -57,7 +62,11 @@ struct JpegReader::State {
   jpeg_progress_mgr progress{};
   jpeg_decompress_struct info{};
   bool created = false;
+  JpegEntropy entropy;
+  absl::string_view bytes;
   bool ends_whole = false;  // With the marker of the end: nothing is cut off.
+  unsigned reduction = 1;
+  int given = 0;  // Rows that the sink has got of this image.
   std::vector<uint8_t> row;
   std::vector<uint8_t> inks;
 
@@ -74,7 +83,7 @@ struct JpegReader::State {
     return true;
   }
 
-  bool ReadHeader(absl::string_view bytes) {
+  bool ReadHeader() {
     if (setjmp(error.jump) != 0) return false;
     jpeg_abort_decompress(&info);
     jpeg_mem_src(&info, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
@@ -83,18 +92,20 @@ struct JpegReader::State {
     info.out_color_space = info.num_components == 4 ? JCS_CMYK : JCS_RGB;
     info.dct_method = JDCT_ISLOW;
     info.do_fancy_upsampling = TRUE;
+    info.scale_num = 1;
+    info.scale_denom = reduction;
     return true;
   }
 
-  // Sets *first to the first column that rows will have.
-  bool Start(const Crop& part, int* first) {
+  // Sets *first to the first column that rows will have. `alone`: libjpeg decodes by itself.
+  bool Start(const Crop& part, bool alone, int* first) {
     if (setjmp(error.jump) != 0) return false;
     jpeg_start_decompress(&info);
+    if (!alone) entropy.TakeOver(info);
     if (!MayCut()) return true;
-    const int margin = info.max_h_samp_factor * DCTSIZE;
-    const int left = std::max(part.left - margin, 0);
+    const int left = std::max(part.left - kMargin, 0);
     const int right =
-        std::min(part.left + part.width + margin, static_cast<int>(info.output_width));
+        std::min(part.left + part.width + kMargin, static_cast<int>(info.output_width));
     if (static_cast<int>(info.output_width) - (right - left) < kColumnsWorthCutting) return true;
     auto offset = static_cast<JDIMENSION>(left);
     auto width = static_cast<JDIMENSION>(right - left);
@@ -107,6 +118,7 @@ struct JpegReader::State {
     return info.out_color_space == JCS_RGB && jpeg_has_multiple_scans(&info) == FALSE;
   }
 
+  // Gives the sink the rows that it has not got yet.
   bool ReadRows(const Crop& part, int first, RowSink& sink) {
     if (setjmp(error.jump) != 0) return false;
     if (part.top > 0 && MayCut()) jpeg_skip_scanlines(&info, static_cast<JDIMENSION>(part.top));
@@ -115,10 +127,11 @@ struct JpegReader::State {
     const uint8_t* wanted = row.data() + static_cast<size_t>(part.left - first) * 3;
     while (info.output_scanline < last) {
       uint8_t* target = inks.empty() ? row.data() : inks.data();
-      const bool inside =
-          info.output_scanline >= static_cast<JDIMENSION>(part.top) && info.output_scanline < end;
+      const bool wants = info.output_scanline >= static_cast<JDIMENSION>(part.top + given) &&
+                         info.output_scanline < end;
       jpeg_read_scanlines(&info, &target, 1);
-      if (!inside) continue;
+      if (!wants) continue;
+      ++given;
       if (!inks.empty()) {
         InvertedCmykToRgb(inks.data(), static_cast<int>(info.output_width), row.data());
       }
@@ -140,7 +153,9 @@ JpegReader::~JpegReader() {
 }
 
 absl::StatusOr<Size> JpegReader::Open(absl::string_view bytes) {
-  if (!state_->created || !state_->ReadHeader(bytes)) return state_->Failure();
+  state_->bytes = bytes;
+  state_->reduction = 1;
+  if (!state_->created || !state_->ReadHeader()) return state_->Failure();
   IJEPA_RETURN_IF_ERROR(CheckImageSize(state_->info.image_height, state_->info.image_width));
   state_->ends_whole = absl::EndsWith(bytes, "\xff\xd9");
   return Size{static_cast<int>(state_->info.image_height),
@@ -149,8 +164,7 @@ absl::StatusOr<Size> JpegReader::Open(absl::string_view bytes) {
 
 Size JpegReader::Reduce(int reduction) {
   jpeg_decompress_struct& info = state_->info;
-  info.scale_num = 1;
-  info.scale_denom = static_cast<unsigned>(reduction);
+  state_->reduction = info.scale_denom = static_cast<unsigned>(reduction);
   const auto reduced = [&](JDIMENSION side) {
     return (static_cast<int>(side) + reduction - 1) / reduction;
   };
@@ -158,9 +172,17 @@ Size JpegReader::Reduce(int reduction) {
 }
 
 absl::Status JpegReader::Read(const Crop& part, RowSink& sink) {
+  state_->given = 0;
+  const absl::Status read = ReadOnce(part, /*alone=*/false, sink);
+  if (read.ok() || !state_->entropy.met_odd()) return read;
+  if (!state_->ReadHeader()) return state_->Failure();
+  return ReadOnce(part, /*alone=*/true, sink);
+}
+
+absl::Status JpegReader::ReadOnce(const Crop& part, bool alone, RowSink& sink) {
   const jpeg_decompress_struct& info = state_->info;
   int first = 0;
-  if (!state_->Start(part, &first)) return state_->Failure();
+  if (!state_->Start(part, alone, &first)) return state_->Failure();
   IJEPA_CHECK(part.height <= static_cast<int>(info.output_height) - part.top);
   IJEPA_CHECK(part.left + part.width <= first + static_cast<int>(info.output_width));
   state_->row.resize(

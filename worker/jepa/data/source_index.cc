@@ -164,9 +164,17 @@ class Lister {
 
 class JoinedSource final : public ImageSource {
  public:
-  void Add(std::string prefix, std::unique_ptr<ImageSource> source) {
+  // Returns what the system says of a tar that cannot be opened.
+  absl::Status Add(SourcePart part) {
+    std::unique_ptr<ImageSource> source;
+    if (part.is_tar) {
+      IJEPA_ASSIGN_OR_RETURN(source, OpenTar(part.path, std::move(part.files), tars_));
+    } else {
+      source = OpenFiles(part.path, std::move(part.files));
+    }
     const int64_t end = size() + source->size();
-    parts_.push_back({std::move(prefix), std::move(source), end});
+    parts_.push_back({std::move(part.prefix), std::move(source), end});
+    return absl::OkStatus();
   }
   int64_t size() const override { return parts_.empty() ? 0 : parts_.back().end; }
   std::string name(int64_t index) const override {
@@ -192,13 +200,9 @@ class JoinedSource final : public ImageSource {
     return index - (part.end - part.source->size());
   }
 
+  TarFiles tars_;  // Before the parts, which read them.
   std::vector<Part> parts_;
 };
-
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenPart(SourcePart& part) {
-  if (part.is_tar) return OpenTar(part.path, std::move(part.files));
-  return OpenFiles(part.path, std::move(part.files));
-}
 
 absl::Status Changed(absl::string_view path, absl::string_view how) {
   return absl::FailedPreconditionError(absl::StrCat(path, " ", how));
@@ -254,12 +258,8 @@ absl::Status CheckCurrent(const SourceIndex& index, int threads) {
 }
 
 absl::StatusOr<std::unique_ptr<ImageSource>> OpenIndex(SourceIndex index) {
-  if (index.parts.size() == 1 && index.parts[0].prefix.empty()) return OpenPart(index.parts[0]);
   auto joined = std::make_unique<JoinedSource>();
-  for (SourcePart& part : index.parts) {
-    IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<ImageSource> source, OpenPart(part));
-    joined->Add(std::move(part.prefix), std::move(source));
-  }
+  for (SourcePart& part : index.parts) IJEPA_RETURN_IF_ERROR(joined->Add(std::move(part)));
   return joined;
 }
 

@@ -13,6 +13,7 @@
 #include "worker/jepa/data/file_list.h"
 #include "worker/jepa/data/image_source.h"
 #include "worker/jepa/data/source_index.h"
+#include "worker/jepa/data/tar_files.h"
 
 namespace jepa {
 
@@ -39,8 +40,9 @@ absl::Status ListFolder(const std::string& path, FolderListing& listing);
 // DataLoss if it is cut short or a header is broken.
 absl::Status ListTar(const std::string& path, FileList& files, Stamp& stamp);
 
-// `files` of the tar at `path`, which is kept open.
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path, FileList files);
+// `files` of the tar at `path`, which becomes one of `tars`; these must outlive the source.
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path, FileList files,
+                                                     TarFiles& tars);
 
 // FailedPrecondition: "... has no .jpg, .jpeg, .png or .webp file".
 absl::Status NoImages(absl::string_view path);

@@ -20,30 +20,11 @@
 #include "common/status_macros.h"
 #include "worker/jepa/data/file_list.h"
 #include "worker/jepa/data/sources.h"
+#include "worker/jepa/data/tar_files.h"
 #include "worker/jepa/data/tar_index.h"
 
 namespace jepa {
 namespace {
-
-// By pread rather than from a mapping: a tar that becomes shorter must cost an image, not end the
-// process by SIGBUS.
-absl::Status ReadAt(int fd, FileList::Place place, absl::string_view name, std::string& bytes) {
-  if (place.bytes > static_cast<uint64_t>(kMaxImageBytes)) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(name, " has ", place.bytes, " bytes; at most ", kMaxImageBytes, " are read"));
-  }
-  bytes.resize(place.bytes);
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = pread(fd, bytes.data() + done, bytes.size() - done,
-                              static_cast<off_t>(place.offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ReadFailure(errno, name);
-    if (got == 0) return absl::DataLossError(absl::StrCat(name, ": the tar became shorter"));
-    done += static_cast<size_t>(got);
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<ijepa::UniqueFd> OpenFile(const std::string& path) {
   ijepa::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -53,16 +34,18 @@ absl::StatusOr<ijepa::UniqueFd> OpenFile(const std::string& path) {
 
 class TarSource final : public ImageSource {
  public:
-  TarSource(ijepa::UniqueFd fd, FileList files) : fd_(std::move(fd)), files_(std::move(files)) {}
+  TarSource(const TarFiles& tars, size_t tar, FileList files)
+      : tars_(tars), tar_(tar), files_(std::move(files)) {}
 
   int64_t size() const override { return files_.size(); }
   std::string name(int64_t index) const override { return std::string(files_.name(index)); }
   absl::Status ReadInto(int64_t index, std::string& bytes) const override {
-    return ReadAt(fd_.get(), files_.place(index), files_.name(index), bytes);
+    return tars_.Read(tar_, files_.place(index), files_.name(index), bytes);
   }
 
  private:
-  ijepa::UniqueFd fd_;
+  const TarFiles& tars_;
+  const size_t tar_;
   FileList files_;
 };
 
@@ -80,9 +63,10 @@ absl::Status ListTar(const std::string& path, FileList& files, Stamp& stamp) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path, FileList files) {
-  IJEPA_ASSIGN_OR_RETURN(ijepa::UniqueFd fd, OpenFile(path));
-  return std::make_unique<TarSource>(std::move(fd), std::move(files));
+absl::StatusOr<std::unique_ptr<ImageSource>> OpenTar(const std::string& path, FileList files,
+                                                     TarFiles& tars) {
+  IJEPA_ASSIGN_OR_RETURN(const size_t tar, tars.Add(path));
+  return std::make_unique<TarSource>(tars, tar, std::move(files));
 }
 
 namespace {
@@ -139,7 +123,7 @@ absl::StatusOr<LabelsFile> ReadSmallLabels(int fd, const LabelMembers& found) {
   std::unordered_map<std::string, std::string> label_of;
   std::string text;
   for (const TarMember& member : found.small) {
-    IJEPA_RETURN_IF_ERROR(ReadAt(fd, {member.offset, member.bytes}, member.name, text));
+    IJEPA_RETURN_IF_ERROR(ReadTarMember(fd, {member.offset, member.bytes}, member.name, text));
     const std::string label = LabelIn(member.name, text);
     if (!label.empty()) label_of.emplace(SampleKey(member.name), label);
   }
@@ -164,7 +148,7 @@ absl::StatusOr<LabelsFile> ReadTarLabelsFile(const std::string& path) {
   }
   std::string text;
   IJEPA_RETURN_IF_ERROR(
-      ReadAt(fd.get(), {found.table->offset, found.table->bytes}, found.table->name, text));
+      ReadTarMember(fd.get(), {found.table->offset, found.table->bytes}, found.table->name, text));
   const std::string& name = found.table->name;
   return LabelsFile{std::move(text), name.substr(0, name.size() - sizeof(kLabelsName) + 1)};
 }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "worker/jepa/checkpoint/checkpoint.h"
+#include "worker/jepa/exchange/pixel_scale.h"
 #include "worker/jepa/exchange/sources.h"
 #include "worker/jepa/plan/model_line.h"
 
@@ -43,6 +44,11 @@ absl::StatusOr<std::unique_ptr<StateSource>> OpenCheckpointState(const std::stri
   info.kind = "checkpoint folder";
   IJEPA_ASSIGN_OR_RETURN(info.model, ParseModelLine(reader.meta().model));
   info.values = reader.meta().values;
+  absl::StatusOr<PixelScale> scale = ReadPixelScale(info.values, info.model.channels);
+  if (!scale.ok()) {
+    return absl::DataLossError(absl::StrCat(path, ": ", scale.status().message()));
+  }
+  info.model.scale = *std::move(scale);
   info.step = reader.meta().step;
   TensorShapes shapes;
   for (const TensorEntry& tensor : reader.tensors()) {

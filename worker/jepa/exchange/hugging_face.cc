@@ -15,10 +15,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Statistics with which images are normalised; PyTorch's for ImageNet.
-const std::vector<double> kImageMean = {0.485, 0.456, 0.406};
-const std::vector<double> kImageStd = {0.229, 0.224, 0.225};
-
 struct Renaming {
   const char* published;
   const char* hugging_face;
@@ -108,11 +104,11 @@ std::string HuggingFacePreprocessor(const ModelConfig& model) {
       {"do_normalize", true},
       {"do_rescale", true},
       {"do_resize", true},
-      {"image_mean", kImageMean},
-      {"image_std", kImageStd},
+      {"image_mean", model.scale.mean},
+      {"image_std", model.scale.std},
       {"image_processor_type", "ViTImageProcessor"},
       {"resample", 2},
-      {"rescale_factor", 1.0 / 255},
+      {"rescale_factor", 1.0 / (model.scale.bit_depth == 16 ? 65535 : 255)},
       {"size", {{"height", ImageSide(model)}, {"width", model.grid_width * model.patch_size}}}};
   return config.dump(2) + "\n";
 }
@@ -144,8 +140,8 @@ std::string TimmConfig(const ModelConfig& model) {
                          {"fixed_input_size", true},
                          {"interpolation", "bilinear"},
                          {"crop_pct", 1.0},
-                         {"mean", kImageMean},
-                         {"std", kImageStd},
+                         {"mean", model.scale.mean},
+                         {"std", model.scale.std},
                          {"num_classes", 0},
                          {"first_conv", "patch_embed.proj"},
                          {"classifier", "head"}}}};

@@ -23,12 +23,12 @@ struct HuggingFaceTensor {
 std::vector<HuggingFaceTensor> HuggingFaceTensors(const ModelConfig& model);
 
 // config.json and preprocessor_config.json. Differs from the conversion on the hub: the statistics
-// are ImageNet's, with which pre-training normalises, not 0.5.
+// are those that pre-training normalised with (model.scale), not 0.5.
 std::string HuggingFaceConfig(const ModelConfig& model);
 std::string HuggingFacePreprocessor(const ModelConfig& model);
 
 // config.json that timm's "local-dir:" loads: VisionTransformer without class token, average pool,
-// final norm kept. ijepa-spec 7.2.
+// final norm kept, statistics of model.scale. ijepa-spec 7.2.
 std::string TimmConfig(const ModelConfig& model);
 
 }  // namespace jepa

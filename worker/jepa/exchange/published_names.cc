@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
+#include "worker/jepa/exchange/pixel_scale.h"
 #include "worker/jepa/plan/arithmetic.h"
 #include "worker/jepa/plan/parameter_table.h"
 
@@ -146,6 +147,7 @@ absl::StatusOr<ModelConfig> InferModel(const TensorShapes& shapes) {
   model.grid_height = model.grid_width = side;
   model.patch_size = static_cast<int>(patch[2]);
   model.channels = static_cast<int>(patch[1]);
+  model.scale = AssumedPixelScale(model.channels);
   model.embed_dim = static_cast<int>(patch[0]);
   model.mlp_hidden = static_cast<int>(fc1[0]);
   IJEPA_RETURN_IF_ERROR(InferPredictor(shapes, model));
