@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/status_macros.h"
 #include "worker/jepa/model/learner.h"
 
 namespace jepa {
@@ -26,9 +27,13 @@ class FaultyLearner : public Learner {
   FaultyLearner(std::unique_ptr<Learner> sound, NonFiniteSteps steps)
       : sound_(std::move(sound)), steps_(std::move(steps)) {}
 
-  absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
-                                         double scale) override {
-    absl::StatusOr<double> loss = sound_->AccumulateShard(batch, masks, scale);
+  absl::Status AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                               const ShardWeights& weights) override {
+    ShardWeights faulty = weights;
+    if (steps_.nan_loss.count(batch.step) > 0) {
+      faulty.loss = std::numeric_limits<double>::quiet_NaN();
+    }
+    IJEPA_RETURN_IF_ERROR(sound_->AccumulateShard(batch, masks, faulty));
     float* gradient = sound_->gradient().data;
     if (steps_.nan_gradient.count(batch.step) > 0) {
       gradient[0] = std::numeric_limits<float>::quiet_NaN();
@@ -36,15 +41,14 @@ class FaultyLearner : public Learner {
     if (steps_.infinite_gradient.count(batch.step) > 0) {
       gradient[0] = std::numeric_limits<float>::infinity();
     }
-    if (steps_.nan_loss.count(batch.step) > 0) return std::numeric_limits<double>::quiet_NaN();
-    return loss;
+    return absl::OkStatus();
   }
 
   FloatBuffer gradient() override { return sound_->gradient(); }
   void SetScalar(StepScalar scalar, float value) override { sound_->SetScalar(scalar, value); }
-  absl::StatusOr<std::vector<float>> Scalars() override { return sound_->Scalars(); }
-  absl::StatusOr<double> Update(const UpdateRates& rates) override { return sound_->Update(rates); }
-  absl::Status Discard() override { return sound_->Discard(); }
+  absl::Status Update(const UpdateRates& rates) override { return sound_->Update(rates); }
+  absl::StatusOr<StepResult> TakeResult() override { return sound_->TakeResult(); }
+  int results_left() const override { return sound_->results_left(); }
   void StartTelemetry() override { sound_->StartTelemetry(); }
   absl::StatusOr<Telemetry> ReadTelemetry() override { return sound_->ReadTelemetry(); }
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override {

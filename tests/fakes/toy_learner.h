@@ -3,9 +3,10 @@
 #ifndef IJEPA_TESTS_FAKES_TOY_LEARNER_H_
 #define IJEPA_TESTS_FAKES_TOY_LEARNER_H_
 
-#include <array>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -21,6 +22,8 @@ namespace jepa {
 struct ToyFaults {
   int64_t nan_loss_at = -1;
   int64_t nan_gradient_at = -1;
+  // Results are left untaken for a step, as where a device works on its own.
+  bool late_results = false;
   // The checkpoint of this step cannot be restored.
   int64_t unusable_step = -1;
   // What a measurement reads.
@@ -41,8 +44,8 @@ class ToyLearner : public Learner {
         target_(weights_),
         gradient_(width_ + kStepScalars, 0.0f) {}
 
-  absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
-                                         double scale) override {
+  absl::Status AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                               const ShardWeights& weights) override {
     double loss = 0;
     // Masks enter as a weight near 1, so that other masks give other bits.
     double mask_sum = 0;
@@ -56,15 +59,17 @@ class ToyLearner : public Learner {
       for (size_t i = 0; i < width_; ++i) error += weights_[i] * stripes[i];
       loss += mask_weight * error * error / batch.images;
       for (size_t i = 0; i < width_; ++i) {
-        gradient_[i] +=
-            static_cast<float>(2 * scale * mask_weight * error * stripes[i] / batch.images);
+        gradient_[i] += static_cast<float>(2 * weights.gradient * mask_weight * error * stripes[i] /
+                                           batch.images);
       }
     }
     if (batch.step == faults_.nan_gradient_at) {
       gradient_[0] = std::numeric_limits<float>::quiet_NaN();
     }
-    if (batch.step == faults_.nan_loss_at) return std::numeric_limits<double>::quiet_NaN();
-    return loss;
+    if (batch.step == faults_.nan_loss_at) loss = std::numeric_limits<double>::quiet_NaN();
+    loss_ += weights.loss * loss;
+    SetScalar(StepScalar::kLoss, static_cast<float>(loss_));
+    return absl::OkStatus();
   }
 
   FloatBuffer gradient() override {
@@ -73,14 +78,30 @@ class ToyLearner : public Learner {
   void SetScalar(StepScalar scalar, float value) override {
     gradient_[width_ + static_cast<size_t>(scalar)] = value;
   }
-  absl::StatusOr<std::vector<float>> Scalars() override {
-    return std::vector<float>(gradient_.end() - kStepScalars, gradient_.end());
-  }
 
-  absl::StatusOr<double> Update(const UpdateRates& rates) override {
+  absl::Status Update(const UpdateRates& rates) override {
+    StepResult result;
+    std::copy(gradient_.end() - kStepScalars, gradient_.end(), result.scalars.begin());
     double square = 0;
     for (size_t i = 0; i < width_; ++i) square += gradient_[i] * gradient_[i];
-    if (!std::isfinite(square)) return absl::OutOfRangeError("the gradient is not finite");
+    result.gradient_norm = std::sqrt(square);
+    result.updated = std::isfinite(square) && std::isfinite(result.scalar(StepScalar::kLoss));
+    if (result.updated) Apply(rates);
+    results_.push_back(result);
+    gradient_.assign(gradient_.size(), 0.0f);
+    loss_ = 0;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<StepResult> TakeResult() override {
+    if (results_.empty()) return absl::FailedPreconditionError("no result is left");
+    const StepResult result = results_.front();
+    results_.pop_front();
+    return result;
+  }
+  int results_left() const override { return faults_.late_results ? kMaxResultsLeft : 0; }
+
+  // AdamW and EMA, much simplified.
+  void Apply(const UpdateRates& rates) {
     const auto lr = static_cast<float>(rates.lr);
     const auto momentum = static_cast<float>(rates.ema_momentum);
     for (size_t i = 0; i < width_; ++i) {
@@ -88,13 +109,6 @@ class ToyLearner : public Learner {
       weights_[i] -= lr * moments_[i];
       target_[i] = momentum * target_[i] + (1 - momentum) * weights_[i];
     }
-    gradient_.assign(gradient_.size(), 0.0f);
-    return std::sqrt(square);
-  }
-
-  absl::Status Discard() override {
-    gradient_.assign(gradient_.size(), 0.0f);
-    return absl::OkStatus();
   }
 
   void StartTelemetry() override { measured_ = faults_.telemetry; }
@@ -179,6 +193,8 @@ class ToyLearner : public Learner {
   std::vector<float> moments_;
   std::vector<float> target_;
   std::vector<float> gradient_;
+  double loss_ = 0;  // Of the step so far.
+  std::deque<StepResult> results_;
   Telemetry measured_;
 };
 

@@ -35,6 +35,20 @@ std::string NoteOf(const StateInfo& info, int64_t step) {
   return note;
 }
 
+// The numbers of all ranks, in their order; 0 <= mine < 2^44.
+absl::StatusOr<std::vector<int64_t>> OfEveryRank(int64_t mine, Communicator& peers) {
+  constexpr int64_t kHalf = 1 << 20;  // Halves that a float holds exactly.
+  const float halves[2] = {static_cast<float>(mine / kHalf), static_cast<float>(mine % kHalf)};
+  std::vector<float> all(2 * static_cast<size_t>(peers.world_size()));
+  IJEPA_RETURN_IF_ERROR(peers.AllGather(halves, 2, all.data()));
+  std::vector<int64_t> numbers;
+  for (size_t rank = 0; rank < all.size() / 2; ++rank) {
+    numbers.push_back(static_cast<int64_t>(all[2 * rank]) * kHalf +
+                      static_cast<int64_t>(all[2 * rank + 1]));
+  }
+  return numbers;
+}
+
 }  // namespace
 
 absl::StatusOr<RunStart> StartRun(const TrainConfig& config, const RunLength& length,
@@ -58,16 +72,24 @@ absl::StatusOr<RunStart> StartRun(const TrainConfig& config, const RunLength& le
   return RunStart{step, NoteOf(start.info(), step)};
 }
 
-absl::Status CheckSameStart(const TrainConfig& config, int64_t step, Communicator& peers) {
-  constexpr int64_t kHalf = 1 << 20;  // Halves that a float holds exactly.
-  const float mine[2] = {static_cast<float>(step / kHalf), static_cast<float>(step % kHalf)};
-  std::vector<float> all(2 * static_cast<size_t>(config.world_size));
-  IJEPA_RETURN_IF_ERROR(peers.AllGather(mine, 2, all.data()));
-  for (size_t rank = 0; rank < all.size() / 2; ++rank) {
-    if (all[2 * rank] == mine[0] && all[2 * rank + 1] == mine[1]) continue;
+absl::Status CheckSameImages(const TrainConfig& config, int64_t images, Communicator& peers) {
+  IJEPA_ASSIGN_OR_RETURN(const std::vector<int64_t> all, OfEveryRank(images, peers));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] == images) continue;
     return absl::FailedPreconditionError(
-        absl::StrCat(config.checkpoint.start_from, " is at step ", step, " for rank ", config.rank,
-                     ", and at another for rank ", rank, "; every node must see the same files"));
+        absl::StrCat(config.data.path, " has ", images, " images at rank ", config.rank, " and ",
+                     all[rank], " at rank ", rank, "; every node must see the same data"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSameStart(const TrainConfig& config, int64_t step, Communicator& peers) {
+  IJEPA_ASSIGN_OR_RETURN(const std::vector<int64_t> all, OfEveryRank(step, peers));
+  for (size_t rank = 0; rank < all.size(); ++rank) {
+    if (all[rank] == step) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        config.checkpoint.start_from, " is at step ", step, " for rank ", config.rank, " and at ",
+        all[rank], " for rank ", rank, "; every node must see the same files"));
   }
   return absl::OkStatus();
 }

@@ -31,6 +31,10 @@ struct RunStart {
 absl::StatusOr<RunStart> StartRun(const TrainConfig& config, const RunLength& length,
                                   const RunState& state);
 
+// FailedPrecondition unless every rank has as many images: ranks on nodes with different copies of
+// the data would wait for one another at different steps.
+absl::Status CheckSameImages(const TrainConfig& config, int64_t images, Communicator& peers);
+
 // FailedPrecondition unless every rank starts at `step`.
 absl::Status CheckSameStart(const TrainConfig& config, int64_t step, Communicator& peers);
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,16 +50,24 @@ constexpr size_t kKnownCheckpoints = 3;
 
 // What one step did, the same on all ranks except where it says otherwise.
 struct StepOutcome {
+  int64_t step = 0;  // From 1.
+  bool measured = false;
+  UpdateRates rates;
+  int context_patches = 0;  // Mean over this rank's shards, as below.
+  int target_patches = 0;
+  absl::Duration start;  // Of this rank.
+  // When its result is there:
   double loss = 0;
   double gradient_norm = 0;
-  bool finite = true;  // Else there was no update.
-  UpdateRates rates;
+  bool finite = true;       // Else there was no update.
   double wait_seconds = 0;  // Mean over ranks.
+};
+
+// What results of steps ask of all ranks.
+struct Decisions {
   bool drain = false;
   bool save = false;        // Due by the clock.
   float written_ranks = 0;  // That have written their parts of the checkpoint under way.
-  int context_patches = 0;  // Mean over this rank's shards, as below.
-  int target_patches = 0;
 };
 
 class TrainRun {
@@ -80,7 +89,6 @@ class TrainRun {
   absl::Status OpenData();
   absl::Status Meet();
   void MakeExchange();
-  absl::Status CheckSameData();
   // What of a checkpoint is taken: position and masks too, or the learner's state alone.
   enum class Scope { kRun, kLearner };
   absl::Status Resume();
@@ -89,20 +97,20 @@ class TrainRun {
   absl::Status TryRestore(const std::string& path, Scope scope, int64_t& step,
                           absl::Status& refused);
   void StartLoader();
-  absl::StatusOr<StepOutcome> Step();
+  absl::Status Step(Decisions& decided);
   absl::StatusOr<StepOutcome> AccumulateShards();
   absl::StatusOr<Batch> NextBatch();
   DataReport ReportData(double seconds);
-  absl::Status ShareScalars(StepOutcome& outcome);
-  absl::Status Update(StepOutcome& outcome);
-  absl::Status BearNonFinite(absl::string_view what);
-  absl::Status RollBack(absl::string_view what);
-  void Report(const StepOutcome& outcome, absl::Duration took);
-  bool SaveIsDue(const StepOutcome& outcome) const;
+  absl::Status ShareGradient();
+  absl::Status TakeResults(size_t left, Decisions& decided);
+  absl::Status Judge(const StepResult& result, StepOutcome& outcome);
+  absl::Status BearNonFinite(int64_t step, absl::string_view what);
+  absl::Status RollBack(int64_t step, absl::string_view what);
+  void Report(const StepOutcome& outcome);
+  bool SaveIsDue(const Decisions& decided) const;
   absl::Status Save();
   absl::Status FinishSave();
   absl::Status ProbeIfDue();
-
   absl::StatusOr<bool> OnEveryRank(bool mine);
   bool leads() const { return config_.rank == 0; }
   RunState state() { return {*learner_, masks_, Figures()}; }
@@ -128,14 +136,15 @@ class TrainRun {
   std::unique_ptr<Communicator> peers_;
   std::unique_ptr<GradientExchange> exchange_;
   // Position.
-  int64_t step_ = 0;  // Finished steps. 0 <= step_ <= length_.total_steps
+  int64_t step_ = 0;  // Steps that the learner was given. 0 <= step_ <= length_.total_steps
+  std::deque<StepOutcome> under_way_;  // Of these, the newest whose results are not taken yet.
+  absl::Duration reported_;            // When the last step was.
   absl::Duration waited_;
   std::vector<std::string> known_;  // Committed checkpoints, newest first.
   HealthWatch health_;
   NonFinitePolicy non_finite_;
-  absl::Duration computed_;  // Own work in steps, and waiting for peers in them.
-  absl::Duration peer_wait_;
-  absl::Duration update_wait_;  // Of the step under way, inside its update.
+  absl::Duration computed_, peer_wait_;  // Own work in steps, and waiting for peers in them.
+  absl::Duration update_wait_;           // Of the step under way, inside its update.
   int64_t rollbacks_ = 0;
   StepOutcome last_finite_;
   int64_t bytes_read_ = 0;
@@ -153,14 +162,19 @@ absl::StatusOr<TrainOutcome> TrainRun::Run() {
   host_.EnterPhase(RunPhase::kTraining);
   while (step_ < length_.total_steps) {
     IJEPA_RETURN_IF_ERROR(host_.Alive());
-    IJEPA_ASSIGN_OR_RETURN(const StepOutcome outcome, Step());
-    IJEPA_RETURN_IF_ERROR(saver_->Advance(outcome.written_ranks));
-    if (outcome.drain && step_ < length_.total_steps) {
+    Decisions decided;
+    IJEPA_RETURN_IF_ERROR(Step(decided));
+    IJEPA_RETURN_IF_ERROR(saver_->Advance(decided.written_ranks));
+    // Nothing but a step begins while others are under way.
+    if (decided.drain || SaveIsDue(decided) || probe_plan_->Due(step_)) {
+      IJEPA_RETURN_IF_ERROR(TakeResults(0, decided));
+    }
+    if (decided.drain && step_ < length_.total_steps) {
       IJEPA_RETURN_IF_ERROR(Save());
       IJEPA_RETURN_IF_ERROR(FinishSave());
       return TrainOutcome::kDrained;
     }
-    if (SaveIsDue(outcome)) IJEPA_RETURN_IF_ERROR(Save());
+    if (SaveIsDue(decided)) IJEPA_RETURN_IF_ERROR(Save());
     if (step_ == length_.total_steps) IJEPA_RETURN_IF_ERROR(FinishSave());
     IJEPA_RETURN_IF_ERROR(ProbeIfDue());
   }
@@ -202,7 +216,7 @@ absl::Status TrainRun::Meet() {
               },
           .before_commit =
               [this](const CheckpointInfo& info) { return injector_.BeforeCommit(info); }});
-  return CheckSameData();
+  return CheckSameImages(config_, images_->size(), *peers_);
 }
 
 void TrainRun::MakeExchange() {
@@ -235,25 +249,6 @@ void TrainRun::MakeExchange() {
     return timed([&] { return peers_->AllReduceSum(data, count); });
   };
   learner_->ShareUpdate({.sum = sum, .gather = gather});
-}
-
-// Ranks on nodes with different copies of the data would wait for one another at different steps.
-absl::Status TrainRun::CheckSameData() {
-  constexpr int64_t kHalf = 1 << 20;  // Halves that a float holds exactly.
-  const float mine[2] = {static_cast<float>(images_->size() / kHalf),
-                         static_cast<float>(images_->size() % kHalf)};
-  std::vector<float> all(2 * static_cast<size_t>(config_.world_size));
-  IJEPA_RETURN_IF_ERROR(peers_->AllGather(mine, 2, all.data()));
-  for (size_t rank = 0; rank < all.size() / 2; ++rank) {
-    const auto theirs =
-        static_cast<int64_t>(all[2 * rank]) * kHalf + static_cast<int64_t>(all[2 * rank + 1]);
-    if (theirs != images_->size()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          config_.data.path, " has ", images_->size(), " images at rank ", config_.rank, " and ",
-          theirs, " at rank ", rank, "; every node must see the same data"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> TrainRun::OnEveryRank(bool mine) {
@@ -344,29 +339,55 @@ void TrainRun::StartLoader() {
   loader_ = NewLoader(options, *images_, host_);
 }
 
-absl::StatusOr<StepOutcome> TrainRun::Step() {
-  const absl::Duration start = parts_.clock->Monotonic();
+// Gives the learner a step. Results are taken as they come: at once on CPU, on CUDA while the
+// device works on the next step, so that neither waits for the other.
+absl::Status TrainRun::Step(Decisions& decided) {
   const bool measured = health_.Due(step_ + 1);
-  if (measured) learner_->StartTelemetry();
+  if (measured) {
+    IJEPA_RETURN_IF_ERROR(TakeResults(0, decided));
+    learner_->StartTelemetry();
+  }
+  const absl::Duration start = parts_.clock->Monotonic();
   injector_.BeforeStep(step_ + 1);
   const absl::Duration data_waited = waited_;
   IJEPA_ASSIGN_OR_RETURN(StepOutcome outcome, AccumulateShards());
   const absl::Duration work = parts_.clock->Monotonic() - start - (waited_ - data_waited);
   injector_.AfterWork(step_ + 1, work);
   const absl::Duration ready = parts_.clock->Monotonic();
-  IJEPA_RETURN_IF_ERROR(ShareScalars(outcome));
+  IJEPA_RETURN_IF_ERROR(ShareGradient());
   const absl::Duration shared = parts_.clock->Monotonic();
+  outcome.rates = {schedules_->lr(step_), schedules_->weight_decay(step_),
+                   schedules_->ema_momentum(step_)};
+  outcome.measured = measured;
+  outcome.start = start;
   update_wait_ = absl::ZeroDuration();
-  IJEPA_RETURN_IF_ERROR(Update(outcome));
+  IJEPA_RETURN_IF_ERROR(learner_->Update(outcome.rates));
   const absl::Duration peers = shared - ready + update_wait_;
   peer_wait_ += peers;
   computed_ += parts_.clock->Monotonic() - start - peers - (waited_ - data_waited);
-  ++step_;
-  if (measured && outcome.finite) {
-    IJEPA_RETURN_IF_ERROR(health_.Take(step_, *learner_, *peers_, host_));
+  outcome.step = ++step_;
+  under_way_.push_back(outcome);
+  return TakeResults(measured ? 0 : static_cast<size_t>(learner_->results_left()), decided);
+}
+
+// Takes the results of the oldest steps under way until `left` are left.
+absl::Status TrainRun::TakeResults(size_t left, Decisions& decided) {
+  while (under_way_.size() > left) {
+    StepOutcome outcome = under_way_.front();
+    under_way_.pop_front();
+    const absl::Duration asked = parts_.clock->Monotonic();
+    IJEPA_ASSIGN_OR_RETURN(const StepResult result, learner_->TakeResult());
+    computed_ += parts_.clock->Monotonic() - asked;
+    decided.drain = decided.drain || result.scalar(StepScalar::kDrain) > 0;
+    decided.save = decided.save || result.scalar(StepScalar::kSave) > 0;
+    decided.written_ranks = static_cast<float>(result.scalar(StepScalar::kWritten));
+    IJEPA_RETURN_IF_ERROR(Judge(result, outcome));
+    if (outcome.measured && outcome.finite) {
+      IJEPA_RETURN_IF_ERROR(health_.Take(outcome.step, *learner_, *peers_, host_));
+    }
+    Report(outcome);
   }
-  Report(outcome, parts_.clock->Monotonic() - start);
-  return outcome;
+  return absl::OkStatus();
 }
 
 // Storage that hangs holds a thread of the loader, which could never be joined.
@@ -382,24 +403,23 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
   IJEPA_ASSIGN_OR_RETURN(const std::vector<MaskBatch> masks, masks_.Sample(step_));
   const double scale = 1.0 / config_.shards;
   const double gradient_scale = scale * injector_.GradientFactor(step_ + 1);
-  double loss = 0;
   exchange_->Begin(learner_->gradient());
   for (const MaskBatch& shard_masks : masks) {
     IJEPA_ASSIGN_OR_RETURN(Batch batch, NextBatch());
     if (&shard_masks == &masks.back()) {
       learner_->WatchNextShard([this](int64_t floats) { exchange_->Ready(floats); });
     }
-    IJEPA_ASSIGN_OR_RETURN(const double shard_loss,
-                           learner_->AccumulateShard(batch, shard_masks, gradient_scale));
-    loss += shard_loss * scale;
+    IJEPA_RETURN_IF_ERROR(
+        learner_->AccumulateShard(batch, shard_masks, {.gradient = gradient_scale, .loss = scale}));
     outcome.context_patches += shard_masks.context_patches;
     outcome.target_patches += shard_masks.target_patches;
     loader_->Recycle(std::move(batch));
   }
   outcome.context_patches /= static_cast<int>(masks.size());
   outcome.target_patches /= static_cast<int>(masks.size());
+  // The sum over ranks waits for it anyway; here it counts as this rank's own work.
+  if (config_.world_size > 1) IJEPA_RETURN_IF_ERROR(learner_->WaitForDevice());
   const absl::Duration waited = loader_->stats().wait;
-  learner_->SetScalar(StepScalar::kLoss, static_cast<float>(loss));
   learner_->SetScalar(StepScalar::kWritten, saver_->written());
   const bool save_due = leads() && save_interval_->Due(parts_.clock->Monotonic());
   learner_->SetScalar(StepScalar::kSave, save_due ? 1.0f : 0.0f);
@@ -411,47 +431,37 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
 }
 
 // Ends the sum of the gradient and, in its tail, of what all ranks decide by.
-absl::Status TrainRun::ShareScalars(StepOutcome& outcome) {
+absl::Status TrainRun::ShareGradient() {
   IJEPA_RETURN_IF_ERROR(exchange_->Finish());
-  if (SharesUpdate(config_)) {
-    IJEPA_RETURN_IF_ERROR(learner_->SetSquares());
-    const FloatBuffer gradient = learner_->gradient();
-    IJEPA_RETURN_IF_ERROR(
-        peers_->AllReduceSum(gradient.data + gradient.count - kStepScalars, kStepScalars));
-  }
-  IJEPA_ASSIGN_OR_RETURN(const std::vector<float> sums, learner_->Scalars());
-  const auto sum = [&](StepScalar scalar) { return sums[static_cast<size_t>(scalar)]; };
-  outcome.loss = sum(StepScalar::kLoss);
-  outcome.drain = sum(StepScalar::kDrain) > 0;
-  outcome.save = sum(StepScalar::kSave) > 0;
-  outcome.written_ranks = sum(StepScalar::kWritten);
-  outcome.wait_seconds = sum(StepScalar::kWait) / config_.world_size;
-  return absl::OkStatus();
+  if (!SharesUpdate(config_)) return absl::OkStatus();
+  IJEPA_RETURN_IF_ERROR(learner_->SetSquares());
+  const FloatBuffer gradient = learner_->gradient();
+  return peers_->AllReduceSum(gradient.data + gradient.count - kStepScalars, kStepScalars);
 }
 
-absl::Status TrainRun::Update(StepOutcome& outcome) {
-  outcome.rates = {schedules_->lr(step_), schedules_->weight_decay(step_),
-                   schedules_->ema_momentum(step_)};
-  outcome.finite = std::isfinite(outcome.loss);
-  if (!outcome.finite) return BearNonFinite(absl::StrCat("the loss is ", outcome.loss));
-  const absl::StatusOr<double> norm = learner_->Update(outcome.rates);
-  outcome.finite = norm.status().code() != absl::StatusCode::kOutOfRange;
-  if (!outcome.finite) return BearNonFinite(norm.status().message());
-  IJEPA_RETURN_IF_ERROR(norm.status());
-  outcome.gradient_norm = *norm;
-  last_finite_ = outcome;
-  last_finite_loss_ = absl::StrCat(outcome.loss, " at step ", step_ + 1);
-  return absl::OkStatus();
+absl::Status TrainRun::Judge(const StepResult& result, StepOutcome& outcome) {
+  outcome.loss = result.scalar(StepScalar::kLoss);
+  outcome.gradient_norm = result.gradient_norm;
+  outcome.finite = result.updated;
+  outcome.wait_seconds = result.scalar(StepScalar::kWait) / config_.world_size;
+  if (outcome.finite) {
+    last_finite_ = outcome;
+    last_finite_loss_ = absl::StrCat(outcome.loss, " at step ", outcome.step);
+    return absl::OkStatus();
+  }
+  const bool of_loss = !std::isfinite(outcome.loss);
+  return BearNonFinite(outcome.step,
+                       of_loss ? absl::StrCat("the loss is ", outcome.loss)
+                               : absl::StrCat("the norm of the gradient is ", outcome.gradient_norm,
+                                              "; it must be finite"));
 }
 
 // Loss and gradient are sums over ranks, so that all ranks are here in the same step and take the
 // same way. The step counts as done: data, masks and schedules go on.
-absl::Status TrainRun::BearNonFinite(absl::string_view what) {
-  IJEPA_RETURN_IF_ERROR(learner_->Discard());
-  const int64_t step = step_ + 1;
+absl::Status TrainRun::BearNonFinite(int64_t step, absl::string_view what) {
   switch (non_finite_.Take(step, what)) {
     case NonFiniteAction::kRollBack:
-      if (!known_.empty()) return RollBack(what);
+      if (!known_.empty()) return RollBack(step, what);
       break;  // There is nothing to go back to yet.
     case NonFiniteAction::kSkip:
       break;
@@ -474,30 +484,32 @@ absl::Status TrainRun::BearNonFinite(absl::string_view what) {
 }
 
 // Only the learner's state goes back. The position does not: the same batches from the same weights
-// would end the same way.
-absl::Status TrainRun::RollBack(absl::string_view what) {
+// would end the same way. Updates of steps that are under way are lost with the others.
+absl::Status TrainRun::RollBack(int64_t step, absl::string_view what) {
   IJEPA_RETURN_IF_ERROR(FinishSave());  // What is under way is known, and so must be committed.
   IJEPA_ASSIGN_OR_RETURN(const int64_t restored, RestoreNewestUsable(Scope::kLearner));
   host_.EnterPhase(RunPhase::kTraining);
   ++rollbacks_;
   if (!leads()) return absl::OkStatus();
-  const int64_t step = step_ + 1;
-  host_.Note(
-      "NON_FINITE_ROLLED_BACK",
-      absl::StrCat("step ", step, ": ", what, "; weights are those of step ", restored,
-                   " again, the batches of steps ", restored + 1, " to ", step, " are passed over"),
-      step);
+  host_.Note("NON_FINITE_ROLLED_BACK",
+             absl::StrCat("step ", step, ": ", what, "; weights are those of step ", restored,
+                          " again, the batches of steps ", restored + 1, " to ", step_,
+                          " are passed over"),
+             step);
   return absl::OkStatus();
 }
 
-void TrainRun::Report(const StepOutcome& outcome, absl::Duration took) {
+void TrainRun::Report(const StepOutcome& outcome) {
+  const absl::Duration now = parts_.clock->Monotonic();
+  const absl::Duration took = now - std::max(outcome.start, reported_);
+  reported_ = now;
   rate_.Add(static_cast<double>(GlobalBatch(config_)), took);
   const double seconds = absl::ToDoubleSeconds(took);
   StepReport report;
-  report.step = step_;
+  report.step = outcome.step;
   report.total_steps = length_.total_steps;
   report.steps_per_epoch = length_.steps_per_epoch;
-  report.images_seen = step_ * GlobalBatch(config_);
+  report.images_seen = outcome.step * GlobalBatch(config_);
   report.loss = last_finite_.loss;
   report.lr = outcome.rates.lr;
   report.weight_decay = outcome.rates.weight_decay;
@@ -537,10 +549,10 @@ DataReport TrainRun::ReportData(double seconds) {
 }
 
 // The same on every rank.
-bool TrainRun::SaveIsDue(const StepOutcome& outcome) const {
+bool TrainRun::SaveIsDue(const Decisions& decided) const {
   const CheckpointConfig& rules = config_.checkpoint;
   const auto at_every = [&](int64_t steps) { return steps > 0 && step_ % steps == 0; };
-  return step_ == length_.total_steps || outcome.save || at_every(rules.every_steps) ||
+  return step_ == length_.total_steps || decided.save || at_every(rules.every_steps) ||
          at_every(rules.keep_every_epochs * length_.steps_per_epoch) ||
          (rules.at_probes && probe_plan_->Due(step_));
 }

@@ -271,7 +271,8 @@ struct UpdatePairs {
 };
 
 // One whole step on the GPU; the state comes back.
-UpdateState StepOnGpu(const UpdatePairs& b, const UpdateState& before) {
+UpdateState StepOnGpu(const UpdatePairs& b, const UpdateState& before, float loss_value = 0.5f) {
+  const at::Tensor loss = at::full({1}, loss_value).cuda();
   const at::Tensor state = at::from_blob(const_cast<UpdateState*>(&before),
                                          {static_cast<int64_t>(sizeof(before))}, at::kByte)
                                .cuda();
@@ -280,7 +281,9 @@ UpdateState StepOnGpu(const UpdatePairs& b, const UpdateState& before) {
   EXPECT_EQ(
       LaunchGradientNorm(b.grad.on_gpu<float>(), b.count, b.partial.on_gpu<double>(), Stream()),
       nullptr);
-  EXPECT_EQ(LaunchPrepareUpdate(kRequest, b.partial.on_gpu<double>(), device, Stream()), nullptr);
+  EXPECT_EQ(LaunchPrepareUpdate(kRequest, b.partial.on_gpu<double>(), loss.data_ptr<float>(),
+                                device, Stream()),
+            nullptr);
   EXPECT_EQ(LaunchAdamwEma(b.Range(gpu), device, Stream()), nullptr);
   UpdateState after;
   const at::Tensor host = state.cpu();
@@ -295,7 +298,8 @@ TEST(AdamwEmaGpuTest, EqualsItsTwin) {
     UpdateState state{.step = 2};
     const UpdateState after = StepOnGpu(b, state);
     GradientNormOnHost(b.grad.on_host<float>(), count, b.partial.on_host<double>());
-    PrepareUpdateOnHost(kRequest, b.partial.on_host<double>(), &state);
+    const float loss = 0.5f;
+    PrepareUpdateOnHost(kRequest, b.partial.on_host<double>(), &loss, &state);
     AdamwEmaOnHost(b.Range([](const Pair& pair) { return pair.host.data_ptr(); }), state);
     EXPECT_EQ(after.step, 3);
     EXPECT_EQ(after.apply, 1);
@@ -320,6 +324,15 @@ TEST(AdamwEmaGpuTest, SkipsAGradientThatIsNotFinite) {
   EXPECT_TRUE(b.params.gpu.cpu().equal(b.params.host));
   EXPECT_TRUE(b.exp_avg.gpu.cpu().equal(b.exp_avg.host));
   EXPECT_TRUE(b.ema.gpu.cpu().equal(b.ema.host));
+}
+
+TEST(AdamwEmaGpuTest, SkipsAStepWhoseLossIsNotFinite) {
+  SKIP_WITHOUT_GPU();
+  const UpdatePairs b(4099);
+  const UpdateState after = StepOnGpu(b, {.step = 2}, std::numeric_limits<float>::infinity());
+  EXPECT_EQ(after.step, 2);
+  EXPECT_EQ(after.apply, 0);
+  EXPECT_TRUE(b.params.gpu.cpu().equal(b.params.host));
 }
 
 }  // namespace

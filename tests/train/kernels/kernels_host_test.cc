@@ -373,10 +373,11 @@ AdamwEmaRange RangeOf(UpdateBuffers& b, const std::vector<float>& grad, bool dec
 constexpr UpdateRequest kRequest{
     .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.05, .eps = 1e-8, .ema_weight = 0.01};
 
-void StepOnHost(UpdateBuffers& b, const std::vector<float>& grad, bool decays, UpdateState* state) {
+void StepOnHost(UpdateBuffers& b, const std::vector<float>& grad, bool decays, UpdateState* state,
+                float loss = 0.5f) {
   std::vector<double> partial(kNormPartials, NAN);
   GradientNormOnHost(grad.data(), static_cast<int64_t>(grad.size()), partial.data());
-  PrepareUpdateOnHost(kRequest, partial.data(), state);
+  PrepareUpdateOnHost(kRequest, partial.data(), &loss, state);
   AdamwEmaOnHost(RangeOf(b, grad, decays), *state);
 }
 
@@ -447,6 +448,24 @@ TEST(AdamwEmaHostTest, LeavesEverythingAloneWhereTheGradientIsNotFinite) {
     EXPECT_EQ(state.apply, 1);
     EXPECT_EQ(state.step, 5);
     EXPECT_NE(ours.params, before.params);
+  }
+}
+
+TEST(AdamwEmaHostTest, LeavesEverythingAloneWhereTheLossIsNotFinite) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    UpdateBuffers ours = MakeUpdateBuffers(19);
+    const UpdateBuffers before = ours;
+    UpdateState state{.step = 4};
+    StepOnHost(ours, Numbers(19, 5), true, &state, bad);
+    EXPECT_EQ(state.apply, 0);
+    EXPECT_EQ(state.skipped, 1);
+    EXPECT_EQ(state.step, 4);
+    EXPECT_TRUE(std::isfinite(state.norm));
+    EXPECT_EQ(ours.params, before.params);
+    EXPECT_EQ(ours.ema, before.ema);
+    StepOnHost(ours, Numbers(19, 5), true, &state, std::numeric_limits<float>::max());
+    EXPECT_EQ(state.apply, 1);
   }
 }
 

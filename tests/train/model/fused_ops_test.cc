@@ -318,6 +318,7 @@ TEST(UpdateRangesTest, MakeTheStepOfTheCpuOptimizer) {
   optimizer.Step({.lr = 1e-2, .weight_decay = 0.1, .ema_momentum = 0.75});
 
   std::vector<double> partial(kNormPartials);
+  const float loss = 0.5f;
   UpdateState state;
   GradientNormOnHost(ours.storage().grad.data_ptr<float>(), ours.storage().count(), partial.data());
   PrepareUpdateOnHost({.lr = 1e-2,
@@ -326,7 +327,7 @@ TEST(UpdateRangesTest, MakeTheStepOfTheCpuOptimizer) {
                        .weight_decay = 0.1,
                        .eps = kAdamEps,
                        .ema_weight = 0.25},
-                      partial.data(), &state);
+                      partial.data(), &loss, &state);
   for (const AdamwEmaRange& range : UpdateRanges(ours.storage())) AdamwEmaOnHost(range, state);
   const FlatStorage &actual = ours.storage(), &expected = theirs.storage();
   ExpectClose(actual.params, expected.params, 1e-6);

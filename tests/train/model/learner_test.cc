@@ -13,12 +13,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/train/model/learner_calls.h"
 #include "tests/train/model/learner_fixture.h"
 #include "worker/jepa/host_state.h"
 
 namespace jepa {
 namespace {
 
+using testing::AddShard;
 using ::testing::HasSubstr;
 using testing::RandomBatch;
 using testing::SmallConfig;
@@ -33,15 +35,13 @@ std::unique_ptr<Learner> MakeLearner(const TrainConfig& config = SmallConfig()) 
 }
 
 double Accumulate(Learner& learner, uint64_t seed, double scale, int images = 3) {
-  auto loss =
-      learner.AccumulateShard(RandomBatch(SmallConfig(), images, seed), SmallMasks(images), scale);
-  EXPECT_TRUE(loss.ok()) << loss.status();
-  return loss.value_or(0);
+  return AddShard(learner, RandomBatch(SmallConfig(), images, seed), SmallMasks(images), scale);
 }
 
+// Without the scalars behind it.
 std::vector<float> Gradient(Learner& learner) {
   const FloatBuffer buffer = learner.gradient();
-  return {buffer.data, buffer.data + buffer.count};
+  return {buffer.data, buffer.data + buffer.count - kStepScalars};
 }
 
 // What a watcher is told is final must not change until the pass is over, or a bucket would be
@@ -154,9 +154,9 @@ TEST(LearnerTest, TwoHalvesOfABatchGiveTheGradientOfTheWhole) {
   low.images = high.images = 2;
   low.pixels.resize(half);
   high.pixels.erase(high.pixels.begin(), high.pixels.begin() + half);
-  const double loss = *whole->AccumulateShard(batch, SmallMasks(4), 1.0);
-  const double low_loss = *halves->AccumulateShard(low, SmallMasks(2), 0.5);
-  const double high_loss = *halves->AccumulateShard(high, SmallMasks(2), 0.5);
+  const double loss = AddShard(*whole, batch, SmallMasks(4), 1.0);
+  const double low_loss = AddShard(*halves, low, SmallMasks(2), 0.5);
+  const double high_loss = AddShard(*halves, high, SmallMasks(2), 0.5);
   EXPECT_NEAR(loss, (low_loss + high_loss) / 2, 1e-6);
   const std::vector<float> expected = Gradient(*whole), actual = Gradient(*halves);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-6) << i;
@@ -190,9 +190,8 @@ TEST(LearnerTest, ShardsWithUnequalMasksWeighTheSame) {
   const auto gradient = [](double first_scale, double second_scale, const MaskBatch& second) {
     const std::unique_ptr<Learner> learner = MakeLearner();
     const TrainConfig config = SmallConfig();
-    EXPECT_TRUE(
-        learner->AccumulateShard(RandomBatch(config, 2, 1), SmallMasks(2), first_scale).ok());
-    EXPECT_TRUE(learner->AccumulateShard(RandomBatch(config, 2, 2), second, second_scale).ok());
+    AddShard(*learner, RandomBatch(config, 2, 1), SmallMasks(2), first_scale);
+    AddShard(*learner, RandomBatch(config, 2, 2), second, second_scale);
     return Gradient(*learner);
   };
   const auto distance = [](const std::vector<float>& a, const std::vector<float>& b) {
@@ -214,20 +213,44 @@ TEST(LearnerTest, ShardsWithUnequalMasksWeighTheSame) {
   EXPECT_GT(distance(gradient(0.5, 0.5, SmallMasks(2)), both), 1e-2);
 }
 
-TEST(LearnerTest, UpdateReturnsTheNormAndClearsGradientsAndScalars) {
+TEST(LearnerTest, ResultsAreOfTheirStepsInOrderAndTheStepIsCleared) {
   const std::unique_ptr<Learner> learner = MakeLearner();
-  Accumulate(*learner, 1, 1.0);
-  double squares = 0;
-  for (float g : Gradient(*learner)) squares += static_cast<double>(g) * g;
-  learner->SetScalar(StepScalar::kLoss, 3.0f);
-  std::vector<float> scalars(kStepScalars, 0.0f);
-  scalars[static_cast<size_t>(StepScalar::kLoss)] = 3;
-  EXPECT_EQ(*learner->Scalars(), scalars);
-  const auto norm = learner->Update(kRates);
-  ASSERT_TRUE(norm.ok()) << norm.status();
-  EXPECT_NEAR(*norm, std::sqrt(squares), 1e-5 * std::sqrt(squares));
-  EXPECT_THAT(Gradient(*learner), ::testing::Each(0.0f));
-  EXPECT_THAT(*learner->Scalars(), ::testing::Each(0.0f));
+  EXPECT_EQ(learner->results_left(), 0);  // On CPU all is known when Update returns.
+  std::vector<StepResult> expected;
+  for (const uint64_t step : {1, 2}) {
+    StepResult& result = expected.emplace_back();
+    const double loss = Accumulate(*learner, step, 1.0);
+    learner->SetScalar(StepScalar::kWait, static_cast<float>(step));
+    result.scalars[static_cast<size_t>(StepScalar::kLoss)] = static_cast<float>(loss);
+    result.scalars[static_cast<size_t>(StepScalar::kWait)] = static_cast<float>(step);
+    double squares = 0;
+    for (const float g : Gradient(*learner)) squares += static_cast<double>(g) * g;
+    result.gradient_norm = std::sqrt(squares);
+    ASSERT_TRUE(learner->Update(kRates).ok());
+    EXPECT_THAT(Gradient(*learner), ::testing::Each(0.0f));
+  }
+  for (const StepResult& result : expected) {
+    const auto taken = learner->TakeResult();
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    EXPECT_EQ(taken->scalars, result.scalars);
+    EXPECT_NEAR(taken->gradient_norm, result.gradient_norm, 1e-5 * result.gradient_norm);
+    EXPECT_TRUE(taken->updated);
+  }
+  EXPECT_FALSE(learner->TakeResult().ok());
+}
+
+TEST(LearnerTest, LossOfAStepIsTheWeighedSumOfItsShards) {
+  const std::unique_ptr<Learner> learner = MakeLearner(), single = MakeLearner();
+  const double first = Accumulate(*single, 1, 1.0), second = Accumulate(*single, 2, 1.0);
+  for (const auto& [seed, weight] : {std::pair(1, 0.25), std::pair(2, 0.75)}) {
+    const Batch batch = RandomBatch(SmallConfig(), 3, seed);
+    ASSERT_TRUE(
+        learner->AccumulateShard(batch, SmallMasks(3), {.gradient = 0, .loss = weight}).ok());
+  }
+  EXPECT_NEAR(testing::EndStep(*learner, kRates).scalar(StepScalar::kLoss),
+              0.25 * first + 0.75 * second, 1e-6);
+  Accumulate(*learner, 1, 1.0);  // The next step begins at zero.
+  EXPECT_NEAR(testing::EndStep(*learner, kRates).scalar(StepScalar::kLoss), first, 1e-2 * first);
 }
 
 TEST(LearnerTest, ScalarsLieBehindTheGradientInTheBuffer) {
@@ -267,17 +290,21 @@ TEST(LearnerTest, LearnsToPredictOneBatch) {
   EXPECT_LT(last, 0.5 * first);
 }
 
-TEST(LearnerTest, NonFiniteGradientChangesNothing) {
-  for (float bad :
-       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+TEST(LearnerTest, NonFiniteGradientOrLossChangesNothing) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const size_t loss = Gradient(*MakeLearner()).size();
+  for (const auto& [at, bad] : {std::pair(size_t{5}, kNan), std::pair(size_t{5}, kInfinity),
+                                std::pair(loss, kNan), std::pair(loss, kInfinity)}) {
     const std::unique_ptr<Learner> learner = MakeLearner();
     Accumulate(*learner, 1, 1.0);
-    ASSERT_TRUE(learner->Update(kRates).ok());
+    EXPECT_TRUE(testing::EndStep(*learner, kRates).updated);
     Accumulate(*learner, 2, 1.0);
     const State before = StateOf(*learner);
-    learner->gradient().data[5] = bad;
-    EXPECT_TRUE(absl::IsOutOfRange(learner->Update(kRates).status()));
+    learner->gradient().data[at] = bad;
+    EXPECT_FALSE(testing::EndStep(*learner, kRates).updated);
     EXPECT_EQ(StateOf(*learner), before);
+    EXPECT_THAT(Gradient(*learner), ::testing::Each(0.0f));
   }
 }
 
@@ -336,9 +363,9 @@ TEST(LearnerTest, RefusesMasksAndPixelsThatDoNotFit) {
   const Batch batch = RandomBatch(SmallConfig(), 3, 1);
   MaskBatch outside = SmallMasks(3);
   outside.target[1][4] = 16;
-  EXPECT_THAT(learner->AccumulateShard(batch, outside, 1).status().ToString(),
+  EXPECT_THAT(learner->AccumulateShard(batch, outside, {}).ToString(),
               HasSubstr("the grid has 16"));
-  EXPECT_FALSE(learner->AccumulateShard(batch, SmallMasks(2), 1).ok());
+  EXPECT_FALSE(learner->AccumulateShard(batch, SmallMasks(2), {}).ok());
   EXPECT_FALSE(learner->PooledFeatures(batch.pixels, 4).ok());
   EXPECT_THAT(Gradient(*learner), ::testing::Each(0.0f));
 }

@@ -3,12 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
-#include <memory>
 
-#include "tests/bench/tensor_peak.h"
+#include "tests/bench/learner_steps.h"
 #include "tests/train/model/learner_fixture.h"
-#include "worker/jepa/model/learner.h"
-#include "worker/jepa/plan/memory.h"
 
 namespace jepa {
 namespace {
@@ -48,24 +45,11 @@ TrainConfig ConfigOf(const Case& c, Precision precision, bool checkpointing) {
 
 // Estimate over peak of two steps.
 double RatioOf(const TrainConfig& config) {
-  const auto sampler = NewMaskSampler(config.mask, {10, 10}, config.seed, /*shard=*/0);
-  const MaskBatch masks = sampler->Sample(/*step=*/1, config.data.batch_size).value();
-  const Batch batch = testing::RandomBatch(config, config.data.batch_size, /*seed=*/1);
-  const TensorPeak peak;
-  const auto learner = Learner::Create(config);
-  EXPECT_TRUE(learner.ok()) << learner.status();
-  for (int step = 0; step < 2; ++step) {
-    EXPECT_TRUE((*learner)->AccumulateShard(batch, masks, 1.0).ok());
-    EXPECT_TRUE((*learner)->Update({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99}).ok());
-  }
-  const ExpectedMasks kept{static_cast<double>(masks.context_patches),
-                           static_cast<double>(masks.target_patches)};
-  const MemoryEstimate estimate =
-      EstimateMemory(config.model, config.mask, kept,
-                     {.batch_size = config.data.batch_size,
-                      .precision = config.precision,
-                      .activation_checkpointing = config.activation_checkpointing});
-  return static_cast<double>(estimate.tensor_bytes()) / static_cast<double>(peak.bytes());
+  const auto measured = MeasureSteps(config, /*steps=*/2);
+  EXPECT_TRUE(measured.ok()) << measured.status();
+  if (!measured.ok()) return 0;
+  const MemoryEstimate estimate = EstimateFor(config, measured->largest);
+  return static_cast<double>(estimate.tensor_bytes()) / static_cast<double>(measured->peak_bytes);
 }
 
 void ExpectWithinATenth(Precision precision) {

@@ -41,11 +41,12 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    PrepareUpdateKernel(UpdateRequest request, const double* partial, UpdateState* state) {
+    PrepareUpdateKernel(UpdateRequest request, const double* partial, const float* loss,
+                        UpdateState* state) {
   double squares = 0;
   for (int64_t i = threadIdx.x; i < kNormPartials; i += kThreads) squares += partial[i];
   squares = BlockTotal(squares);
-  if (threadIdx.x == 0) PrepareUpdateThread(request, squares, state);
+  if (threadIdx.x == 0) PrepareUpdateThread(request, squares, *loss, state);
 }
 
 }  // namespace
@@ -57,8 +58,8 @@ const char* LaunchGradientNorm(const float* grad, int64_t count, double* partial
 }
 
 const char* LaunchPrepareUpdate(const UpdateRequest& request, const double* partial,
-                                UpdateState* state, void* stream) {
-  PrepareUpdateKernel<<<1, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(request, partial,
+                                const float* loss, UpdateState* state, void* stream) {
+  PrepareUpdateKernel<<<1, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(request, partial, loss,
                                                                              state);
   return LaunchError();
 }

@@ -41,7 +41,7 @@ struct AdamwEmaScalars {
 struct UpdateState {
   int64_t step = 0;     // Updates done.
   double norm = 0;      // L2 norm of the last gradient.
-  int32_t apply = 0;    // 1 if that norm was finite: the ranges are updated; else nothing changes.
+  int32_t apply = 0;    // 1 if norm and loss were finite: ranges are updated; else nothing changes.
   int32_t skipped = 0;  // Updates left out since the state was made.
   AdamwEmaScalars scalars;
 };
@@ -64,9 +64,9 @@ inline constexpr int64_t kNormPartials = 1056;  // Doubles of scratch that the n
 
 // partial[0, kNormPartials): sums of squares of grad[0, count), in fp64 and a fixed order.
 const char* LaunchGradientNorm(const float* grad, int64_t count, double* partial, void* stream);
-// Makes norm, apply and, where it is finite, the next step and its scalars.
+// Makes norm, apply and, where norm and `loss`[0] are finite, the next step and its scalars.
 const char* LaunchPrepareUpdate(const UpdateRequest& request, const double* partial,
-                                UpdateState* state, void* stream);
+                                const float* loss, UpdateState* state, void* stream);
 // Arithmetic order is that of PyTorch's fused AdamW on CUDA and of lerp for small weights:
 // ema += ema_weight * (params - ema). Reads `state` on the device; does nothing if !state->apply.
 // 32 bytes read and 24 written per parameter with all copies.
@@ -75,7 +75,8 @@ const char* LaunchAdamwEma(const AdamwEmaRange& range, const UpdateState* state,
 
 // The same on host memory: for tests where there is no GPU.
 void GradientNormOnHost(const float* grad, int64_t count, double* partial);
-void PrepareUpdateOnHost(const UpdateRequest& request, const double* partial, UpdateState* state);
+void PrepareUpdateOnHost(const UpdateRequest& request, const double* partial, const float* loss,
+                         UpdateState* state);
 void AdamwEmaOnHost(const AdamwEmaRange& range, const UpdateState& state);
 
 }  // namespace jepa

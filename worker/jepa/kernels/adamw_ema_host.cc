@@ -9,10 +9,11 @@ void GradientNormOnHost(const float* grad, int64_t count, double* partial) {
   }
 }
 
-void PrepareUpdateOnHost(const UpdateRequest& request, const double* partial, UpdateState* state) {
+void PrepareUpdateOnHost(const UpdateRequest& request, const double* partial, const float* loss,
+                         UpdateState* state) {
   double squares = 0;
   for (int64_t i = 0; i < kNormPartials; ++i) squares += partial[i];
-  PrepareUpdateThread(request, squares, state);
+  PrepareUpdateThread(request, squares, *loss, state);
 }
 
 void AdamwEmaOnHost(const AdamwEmaRange& range, const UpdateState& state) {

@@ -69,11 +69,12 @@ IJEPA_HOST_DEVICE void AdamwEmaEight(const AdamwEmaRange& r, const AdamwEmaScala
 }
 
 // Ends a norm and begins a step: one thread.
-IJEPA_HOST_DEVICE void PrepareUpdateThread(const UpdateRequest& request, double squares,
+IJEPA_HOST_DEVICE void PrepareUpdateThread(const UpdateRequest& request, double squares, float loss,
                                            UpdateState* state) {
   state->norm = sqrt(squares);
   // Also false for NaN.
-  state->apply = squares <= 1.7976931348623157e308 ? 1 : 0;
+  const bool finite = squares <= 1.7976931348623157e308 && fabsf(loss) <= 3.4028234663852886e38f;
+  state->apply = finite ? 1 : 0;
   if (state->apply == 0) {
     ++state->skipped;
     return;

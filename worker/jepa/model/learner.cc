@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <new>
 #include <optional>
 #include <string>
@@ -26,6 +27,7 @@
 #include "worker/jepa/model/optimizer.h"
 #include "worker/jepa/model/patches.h"
 #include "worker/jepa/model/shard_pass.h"
+#include "worker/jepa/model/step_ring.h"
 #include "worker/jepa/model/telemetry.h"
 #include "worker/jepa/plan/flat_ranges.h"
 #include "worker/jepa/plan/memory.h"
@@ -155,6 +157,8 @@ class TorchLearner : public Learner {
       : networks_(config.model, device, config.precision),
         optimizer_(&networks_.storage(), config.optimization.beta1, config.optimization.beta2),
         shard_pass_(&networks_, config.cuda_graphs),
+        ring_(device),
+        loss_(at::zeros({1}, at::TensorOptions().dtype(at::kDouble).device(device))),
         telemetry_(networks_.storage(), config) {
     networks_.SetActivationCheckpointing(config.activation_checkpointing);
     networks_.Initialise(config.init, config.seed);
@@ -164,16 +168,17 @@ class TorchLearner : public Learner {
                                       config.rank, config.world_size));
   }
 
-  absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
-                                         double scale) override;
+  absl::Status AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                               const ShardWeights& weights) override;
   void WatchNextShard(GradientReady ready) override { ready_ = std::move(ready); }
   void ShareUpdate(UpdateSharing sharing) override { sharing_ = std::move(sharing); }
   absl::Status SetSquares() override;
   FloatBuffer gradient() override;
   void SetScalar(StepScalar scalar, float value) override;
-  absl::StatusOr<std::vector<float>> Scalars() override;
-  absl::StatusOr<double> Update(const UpdateRates& rates) override;
-  absl::Status Discard() override;
+  absl::Status Update(const UpdateRates& rates) override;
+  absl::StatusOr<StepResult> TakeResult() override;
+  int results_left() const override { return device_decides() ? kMaxResultsLeft : 0; }
+  absl::Status WaitForDevice() override;
   void StartTelemetry() override { telemetry_.Start(); }
   absl::StatusOr<Telemetry> ReadTelemetry() override;
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override;
@@ -186,7 +191,17 @@ class TorchLearner : public Learner {
  private:
   absl::Status CheckBatch(const Batch& batch, const MaskBatch& masks) const;
   std::vector<StateTensor> State() const;
+  at::Tensor Scalars() const;
   at::Tensor Scalar(StepScalar scalar) const;
+  // Whether a step that is not finite is skipped on the device, without the host. Ranks that share
+  // the update out decide on the host: they gather weights and move the target by calls of
+  // LibTorch.
+  bool device_decides() const { return networks_.device().is_cuda() && !sharing_.has_value(); }
+  void AddLoss(const at::Tensor& loss, double weight);
+  // Gradient, scalars and loss become zero.
+  void ClearStep();
+  // Decides on the host; puts the result into known_.
+  absl::Status UpdateByHost(const UpdateRates& rates);
   // As Optimizer::Step, by all ranks together.
   absl::Status UpdateShared(const UpdateRates& rates);
   // The gradient buffer, free between steps, becomes one of the moments, whole on every rank.
@@ -201,8 +216,11 @@ class TorchLearner : public Learner {
 
   Networks networks_;
   Optimizer optimizer_;
-  ShardPass shard_pass_;  // CUDA.
-  GradientReady ready_;   // Of the next shard.
+  ShardPass shard_pass_;          // CUDA.
+  StepRing ring_;                 // Where the device decides.
+  std::deque<StepResult> known_;  // Where the host does; untaken.
+  at::Tensor loss_;               // fp64 [1], of the step so far.
+  GradientReady ready_;           // Of the next shard.
   std::optional<UpdateSharing> sharing_;
   TelemetryMeter telemetry_;
 };
@@ -233,26 +251,39 @@ at::Tensor TorchLearner::Patches(const uint8_t* pixels, int64_t images) const {
                         networks_.patch_type());
 }
 
-absl::StatusOr<double> TorchLearner::AccumulateShard(const Batch& batch, const MaskBatch& masks,
-                                                     double scale) {
+absl::Status TorchLearner::AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                                           const ShardWeights& weights) {
   IJEPA_RETURN_IF_ERROR(CheckBatch(batch, masks));
   const GradientReady ready = std::exchange(ready_, nullptr);
-  return Guarded("forward and backward", [&]() -> absl::StatusOr<double> {
+  return Guarded("forward and backward", [&]() -> absl::Status {
     const at::Device device = networks_.device();
+    at::Tensor loss;
     // A captured graph keeps no features, so a measured step runs as it is.
     if (device.is_cuda() && !telemetry_.active()) {
-      return shard_pass_.Run(batch.pixels.data(), batch.images, masks, scale, ready).item<double>();
+      loss = shard_pass_.Run(batch.pixels.data(), batch.images, masks, weights.gradient, ready);
+    } else {
+      const StepRows rows =
+          MakeStepRows(masks, batch.images, networks_.grid_patches(), device, networks_.kernels());
+      const at::Tensor patches = Patches(batch.pixels.data(), batch.images);
+      StepFeatures features;
+      loss = networks_.Loss(patches, rows, telemetry_.active() ? &features : nullptr, ready);
+      loss.backward(at::full({}, weights.gradient, loss.options()));
+      telemetry_.TakeShard(features, rows.shape);
     }
-    const StepRows rows =
-        MakeStepRows(masks, batch.images, networks_.grid_patches(), device, networks_.kernels());
-    const at::Tensor patches = Patches(batch.pixels.data(), batch.images);
-    StepFeatures features;
-    const at::Tensor loss =
-        networks_.Loss(patches, rows, telemetry_.active() ? &features : nullptr, ready);
-    loss.backward(at::full({}, scale, loss.options()));
-    telemetry_.TakeShard(features, rows.shape);
-    return loss.item<double>();
+    AddLoss(loss.detach(), weights.loss);
+    return absl::OkStatus();
   });
+}
+
+// On CPU with the host's own arithmetic: LibTorch's would round once instead of twice.
+void TorchLearner::AddLoss(const at::Tensor& loss, double weight) {
+  const c10::NoGradGuard no_grad;
+  if (loss.is_cuda()) {
+    loss_.add_(loss.to(at::kDouble), weight);
+  } else {
+    loss_.fill_(loss_.item<double>() + loss.item<double>() * weight);
+  }
+  Scalar(StepScalar::kLoss).copy_(loss_);
 }
 
 FloatBuffer TorchLearner::gradient() {
@@ -260,9 +291,13 @@ FloatBuffer TorchLearner::gradient() {
   return {.data = grad.data_ptr<float>(), .count = grad.numel()};
 }
 
-at::Tensor TorchLearner::Scalar(StepScalar scalar) const {
+at::Tensor TorchLearner::Scalars() const {
   const FlatStorage& storage = networks_.storage();
-  return storage.grad.narrow(0, storage.count() + static_cast<int>(scalar), 1);
+  return storage.grad.narrow(0, storage.count(), kStepScalars);
+}
+
+at::Tensor TorchLearner::Scalar(StepScalar scalar) const {
+  return Scalars().narrow(0, static_cast<int>(scalar), 1);
 }
 
 void TorchLearner::SetScalar(StepScalar scalar, float value) { Scalar(scalar).fill_(value); }
@@ -287,50 +322,68 @@ absl::Status TorchLearner::UpdateShared(const UpdateRates& rates) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<float>> TorchLearner::Scalars() {
-  return Guarded("reading the step's scalars", [&]() -> absl::StatusOr<std::vector<float>> {
-    const FlatStorage& storage = networks_.storage();
-    const at::Tensor tail = storage.grad.narrow(0, storage.count(), kStepScalars).cpu();
-    const float* data = tail.data_ptr<float>();
-    return std::vector<float>(data, data + kStepScalars);
-  });
+absl::Status TorchLearner::UpdateByHost(const UpdateRates& rates) {
+  const FlatStorage& storage = networks_.storage();
+  StepResult result;
+  const at::Tensor scalars = Scalars().cpu();
+  std::memcpy(result.scalars.data(), scalars.const_data_ptr(), sizeof(result.scalars));
+  result.gradient_norm = sharing_.has_value()
+                             ? std::sqrt(result.scalar(StepScalar::kSquares))
+                             : storage.grad.narrow(0, 0, storage.count()).norm().item<double>();
+  result.updated =
+      std::isfinite(result.scalar(StepScalar::kLoss)) && std::isfinite(result.gradient_norm);
+  if (result.updated && sharing_.has_value()) {
+    IJEPA_RETURN_IF_ERROR(UpdateShared(rates));
+  } else if (result.updated) {
+    optimizer_.Step(rates);
+  } else {
+    telemetry_.Stop();
+  }
+  known_.push_back(result);
+  return absl::OkStatus();
 }
 
-absl::StatusOr<double> TorchLearner::Update(const UpdateRates& rates) {
-  return Guarded("optimizer step", [&]() -> absl::StatusOr<double> {
-    const FlatStorage& storage = networks_.storage();
-    const bool cuda = storage.grad.is_cuda();
-    double norm = 0;
-    if (sharing_.has_value()) {
-      norm = std::sqrt(Scalar(StepScalar::kSquares).item<double>());
-    } else if (cuda) {
-      optimizer_.Step(rates);  // Skips itself on the device if the norm is not finite.
-      norm = optimizer_.ReadNorm();
-    } else {
-      norm = storage.grad.narrow(0, 0, storage.count()).norm().item<double>();
-    }
-    if (!std::isfinite(norm)) {
-      return absl::OutOfRangeError(
-          absl::StrCat("the norm of the gradient is ", norm, "; it must be finite"));
-    }
-    if (sharing_.has_value()) {
-      IJEPA_RETURN_IF_ERROR(UpdateShared(rates));
-    } else if (!cuda) {
+absl::Status TorchLearner::Update(const UpdateRates& rates) {
+  return Guarded("optimizer step", [&]() -> absl::Status {
+    if (device_decides()) {
       optimizer_.Step(rates);
+      ring_.Put(Scalars(), optimizer_.device_record());
+    } else {
+      IJEPA_RETURN_IF_ERROR(UpdateByHost(rates));
     }
     if (telemetry_.active()) {
       IJEPA_RETURN_IF_ERROR(telemetry_.TakeUpdate(rates.lr, optimizer_.step(),
                                                   sharing_.has_value() ? &*sharing_ : nullptr));
     }
-    storage.grad.zero_();
-    return norm;
+    ClearStep();
+    return absl::OkStatus();
   });
 }
 
-absl::Status TorchLearner::Discard() {
-  return Guarded("discarding a step", [&]() -> absl::Status {
-    telemetry_.Stop();
-    networks_.storage().grad.zero_();
+absl::StatusOr<StepResult> TorchLearner::TakeResult() {
+  return Guarded("result of a step", [&]() -> absl::StatusOr<StepResult> {
+    if (!known_.empty()) {
+      const StepResult result = known_.front();
+      known_.pop_front();
+      return result;
+    }
+    if (ring_.empty()) return absl::FailedPreconditionError("every step's result has been taken");
+    const StepResult result = ring_.Take();
+    if (!result.updated) telemetry_.Stop();
+    return result;
+  });
+}
+
+void TorchLearner::ClearStep() {
+  networks_.storage().grad.zero_();
+  loss_.zero_();
+}
+
+absl::Status TorchLearner::WaitForDevice() {
+  return Guarded("waiting for the device", [&]() -> absl::Status {
+    if (networks_.device().is_cuda()) {
+      c10::cuda::getCurrentCUDAStream(networks_.device().index()).synchronize();
+    }
     return absl::OkStatus();
   });
 }
@@ -467,7 +520,7 @@ absl::Status TorchLearner::Restore(const TensorReader& saved) {
     }
     optimizer_.set_step(step);
     storage.RefreshBf16();
-    storage.grad.zero_();
+    ClearStep();
     return absl::OkStatus();
   });
 }

@@ -9,6 +9,8 @@
 #ifndef IJEPA_WORKER_JEPA_MODEL_LEARNER_H_
 #define IJEPA_WORKER_JEPA_MODEL_LEARNER_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -32,10 +34,17 @@ struct FloatBuffer {
   int64_t count = 0;
 };
 
+// How much a shard counts in the sums of its step.
+struct ShardWeights {
+  double gradient = 1;
+  double loss = 1;
+};
+
 // Scalars that ride in the tail of the gradient buffer, so that one all-reduce sums them too.
 // kSquares is for ranks that share the update out: see SetSquares.
 enum class StepScalar { kLoss = 0, kDrain = 1, kWait = 2, kWritten = 3, kSquares = 4, kSave = 5 };
 inline constexpr int kStepScalars = 6;
+inline constexpr int kMaxResultsLeft = 1;
 
 // ZeRO-1: whether ranks share the update out. Each then owns its piece of every bucket of the
 // gradient (OwnedRanges): the gradient is summed there only, moments are kept of that only.
@@ -61,6 +70,16 @@ struct UpdateRates {
   double ema_momentum = 0;
 };
 
+// What a step came to.
+struct StepResult {
+  std::array<float, kStepScalars> scalars{};  // By StepScalar, as they were when it was updated.
+  double gradient_norm = 0;                   // L2.
+  bool updated = false;                       // Else loss or norm is not finite.
+
+  double scalar(StepScalar which) const { return scalars[static_cast<size_t>(which)]; }
+  bool operator==(const StepResult&) const = default;
+};
+
 // Owned and called by the training thread. Exceptions of LibTorch become Internal, out of memory
 // ResourceExhausted.
 class Learner {
@@ -71,11 +90,12 @@ class Learner {
   static absl::StatusOr<std::unique_ptr<Learner>> Create(const TrainConfig& config);
   virtual ~Learner() = default;
 
-  // Forward and backward of one shard: adds `scale` times the gradient of the shard's mean
-  // smooth-L1 loss to the gradient buffer. Returns that loss (unscaled). batch.pixels: uint8 [B, 3,
-  // height, width]; masks of the same B.
-  virtual absl::StatusOr<double> AccumulateShard(const Batch& batch, const MaskBatch& masks,
-                                                 double scale) = 0;
+  // Forward and backward of one shard: adds weights.gradient times the gradient of the shard's mean
+  // smooth-L1 loss to the gradient buffer, and weights.loss times that loss to kLoss, summed in
+  // fp64. batch.pixels: uint8 [B, 3, height, width], free again on return; masks of the same B. On
+  // CUDA waits for nothing.
+  virtual absl::Status AccumulateShard(const Batch& batch, const MaskBatch& masks,
+                                       const ShardWeights& weights) = 0;
   // Has `ready` told what is final while the next AccumulateShard goes back, which is the last of
   // its step. A learner may tell nothing: the whole gradient is final when that has returned.
   virtual void WatchNextShard(GradientReady /*ready*/) {}
@@ -86,20 +106,29 @@ class Learner {
   virtual absl::Status SetSquares() { return absl::OkStatus(); }
   // The gradient of all trainable parameters, then kStepScalars scalars.
   virtual FloatBuffer gradient() = 0;
+  // kLoss is set by AccumulateShard.
   virtual void SetScalar(StepScalar scalar, float value) = 0;
-  virtual absl::StatusOr<std::vector<float>> Scalars() = 0;
-  // One AdamW step on the gradient buffer, one EMA step of the target, then clears gradients and
-  // scalars. Returns the L2 norm of the gradient. Nothing is changed if the gradient is not finite:
-  // OutOfRange.
-  virtual absl::StatusOr<double> Update(const UpdateRates& rates) = 0;
-  // Ends a step without an update: clears gradients, scalars and the step's measurement.
-  virtual absl::Status Discard() = 0;
+  // Ends a step: one AdamW step on the gradient buffer and one EMA step of the target, or nothing
+  // of both where kLoss or the norm of the gradient is not finite; then clears gradients and
+  // scalars. On CUDA the device decides, and this waits for nothing (but for peers, where ranks
+  // share the update out).
+  virtual absl::Status Update(const UpdateRates& rates) = 0;
+  // What the oldest step came to of those that were updated and not taken: every Update has one.
+  // Waits for the device to be done with it.
+  virtual absl::StatusOr<StepResult> TakeResult() = 0;
+  // How many results are best left untaken after an Update, at most kMaxResultsLeft: 0 where they
+  // are known at once, 1 where the host is to give the device the next step meanwhile.
+  virtual int results_left() const { return 0; }
 
-  // Measures the step that begins: call before its first AccumulateShard. The bits of training stay
-  // the same.
+  // Returns when the device has done what it was given.
+  virtual absl::Status WaitForDevice() { return absl::OkStatus(); }
+
+  // Measures the step that begins: call before its first AccumulateShard, when all results are
+  // taken. The bits of training stay the same.
   virtual void StartTelemetry() = 0;
-  // The measurement, after Update: means over the shards of this rank; step and collapse_suspected
-  // are left to the caller. The first call that waits for the device.
+  // The measurement, when the result of its step is the newest that was taken and says `updated`:
+  // means over the shards of this rank; step and collapse_suspected are left to the caller. Waits
+  // for the device.
   virtual absl::StatusOr<Telemetry> ReadTelemetry() = 0;
 
   // Average-pooled target-encoder output (its final LayerNorm included), row-major [images,

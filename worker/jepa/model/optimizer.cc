@@ -42,8 +42,6 @@ UpdateState Optimizer::ReadState() const {
   return state;
 }
 
-double Optimizer::ReadNorm() const { return ReadState().norm; }
-
 int64_t Optimizer::step() const { return state_.defined() ? ReadState().step : step_; }
 
 void Optimizer::set_step(int64_t step) {
@@ -96,9 +94,9 @@ void Optimizer::StepOwnedCuda(const UpdateRates& rates, const at::Tensor& square
   const LaunchStream stream(storage.params);
   partial_.zero_();
   partial_.narrow(0, 0, 1).copy_(squares.view({1}));
-  CheckLaunch(
-      LaunchPrepareUpdate(RequestOf(rates), partial_.data_ptr<double>(), device_state(), stream),
-      "prepare_update");
+  CheckLaunch(LaunchPrepareUpdate(RequestOf(rates), partial_.data_ptr<double>(), loss(),
+                                  device_state(), stream),
+              "prepare_update");
   ForEachOwned(storage, [&](FlatRange range, FlatRange moments, bool decays) {
     const AdamwEmaRange args{.params = storage.params.data_ptr<float>() + range.begin,
                              .grad = storage.grad.data_ptr<float>() + range.begin,
@@ -121,6 +119,10 @@ void Optimizer::StepTarget(const UpdateRates& rates) {
   storage_->RefreshBf16();
 }
 
+const float* Optimizer::loss() const {
+  return storage_->grad.data_ptr<float>() + storage_->count() + static_cast<int>(StepScalar::kLoss);
+}
+
 UpdateRequest Optimizer::RequestOf(const UpdateRates& rates) const {
   return {.lr = rates.lr,
           .beta1 = beta1_,
@@ -137,7 +139,7 @@ void Optimizer::StepCuda(const UpdateRates& rates) {
   double* partial = partial_.data_ptr<double>();
   CheckLaunch(LaunchGradientNorm(storage.grad.data_ptr<float>(), storage.count(), partial, stream),
               "gradient_norm");
-  CheckLaunch(LaunchPrepareUpdate(RequestOf(rates), partial, device_state(), stream),
+  CheckLaunch(LaunchPrepareUpdate(RequestOf(rates), partial, loss(), device_state(), stream),
               "prepare_update");
   for (const AdamwEmaRange& range : UpdateRanges(storage)) {
     CheckLaunch(LaunchAdamwEma(range, device_state(), stream), "adamw_ema");

@@ -29,7 +29,7 @@ class Optimizer {
   // target = momentum * target + (1 - momentum) * encoder; then their bf16 copies, where kept.
   // Reads grad, does not clear it. On CPU PyTorch's fused AdamW over two long ranges; the caller
   // has made sure that the gradient is finite. On CUDA kernels/adamw_ema.h, which leave all as it
-  // is where the gradient is not finite; waits for nothing.
+  // is where the gradient or the scalar kLoss behind it is not finite; waits for nothing.
   void Step(const UpdateRates& rates);
 
   // Step in two halves, for storage that owns some ranges only. First AdamW on those. `squares`, on
@@ -38,8 +38,8 @@ class Optimizer {
   // Then, when params are whole again, the EMA and the bf16 copies.
   void StepTarget(const UpdateRates& rates);
 
-  // L2 norm of the gradient of the last Step. CUDA only; waits for the device.
-  double ReadNorm() const;
+  // An UpdateState, as bytes on the device: of the last Step. CUDA only.
+  const at::Tensor& device_record() const { return state_; }
   // Steps done, those skipped on the device not counted. On CUDA waits for the device.
   int64_t step() const;
   void set_step(int64_t step);
@@ -50,6 +50,7 @@ class Optimizer {
   void StepCuda(const UpdateRates& rates);
   UpdateRequest RequestOf(const UpdateRates& rates) const;
   UpdateState ReadState() const;
+  const float* loss() const;
   UpdateState* device_state() const { return static_cast<UpdateState*>(state_.data_ptr()); }
 
   FlatStorage* storage_;
