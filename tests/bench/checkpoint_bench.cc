@@ -10,6 +10,8 @@
 
 #include "common/clock.h"
 #include "common/file.h"
+#include "tests/bench/bench_output.h"
+#include "tests/bench/median.h"
 #include "tests/fakes/memory_host.h"
 #include "tests/fakes/temporary_folder.h"
 #include "tests/fakes/vit_model.h"
@@ -41,12 +43,6 @@ struct Figures {
   std::vector<CheckpointInfo> commits;
   double restore_seconds = 0;
 };
-
-double Median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 TrainConfig ConfigOf(const Options& options, const std::string& images) {
   TrainConfig config;
@@ -103,8 +99,8 @@ void Print(const Options& options, const Figures& figures) {
     writes.push_back(commit.write_seconds);
   }
   const double bytes = static_cast<double>(figures.commits.back().bytes);
-  const double step = Median(figures.step_seconds);
-  const double stall = Median(stalls);
+  const double step = bench::Median(figures.step_seconds);
+  const double stall = bench::Median(stalls);
   const nlohmann::ordered_json row = {
       {"bench", "checkpoint"},
       {"config", options.model + "/" + std::to_string(options.patch)},
@@ -113,20 +109,14 @@ void Print(const Options& options, const Figures& figures) {
       {"bytes", figures.commits.back().bytes},
       {"saves", figures.commits.size()},
       {"stall_ms", 1e3 * stall},
-      {"write_s", Median(writes)},
-      {"write_gb_per_s", bytes / kGiga / Median(writes)},
+      {"write_s", bench::Median(writes)},
+      {"write_gb_per_s", bytes / kGiga / bench::Median(writes)},
       {"restore_s", figures.restore_seconds},
       {"restore_gb_per_s", bytes / kGiga / figures.restore_seconds},
       {"step_ms", 1e3 * step},
-      {"step_beside_write_ms", 1e3 * Median(figures.written_step_seconds)},
+      {"step_beside_write_ms", 1e3 * bench::Median(figures.written_step_seconds)},
       {"stall_share_at_100_steps", stall / (100 * step + stall)}};
-  if (options.json) {
-    std::printf("%s\n", row.dump().c_str());
-    return;
-  }
-  for (const auto& [key, value] : row.items()) {
-    std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
-  }
+  bench::PrintRow(row, options.json);
 }
 
 int Run(const Options& options) {
@@ -142,8 +132,7 @@ int Run(const Options& options) {
     if (figures.ok()) Print(options, *figures);
   }
   ijepa::RemoveTree(folder).IgnoreError();
-  if (!status.ok()) std::fprintf(stderr, "checkpoint_bench: %s\n", status.ToString().c_str());
-  return status.ok() ? 0 : 1;
+  return bench::EndBench("checkpoint_bench", status);
 }
 
 }  // namespace

@@ -24,8 +24,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench_output.h"
 #include "common/status_macros.h"
 #include "file_rendezvous.h"
+#include "median.h"
 #include "tests/fakes/temporary_folder.h"
 #include "worker/jepa/dist/communicator.h"
 #include "worker/jepa/gradient_exchange.h"
@@ -55,23 +57,6 @@ constexpr double kWindow = 0.8;  // Of the backward pass.
 double Seconds() { return absl::ToDoubleSeconds(ijepa::Clock::Real().Monotonic()); }
 
 double Rounded(double value) { return std::round(value * 1000) / 1000; }
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-void Print(const Flags& flags, const json& line) {
-  if (flags.json) {
-    std::printf("%s\n", line.dump().c_str());
-  } else {
-    std::string text;
-    for (const auto& [key, value] : line.items())
-      absl::StrAppend(&text, key, " ", value.dump(), "  ");
-    std::printf("%s\n", text.c_str());
-  }
-  std::fflush(stdout);
-}
 
 struct Collective {
   const char* name;
@@ -122,12 +107,13 @@ absl::Status TimeCollectives(const Flags& flags, Communicator& peers, double& bu
       const double bandwidth = static_cast<double>(bytes) * collective.factor * share / median;
       if (&collective == &Collectives().front()) bus = bandwidth;
       if (peers.rank() != 0) continue;
-      Print(flags, {{"bench", "collective"},
-                    {"operation", collective.name},
-                    {"ranks", peers.world_size()},
-                    {"bytes", bytes},
-                    {"milliseconds", Rounded(median * 1e3)},
-                    {"bus_gb_per_second", Rounded(bandwidth / 1e9)}});
+      PrintRow({{"bench", "collective"},
+                {"operation", collective.name},
+                {"ranks", peers.world_size()},
+                {"bytes", bytes},
+                {"milliseconds", Rounded(median * 1e3)},
+                {"bus_gb_per_second", Rounded(bandwidth / 1e9)}},
+               flags.json);
     }
   }
   return absl::OkStatus();
@@ -207,12 +193,13 @@ absl::Status TimeMasks(const Flags& flags, int shard_count) {
   }
   for (const bool balance : {false, true}) {
     const MaskFigures& figures = balance ? dealt : drawn;
-    Print(flags, {{"bench", "masks"},
-                  {"balance", balance},
-                  {"shards", shard_count},
-                  {"context_patches_mean", Rounded(figures.mean / kSteps)},
-                  {"context_patches_longest", Rounded(figures.longest / kSteps)},
-                  {"draw_milliseconds", Rounded(figures.seconds / kSteps * 1e3)}});
+    PrintRow({{"bench", "masks"},
+              {"balance", balance},
+              {"shards", shard_count},
+              {"context_patches_mean", Rounded(figures.mean / kSteps)},
+              {"context_patches_longest", Rounded(figures.longest / kSteps)},
+              {"draw_milliseconds", Rounded(figures.seconds / kSteps * 1e3)}},
+             flags.json);
   }
   return absl::OkStatus();
 }
@@ -236,11 +223,12 @@ absl::StatusOr<StepTimes> TimeStep(Communicator& peers, Learner& learner, const 
   const double start = Seconds();
   exchange.Begin(learner.gradient());
   learner.WatchNextShard([&](int64_t floats) { exchange.Ready(floats); });
-  IJEPA_RETURN_IF_ERROR(learner.AccumulateShard(batch, masks, 1.0).status());
+  IJEPA_RETURN_IF_ERROR(learner.AccumulateShard(batch, masks, {}));
   const double passed = Seconds();
   IJEPA_RETURN_IF_ERROR(exchange.Finish());
   const double summed = Seconds();
-  IJEPA_RETURN_IF_ERROR(learner.Update({.lr = 1e-6, .ema_momentum = 0.99}).status());
+  IJEPA_RETURN_IF_ERROR(learner.Update({.lr = 1e-6, .ema_momentum = 0.99}));
+  IJEPA_RETURN_IF_ERROR(learner.TakeResult().status());
   const float mine[3] = {static_cast<float>(Seconds() - start), static_cast<float>(passed - start),
                          static_cast<float>(summed - passed)};
   std::vector<float> all(3 * static_cast<size_t>(peers.world_size()));
@@ -295,18 +283,18 @@ absl::Status TimeOverlap(const Flags& flags, Communicator& peers, double bus) {
     const double pass = MedianOf(variant.times, &StepTimes::pass);
     const double hidden = kWindow * backward_share * pass;
     const bool overlap = variant.bucket_mib > 0;
-    Print(flags,
-          {{"bench", "step"},
-           {"ranks", peers.world_size()},
-           {"gradient_bytes", floats * static_cast<int64_t>(sizeof(float))},
-           {"bucket_mib", variant.bucket_mib},
-           {"overlap", overlap},
-           {"step_milliseconds", Rounded(MedianOf(variant.times, &StepTimes::step) * 1e3)},
-           {"pass_milliseconds", Rounded(pass * 1e3)},
-           {"exposed_milliseconds", Rounded(MedianOf(variant.times, &StepTimes::exposed) * 1e3)},
-           {"model_sum_milliseconds", Rounded(sum * 1e3)},
-           {"model_exposed_milliseconds",
-            Rounded((overlap ? std::max(kNeverHidden * sum, sum - hidden) : sum) * 1e3)}});
+    PrintRow({{"bench", "step"},
+              {"ranks", peers.world_size()},
+              {"gradient_bytes", floats * static_cast<int64_t>(sizeof(float))},
+              {"bucket_mib", variant.bucket_mib},
+              {"overlap", overlap},
+              {"step_milliseconds", Rounded(MedianOf(variant.times, &StepTimes::step) * 1e3)},
+              {"pass_milliseconds", Rounded(pass * 1e3)},
+              {"exposed_milliseconds", Rounded(MedianOf(variant.times, &StepTimes::exposed) * 1e3)},
+              {"model_sum_milliseconds", Rounded(sum * 1e3)},
+              {"model_exposed_milliseconds",
+               Rounded((overlap ? std::max(kNeverHidden * sum, sum - hidden) : sum) * 1e3)}},
+             flags.json);
   }
   return absl::OkStatus();
 }
@@ -323,28 +311,27 @@ absl::Status RunRank(const Flags& flags, int rank, int ranks, const std::string&
   return TimeOverlap(flags, *peers, bus);
 }
 
-// Starts the ranks, which are forked before there is any thread. Returns whether all went well.
-bool RunGang(const Flags& flags, int ranks) {
+// Starts the ranks, which are forked before there is any thread. Every rank says what it met.
+absl::Status RunGang(const Flags& flags, int ranks) {
   const ijepa::TemporaryFolder folder;
   std::vector<pid_t> children;
   for (int rank = 0; rank < ranks; ++rank) {
     const pid_t child = fork();
     if (child == 0) {
-      const absl::Status status = RunRank(flags, rank, ranks, folder.path());
-      if (!status.ok()) {
-        std::fprintf(stderr, "comm_bench: rank %d: %s\n", rank, status.ToString().c_str());
-      }
+      const int code = EndBench(absl::StrCat("comm_bench: rank ", rank),
+                                RunRank(flags, rank, ranks, folder.path()));
       std::fflush(stdout);
-      _exit(status.ok() ? 0 : 1);
+      _exit(code);
     }
     children.push_back(child);
   }
-  bool well = true;
+  int failed = 0;
   for (const pid_t child : children) {
     int status = 0;
-    well = waitpid(child, &status, 0) == child && status == 0 && well;
+    if (waitpid(child, &status, 0) != child || status != 0) ++failed;
   }
-  return well;
+  if (failed == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat(failed, " of ", ranks, " ranks failed"));
 }
 
 }  // namespace
@@ -361,8 +348,8 @@ int main(int argc, char** argv) {
   app.add_option("--depth", flags.depth, "Encoder blocks");
   app.add_option("--bucket", flags.buckets, "optimization.bucket_mib");
   CLI11_PARSE(app, argc, argv);
-  bool well = true;
-  for (const int shards : {16, 64}) well = jepa::bench::TimeMasks(flags, shards).ok() && well;
-  for (const int ranks : flags.ranks) well = jepa::bench::RunGang(flags, ranks) && well;
-  return well ? 0 : 1;
+  absl::Status status;
+  for (const int shards : {16, 64}) status.Update(jepa::bench::TimeMasks(flags, shards));
+  for (const int ranks : flags.ranks) status.Update(jepa::bench::RunGang(flags, ranks));
+  return jepa::bench::EndBench("comm_bench", status);
 }

@@ -25,6 +25,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "bench_output.h"
 #include "common/status_macros.h"
 #include "gpu_tables.h"
 #include "gpu_timing.h"
@@ -271,27 +272,10 @@ json Measure(const Input& input, const Rung& rung, int steps) {
   return row;
 }
 
-void Print(const json& row, bool as_json) {
-  if (as_json) {
-    std::printf("%s\n", row.dump().c_str());
-  } else {
-    for (const auto& [key, value] : row.items()) {
-      if (value.is_number_float()) {
-        std::printf("%s %.2f  ", key.c_str(), value.get<double>());
-      } else {
-        std::printf("%s %s  ", key.c_str(),
-                    value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
-      }
-    }
-    std::printf("\n");
-  }
-  std::fflush(stdout);
-}
-
 void PrintTable(const char* bench, const json& table, bool as_json) {
   for (json row : table) {
     row["bench"] = bench;
-    Print(row, as_json);
+    PrintRow(row, as_json);
   }
 }
 
@@ -303,16 +287,16 @@ absl::Status Run(const Flags& flags) {
   const double peak = device.major >= 9 ? kH200Tflops : kA100Tflops;
   const double measured = MeasuredPeakTflops();
   const StepTokens tokens = input.MeanTokens();
-  Print({{"bench", "gpu_env"},
-         {"gpu", device.name},
-         {"model", absl::StrCat(flags.model, "/", flags.patch)},
-         {"batch", flags.batch},
-         {"n_c", tokens.context},
-         {"n_p", tokens.target},
-         {"gflop_per_image", input.FlopOf(input.masks[0]) / flags.batch / 1e9},
-         {"peak_tflops", peak},
-         {"measured_peak_tflops", measured}},
-        flags.json);
+  PrintRow({{"bench", "gpu_env"},
+            {"gpu", device.name},
+            {"model", absl::StrCat(flags.model, "/", flags.patch)},
+            {"batch", flags.batch},
+            {"n_c", tokens.context},
+            {"n_p", tokens.target},
+            {"gflop_per_image", input.FlopOf(input.masks[0]) / flags.batch / 1e9},
+            {"peak_tflops", peak},
+            {"measured_peak_tflops", measured}},
+           flags.json);
   const PredictorShape shape{.images = flags.batch,
                              .context_blocks = 1,
                              .context_patches = tokens.context,
@@ -324,10 +308,10 @@ absl::Status Run(const Flags& flags) {
       json row = Measure(input, rung, flags.steps);
       row["mfu"] = row["tflops"].get<double>() / peak;
       row["mfu_of_measured"] = row["tflops"].get<double>() / measured;
-      Print(row, flags.json);
+      PrintRow(row, flags.json);
     } catch (const c10::Error& e) {  // One rung that does not fit must not cost the others.
-      Print({{"bench", "gpu_step"}, {"rung", rung.name}, {"error", e.what_without_backtrace()}},
-            flags.json);
+      PrintRow({{"bench", "gpu_step"}, {"rung", rung.name}, {"error", e.what_without_backtrace()}},
+               flags.json);
     }
   }
   if (!flags.tables) return absl::OkStatus();
@@ -358,11 +342,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   try {
-    const absl::Status status = jepa::bench::Run(flags);
-    if (status.ok()) return 0;
-    std::fprintf(stderr, "gpu_bench: %s\n", status.ToString().c_str());
+    return jepa::bench::EndBench("gpu_bench", jepa::bench::Run(flags));
   } catch (const c10::Error& e) {
-    std::fprintf(stderr, "gpu_bench: %s\n", e.what_without_backtrace());
+    return jepa::bench::EndBench("gpu_bench", absl::InternalError(e.what_without_backtrace()));
   }
-  return 1;
 }

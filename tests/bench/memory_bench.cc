@@ -11,16 +11,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "tests/bench/tensor_peak.h"
+#include "tests/bench/bench_output.h"
+#include "tests/bench/learner_steps.h"
 #include "tests/fakes/vit_model.h"
-#include "worker/jepa/model/learner.h"
-#include "worker/jepa/plan/arithmetic.h"
-#include "worker/jepa/plan/memory.h"
-#include "worker/jepa/plan/random.h"
 
 namespace jepa {
 namespace {
@@ -79,36 +75,15 @@ int64_t StatusBytes(const std::string& key) {
 
 // What a child tells its parent.
 struct Measured {
-  int64_t peak_bytes = 0;      // Of tensors.
-  int64_t resident_bytes = 0;  // Of the process.
-  ExpectedMasks largest;
+  MeasuredSteps steps;
+  int64_t resident_bytes = 0;  // Of the process, at its most.
 };
 
-// In the child. The steps are those of a training run: masks differ from step to step.
+// In the child.
 Measured RunSteps(const BenchConfig& bench, int steps) {
-  const TrainConfig config = ConfigOf(bench);
-  Measured measured;
-  const TensorPeak peak;
-  auto learner = Learner::Create(config).value();
-  Batch batch;
-  batch.images = bench.batch;
-  batch.pixels.resize(size_t{3} * bench.batch * config.data.crop_size.height *
-                      config.data.crop_size.width);
-  Philox random(1, Purpose::kCrop, 0, 0);
-  for (uint8_t& pixel : batch.pixels) pixel = static_cast<uint8_t>(random.Next());
-  const MaskGrid grid{config.model.grid_height, config.model.grid_width};
-  const auto sampler = NewMaskSampler(config.mask, grid, config.seed, /*shard=*/0);
-  for (int step = 0; step < steps; ++step) {
-    const MaskBatch masks = sampler->Sample(step, bench.batch).value();
-    ExpectedMasks& largest = measured.largest;
-    largest.context_patches = std::max<double>(largest.context_patches, masks.context_patches);
-    largest.target_patches = std::max<double>(largest.target_patches, masks.target_patches);
-    learner->AccumulateShard(batch, masks, 1.0).value();
-    learner->Update({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99}).value();
-  }
-  measured.peak_bytes = peak.bytes();
-  measured.resident_bytes = StatusBytes("VmHWM");
-  return measured;
+  const absl::StatusOr<MeasuredSteps> measured = MeasureSteps(ConfigOf(bench), steps);
+  if (!measured.ok()) std::exit(bench::EndBench("memory_bench", measured.status()));
+  return {*measured, StatusBytes("VmHWM")};
 }
 
 // A process of its own, so that nothing of another configuration stays in memory.
@@ -118,53 +93,40 @@ Measured MeasureInChild(const char* program, const BenchConfig& bench, int steps
   Measured measured;
   FILE* child = popen(command.c_str(), "r");
   long long peak = 0, resident = 0;
+  ExpectedMasks& largest = measured.steps.largest;
   if (child == nullptr ||
-      std::fscanf(child, "%lld %lld %lf %lf", &peak, &resident, &measured.largest.context_patches,
-                  &measured.largest.target_patches) != 4 ||
+      std::fscanf(child, "%lld %lld %lf %lf", &peak, &resident, &largest.context_patches,
+                  &largest.target_patches) != 4 ||
       pclose(child) != 0) {
     std::fprintf(stderr, "memory_bench: the child for %s failed\n", bench.name);
     std::exit(1);
   }
-  measured.peak_bytes = peak;
+  measured.steps.peak_bytes = peak;
   measured.resident_bytes = resident;
   return measured;
 }
 
 // Returns the whole estimate over what was resident.
 double Report(const BenchConfig& bench, const Measured& measured, bool json) {
-  const TrainConfig config = ConfigOf(bench);
-  const MemoryEstimate estimate = EstimateMemory(config.model, config.mask, measured.largest,
-                                                 {.batch_size = bench.batch,
-                                                  .precision = bench.precision,
-                                                  .activation_checkpointing = bench.checkpointing});
+  const auto& [peak_bytes, largest] = measured.steps;
+  const MemoryEstimate estimate = EstimateFor(ConfigOf(bench), largest);
   const double of_tensors =
-      static_cast<double>(estimate.tensor_bytes()) / static_cast<double>(measured.peak_bytes);
+      static_cast<double>(estimate.tensor_bytes()) / static_cast<double>(peak_bytes);
   const double of_all =
       static_cast<double>(estimate.total_bytes()) / static_cast<double>(measured.resident_bytes);
-  if (json) {
-    std::printf(
-        "{\"bench\":\"memory\",\"config\":\"%s\",\"model\":\"%s\",\"patch\":%d,\"crop\":224,"
-        "\"batch\":%d,\"activation_checkpointing\":%s,\"peak_bytes\":%lld,\"estimate_bytes\":%lld,"
-        "\"estimate_over_peak\":%.4f,\"state_bytes\":%lld,\"activation_bytes\":%lld,"
-        "\"resident_peak_bytes\":%lld,\"total_estimate_bytes\":%lld,\"total_over_resident\":%.4f,"
-        "\"context_patches\":%.0f,\"target_patches\":%.0f}\n",
-        bench.name, bench.encoder, bench.patch, bench.batch, bench.checkpointing ? "true" : "false",
-        static_cast<long long>(measured.peak_bytes),
-        static_cast<long long>(estimate.tensor_bytes()), of_tensors,
-        static_cast<long long>(estimate.state_bytes),
-        static_cast<long long>(estimate.activation_bytes),
-        static_cast<long long>(measured.resident_bytes),
-        static_cast<long long>(estimate.total_bytes()), of_all, measured.largest.context_patches,
-        measured.largest.target_patches);
-    return of_all;
-  }
-  constexpr double kMebi = 1 << 20;
-  std::printf(
-      "%-15s tensors %7.1f MiB, estimate %7.1f (state %.1f, activations %.1f) %+.1f %%; resident "
-      "%7.1f MiB, estimate %7.1f %+.1f %%\n",
-      bench.name, measured.peak_bytes / kMebi, estimate.tensor_bytes() / kMebi,
-      estimate.state_bytes / kMebi, estimate.activation_bytes / kMebi, 100 * (of_tensors - 1),
-      measured.resident_bytes / kMebi, estimate.total_bytes() / kMebi, 100 * (of_all - 1));
+  bench::PrintRow({{"bench", "memory"},
+                   {"config", bench.name},
+                   {"peak_bytes", peak_bytes},
+                   {"estimate_bytes", estimate.tensor_bytes()},
+                   {"estimate_over_peak", of_tensors},
+                   {"state_bytes", estimate.state_bytes},
+                   {"activation_bytes", estimate.activation_bytes},
+                   {"resident_peak_bytes", measured.resident_bytes},
+                   {"total_estimate_bytes", estimate.total_bytes()},
+                   {"total_over_resident", of_all},
+                   {"context_patches", largest.context_patches},
+                   {"target_patches", largest.target_patches}},
+                  json);
   return of_all;
 }
 
@@ -209,9 +171,9 @@ int Main(int argc, char** argv) {
     if (!arguments.only.empty() && arguments.only != bench.name) continue;
     if (arguments.child) {
       const Measured measured = RunSteps(bench, arguments.steps);
-      std::printf("%lld %lld %.0f %.0f\n", static_cast<long long>(measured.peak_bytes),
-                  static_cast<long long>(measured.resident_bytes), measured.largest.context_patches,
-                  measured.largest.target_patches);
+      std::printf("%lld %lld %.0f %.0f\n", static_cast<long long>(measured.steps.peak_bytes),
+                  static_cast<long long>(measured.resident_bytes),
+                  measured.steps.largest.context_patches, measured.steps.largest.target_patches);
     } else {
       const double ratio =
           Report(bench, MeasureInChild(argv[0], bench, arguments.steps), arguments.json);

@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "bench_output.h"
 #include "bench_step.h"
 #include "common/status_macros.h"
 #include "eager_peer.h"
@@ -267,7 +268,7 @@ absl::Status RunBenches(const Flags& flags) {
     for (const auto& [impl, samples] : run.by_impl) {
       const nlohmann::ordered_json row = Row(run, impl);
       if (flags.json) {
-        std::printf("%s\n", row.dump().c_str());
+        PrintRow(row, /*as_json=*/true);
       } else {
         PrintText(row);
       }
@@ -296,7 +297,5 @@ int main(int argc, char** argv) {
   app.add_option("--precision", flags.precision, "fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}));
   CLI11_PARSE(app, argc, argv);
-  const absl::Status status = jepa::bench::RunBenches(flags);
-  if (!status.ok()) std::fprintf(stderr, "step_bench: %s\n", std::string(status.message()).c_str());
-  return status.ok() ? 0 : 1;
+  return jepa::bench::EndBench("step_bench", jepa::bench::RunBenches(flags));
 }

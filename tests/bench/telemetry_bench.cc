@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "tests/bench/median.h"
 #include "tests/fakes/vit_model.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/optimizer.h"
@@ -117,15 +118,9 @@ class Bench {
   std::vector<uint8_t> pixels_;
 };
 
-double Median(std::vector<double> values) {
-  const auto at = values.begin() + static_cast<int64_t>(values.size()) / 2;
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
 void Report(const BenchConfig& config, const Samples& samples, int every, bool json) {
-  const double step = Median(samples.step), features = Median(samples.features),
-               parameters = Median(samples.parameters), read = Median(samples.read);
+  const double step = bench::Median(samples.step), features = bench::Median(samples.features),
+               parameters = bench::Median(samples.parameters), read = bench::Median(samples.read);
   const double share = (features + parameters + read) / (step * every);
   std::printf(json ? "{\"bench\":\"telemetry\",\"config\":\"%s\",\"batch\":%d,\"step_ms\":%.3f,"
                      "\"features_ms\":%.3f,\"parameters_ms\":%.3f,\"read_ms\":%.3f,\"every\":%d,"
