@@ -10,7 +10,7 @@ from cluster import Cluster, events, step_of, wait_until
 from jobs import render_scenes, write_tiny_job
 
 FLAGS = ["--insecure", "--heartbeat-interval-seconds", "0.5", "--unreachable-after-seconds", "2", "--lost-after-seconds", "4"]
-EVERY, EPOCHS = 20, 240
+EVERY, EPOCHS = 20, 100000  # It is cancelled at the end.
 
 
 class CutJob:
@@ -79,9 +79,10 @@ class PartitionTest(unittest.TestCase):
 
             network.heal()
             wait_until(lambda: not job.stale_ranks(), 60, "the stale generation is stopped")
-            ended = cluster.wait_for_end(job.name, 120)
-            self.assertEqual(ended["status"]["state"], "JOB_STATE_SUCCEEDED", ended["status"].get("reason"))
-            self.assertEqual(step_of(ended), EPOCHS * 16)
+            before = len(job.committed())
+            wait_until(lambda: len(job.committed()) > before, 60, "the job goes on")
+            self.assertEqual(cluster.ctl("cancel", job.name).code, 0)
+            self.assertEqual(len(cluster.wait_for_end(job.name, 60)["status"]["attempts"]), 2)
             registry = job.committed()
             generations = [generation for generation, _ in registry]
             self.assertEqual(generations, sorted(generations), "a generation committed after a newer one had")
