@@ -280,7 +280,9 @@ TEST_F(WorkerTest, AStoppedRankIsDescribedFromOutside) {
   v1::DesiredState state = Gang(absl::StrCat("step:1 wait:", File("never")));
   coordinator_->Want(state);
   ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_TRAINING));
+  const std::string process = absl::StrCat("/proc/", Status().pid(), "/stat");
   ::kill(static_cast<pid_t>(Status().pid()), SIGSTOP);
+  while (!absl::StrContains(*ReadFile(process), ") T ")) ::usleep(1000);
   state.mutable_gangs(0)->set_collect_stacks(true);
   coordinator_->Want(state);
   ASSERT_TRUE(WaitFor([](const Seen& seen) {
