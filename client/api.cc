@@ -226,6 +226,27 @@ absl::StatusOr<v1::Node> Api::ReleaseNode(const std::string& name) {
                                         });
 }
 
+absl::StatusOr<v1::Node> Api::CordonNode(const std::string& name, const std::string& reason) {
+  v1::CordonNodeRequest request;
+  request.set_name(name);
+  request.set_reason(reason);
+  return connection().Retried<v1::Node>(options_.call_deadline, options_.retry_writes_for,
+                                        [&](grpc::ClientContext* context, v1::Node* node) {
+                                          return connection().nodes->CordonNode(context, request,
+                                                                                node);
+                                        });
+}
+
+absl::StatusOr<v1::Node> Api::UncordonNode(const std::string& name) {
+  v1::UncordonNodeRequest request;
+  request.set_name(name);
+  return connection().Retried<v1::Node>(options_.call_deadline, options_.retry_writes_for,
+                                        [&](grpc::ClientContext* context, v1::Node* node) {
+                                          return connection().nodes->UncordonNode(context, request,
+                                                                                  node);
+                                        });
+}
+
 absl::StatusOr<v1::ServerInfo> Api::GetServerInfo(absl::Duration deadline) {
   return connection().Once<v1::ServerInfo>(
       deadline, [&](grpc::ClientContext* context, v1::ServerInfo* info) {

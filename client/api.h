@@ -46,6 +46,8 @@ class Api {
   absl::StatusOr<v1::Job> PinCheckpoint(const std::string& name, bool pinned);
   absl::StatusOr<v1::ListNodesResponse> ListNodes();
   absl::StatusOr<v1::Node> ReleaseNode(const std::string& name);
+  absl::StatusOr<v1::Node> CordonNode(const std::string& name, const std::string& reason);
+  absl::StatusOr<v1::Node> UncordonNode(const std::string& name);
   // One try, for at most `deadline`.
   absl::StatusOr<v1::ServerInfo> GetServerInfo(absl::Duration deadline);
 

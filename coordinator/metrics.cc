@@ -85,6 +85,34 @@ prometheus::MetricFamily Quarantined(const State& state) {
   return family;
 }
 
+void AddScheduler(const State& state, std::vector<prometheus::MetricFamily>& families) {
+  auto waiting =
+      Gauge("ijepa_coordinator_queue_waiting_jobs", "Jobs that wait for slots, by queue.");
+  auto used = Gauge("ijepa_coordinator_queue_slots_used", "Slots held by the jobs of a queue.");
+  for (const auto& [queue, jobs] : state.waiting.jobs_by_queue()) {
+    Add(waiting, {{"queue", queue}}, static_cast<double>(jobs));
+  }
+  for (const auto& [queue, slots] : state.running.used()) {
+    Add(used, {{"queue", queue}}, static_cast<double>(slots));
+  }
+  auto passes = Gauge("ijepa_coordinator_scheduler_passes",
+                      "Passes of the scheduler since the coordinator started.");
+  auto starts = Gauge("ijepa_coordinator_scheduler_starts",
+                      "Attempts that the scheduler started since the coordinator started.");
+  auto stops = Gauge("ijepa_coordinator_scheduler_preemptions",
+                     "Gangs that were told to stop for others since the coordinator started.");
+  auto held = Gauge("ijepa_coordinator_scheduler_held_back_passes",
+                    "Passes in a row that started nothing although a waiting job would fit into "
+                    "the free slots.");
+  Add(passes, {}, static_cast<double>(state.figures.passes));
+  Add(starts, {}, static_cast<double>(state.figures.starts));
+  Add(stops, {}, static_cast<double>(state.figures.preemptions));
+  Add(held, {}, static_cast<double>(state.figures.held_back_passes));
+  for (auto* family : {&waiting, &used, &passes, &starts, &stops, &held}) {
+    families.push_back(std::move(*family));
+  }
+}
+
 // The data pipeline of rank 0 of active jobs.
 class DataGauges {
  public:
@@ -306,6 +334,7 @@ std::vector<prometheus::MetricFamily> DescribeState(const State& state, size_t m
   auto depth = Gauge("ijepa_coordinator_mailbox_depth", "Commands waiting for the state thread.");
   Add(depth, {}, static_cast<double>(mailbox_depth));
   families.push_back(std::move(depth));
+  AddScheduler(state, families);
   AddProgress(state, families);
   AddHealth(state, families);
   AddNonFinite(state, families);

@@ -159,6 +159,7 @@ absl::Status Server::Listen(const Settings& settings) {
   job_service_ = std::make_unique<JobService>(*state_, *job_reader_, watchers_, RandomText);
   checkpoint_service_ = std::make_unique<CheckpointService>(*state_, *job_reader_);
   node_service_ = std::make_unique<NodeService>(*state_);
+  queue_service_ = std::make_unique<QueueService>(*state_, settings.core.scheduling);
   log_service_ = std::make_unique<LogService>(*log_readers_);
   system_service_ = std::make_unique<SystemService>(std::move(info));
   worker_service_ = std::make_unique<WorkerService>(streams_);
@@ -167,7 +168,7 @@ absl::Status Server::Listen(const Settings& settings) {
   IJEPA_ASSIGN_OR_RETURN(client_server_,
                          Serve(settings.listen, kMaxClientMessageBytes,
                                {job_service_.get(), checkpoint_service_.get(), node_service_.get(),
-                                log_service_.get(), system_service_.get()},
+                                queue_service_.get(), log_service_.get(), system_service_.get()},
                                client_address_));
   IJEPA_ASSIGN_OR_RETURN(worker_server_, Serve(settings.worker_listen, kMaxWorkerMessageBytes,
                                                {worker_service_.get()}, worker_address_));

@@ -73,6 +73,7 @@ class Server {
   std::unique_ptr<JobService> job_service_;
   std::unique_ptr<CheckpointService> checkpoint_service_;
   std::unique_ptr<NodeService> node_service_;
+  std::unique_ptr<QueueService> queue_service_;
   std::unique_ptr<LogService> log_service_;
   std::unique_ptr<SystemService> system_service_;
   std::unique_ptr<WorkerService> worker_service_;

@@ -25,12 +25,13 @@ std::string StateText(const v1::Node& node, absl::Time now) {
     return absl::StrCat(ready ? "" : absl::StrCat(NodeStateName(node.state()), " "), "QUARANTINED ",
                         DurationText(ToTime(node.quarantine().expire_time()) - now));
   }
-  return ready && node.draining() ? "DRAINING" : NodeStateName(node.state());
+  if (ready && node.draining()) return "DRAINING";
+  return ready && node.cordoned() ? "CORDONED" : NodeStateName(node.state());
 }
 
 Tone NodeTone(const v1::Node& node) {
   const v1::NodeState state = node.state();
-  if (node.has_quarantine() || node.draining()) return Tone::kWarn;
+  if (node.has_quarantine() || node.draining() || node.cordoned()) return Tone::kWarn;
   if (state == v1::NODE_STATE_READY) return Tone::kGood;
   return state == v1::NODE_STATE_LOST ? Tone::kBad : Tone::kWarn;
 }
@@ -78,7 +79,7 @@ Table NodeTable(const v1::ListNodesResponse& list, absl::Time now) {
                   node.info().version(),
                   node.info().metrics_address().empty() ? "-" : node.info().metrics_address(),
                   absl::StrJoin(node.info().cpu_features(), " "),
-                  node.quarantine().reason()});
+                  node.has_quarantine() ? node.quarantine().reason() : node.cordon_reason()});
   }
   return table;
 }

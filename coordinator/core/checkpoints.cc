@@ -143,6 +143,7 @@ v1::CommitResult CommitCheckpoint(Turn& turn, Job& job, v1::Checkpoint checkpoin
                       checkpoint.step(), checkpoint.bytes(), checkpoint.path(),
                       checkpoint.stall_seconds(), checkpoint.write_seconds()));
   Heal(job);
+  job.gang->safe = turn.now.monotonic;
   std::vector<std::string> told_before = std::exchange(job.deletable, {});
   job.checkpoints.push_back(std::move(checkpoint));
   std::vector<bool> gone(job.checkpoints.size());

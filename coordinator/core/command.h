@@ -75,6 +75,21 @@ struct ReleaseNode {
   std::string name;
 };
 
+struct CordonNode {
+  uint64_t token = 0;
+  std::string name;
+  // Else uncordon.
+  bool cordoned = true;
+  std::string reason;
+};
+
+// Replaces the maintenance windows of a node.
+struct SetMaintenance {
+  uint64_t token = 0;
+  std::string name;
+  std::vector<v1::MaintenanceWindow> windows;
+};
+
 struct PinCheckpoint {
   uint64_t token = 0;
   // {job name or id}/checkpoints/{step}-{generation}, or without the generation.
@@ -115,12 +130,12 @@ struct Tick {};
 struct SealEnded {};
 
 using Command = std::variant<CreateJob, CreateArray, CancelJob, SteerJob, PinCheckpoint,
-                             ReleaseNode, WorkerHello, WorkerReport, FromRankOn, StreamClosed,
-                             RunScheduler, Tick, SealEnded>;
+                             ReleaseNode, CordonNode, SetMaintenance, WorkerHello, WorkerReport,
+                             FromRankOn, StreamClosed, RunScheduler, Tick, SealEnded>;
 
 struct Reply {
   uint64_t token = 0;
-  // Of ReleaseNode: an empty one.
+  // Of commands for nodes: an empty one.
   absl::StatusOr<v1::Job> job;
 };
 

@@ -12,7 +12,9 @@
 #include "coordinator/core/dependencies.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/jobs.h"
+#include "coordinator/core/maintenance.h"
 #include "coordinator/core/nodes.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/quarantine.h"
 #include "coordinator/core/ranks.h"
 #include "coordinator/core/records.h"
@@ -36,6 +38,8 @@ struct Dispatch {
   void operator()(const CancelJob& command) { HandleCancelJob(turn, command); }
   void operator()(const SteerJob& command) { HandleSteerJob(turn, command); }
   void operator()(const ReleaseNode& command) { HandleReleaseNode(turn, command); }
+  void operator()(const CordonNode& command) { HandleCordon(turn, command); }
+  void operator()(const SetMaintenance& command) { HandleSetMaintenance(turn, command); }
   void operator()(const PinCheckpoint& command) { HandlePin(turn, command); }
   void operator()(const WorkerHello& command) { HandleHello(turn, command); }
   void operator()(const WorkerReport& command) { HandleReport(turn, command); }
@@ -99,6 +103,7 @@ Outcome Core::Begin(Now now, bool restarted) {
                     absl::StrCat("epoch ", state_.epoch, "; waiting for its workers"));
     }
   }
+  JudgeMaintenance(turn);
   const std::set<std::string> active = state_.active;
   for (const std::string& id : active) JudgeGang(turn, state_.jobs.at(id));
   SettleDependents(turn);

@@ -8,11 +8,24 @@
 namespace ijepa::coordinator {
 namespace {
 
-// Null: its ranks go on.
+// As Drain.reason lists them; null: its ranks go on.
 const char* DrainReason(const Job& job) {
   if (job.state() == v1::JOB_STATE_CANCELLING) return "CANCEL";
   if (job.state() == v1::JOB_STATE_PAUSING) return "PAUSE";
-  return job.gang->growing ? "GROW" : nullptr;
+  if (!job.gang->draining) return nullptr;
+  switch (job.gang->cause) {
+    case StopCause::kGrow:
+      return "GROW";
+    case StopCause::kPreempt:
+      return "PREEMPT";
+    case StopCause::kTimeLimit:
+      return "TIMEOUT";
+    case StopCause::kMaintenance:
+      return "MAINTENANCE";
+    case StopCause::kNode:
+      break;  // Its worker drains it.
+  }
+  return nullptr;
 }
 
 }  // namespace

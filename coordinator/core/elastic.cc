@@ -1,12 +1,13 @@
 // See elastic.h.
 #include "coordinator/core/elastic.h"
 
-#include <algorithm>
-#include <utility>
-#include <vector>
+#include <functional>
+#include <map>
+#include <string>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/core/jobs.h"
+#include "coordinator/core/gang.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/scheduler.h"
 
 namespace ijepa::coordinator {
@@ -14,14 +15,34 @@ namespace {
 
 // Ranks with which the job would start if its own slots were free; 0 if it would not.
 int SizeNow(const Turn& turn, const Job& job) {
-  std::vector<NodeView> nodes = ViewNodes(turn.state);
-  for (NodeView& node : nodes) {
-    node.free += static_cast<int>(RanksOn(*job.gang, node.name).size());
+  const RunningGang* own = turn.state.running.Find(job.id);
+  if (own == nullptr) return 0;
+  QueuedJob also = ViewJob(job, turn.options);
+  also.not_before = -absl::InfiniteDuration();
+  // Most of the time nothing is free, and a pass over all is spared.
+  int64_t free = 0;
+  for (const Selection& selection : SelectionsOf(also)) {
+    free += turn.state.cluster.Count(selection).free;
   }
-  std::vector<QueuedJob> queue = {ViewJob(job)};
-  queue.back().not_before = turn.now.monotonic;
-  for (const std::string& id : turn.state.queued) queue.push_back(ViewJob(turn.state.jobs.at(id)));
-  const Plan plan = Schedule(turn.now.monotonic, std::move(queue), std::move(nodes));
+  if (free == 0) return 0;
+  ClusterIndex cluster = turn.state.cluster;
+  cluster.Take(own->pieces, -1);
+  const std::map<std::string, double> usage;
+  const std::function<int(const std::string&)> bypassed = [&](const std::string& id) {
+    return turn.state.jobs.at(id).bypassed;
+  };
+  SchedulingRules rules = turn.options.scheduling;
+  rules.max_preemptions = 0;
+  const Plan plan = Schedule({.now = turn.now.monotonic,
+                              .wall = turn.now.wall,
+                              .rules = rules,
+                              .waiting = turn.state.waiting,
+                              .cluster = cluster,
+                              .running = turn.state.running,
+                              .usage = usage,
+                              .bypassed = bypassed,
+                              .also = &also,
+                              .also_slots = own->slots});
   for (const Start& start : plan.starts) {
     if (start.id == job.id) return static_cast<int>(start.nodes.size());
   }
@@ -37,13 +58,9 @@ void GrowIfRoom(Turn& turn, Job& job) {
   if (GangSizes(job.proto.spec()).front() <= size) return;
   const int larger = SizeNow(turn, job);
   if (larger <= size) return;
-  gang.draining = gang.growing = true;
-  gang.deadline = turn.now.monotonic + turn.options.drain_deadline;
-  job.drain_deadline = turn.now.wall + turn.options.drain_deadline;
-  for (const std::string& node : NodesOf(gang)) turn.TouchNode(node);
-  turn.AddEvent(job, EventCode::kGrowing,
-                absl::StrCat("from ", size, " to ", larger,
-                             " ranks, which are free: it saves and starts again"));
+  StopGang(turn, job, StopCause::kGrow,
+           absl::StrCat("from ", size, " to ", larger,
+                        " ranks, which are free: it saves and starts again"));
 }
 
 }  // namespace ijepa::coordinator

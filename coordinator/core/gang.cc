@@ -11,6 +11,7 @@
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/quarantine.h"
 
 namespace ijepa::coordinator {
@@ -99,8 +100,33 @@ void Retry(Turn& turn, Job& job, const v1::Failure& failure) {
   turn.Move(job, v1::JOB_STATE_QUEUED, std::move(decision.reason));
 }
 
+const char* DescribeCause(StopCause cause) {
+  switch (cause) {
+    case StopCause::kNode:
+      return "its ranks were asked to stop by their node";
+    case StopCause::kGrow:
+      return "its ranks stopped to go on as more";
+    case StopCause::kPreempt:
+      return "its slots were given to another job";
+    case StopCause::kTimeLimit:
+      return "it reached its time limit";
+    case StopCause::kMaintenance:
+      return "a node of it is maintained";
+  }
+  return "";
+}
+
+void EndByTimeLimit(Turn& turn, Job& job) {
+  const std::string message = absl::StrCat(
+      "it has held slots for ", absl::FormatDuration(absl::Trunc(TimeUsed(job), absl::Seconds(1))),
+      ", time_limit is ", job.proto.spec().time_limit(), "; the newest checkpoint is of step ",
+      CommittedStep(job));
+  turn.AddEvent(job, EventCode::kFailed, message);
+  turn.Move(job, v1::JOB_STATE_FAILED, MakeReason("TIMEOUT", message));
+}
+
 // A job whose attempt ended neither complete nor by a cancel.
-void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence, bool growing) {
+void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence, StopCause cause) {
   v1::Failure failure;
   if (evidence.has_value()) {
     failure = Classify(*evidence);
@@ -109,16 +135,18 @@ void EndFailed(Turn& turn, Job& job, const std::optional<v1::Evidence>& evidence
   } else {
     failure.set_failure_class(kPreempted);
     failure.set_rank(-1);
-    failure.set_message(growing ? "its ranks stopped to go on as more"
-                                : "its ranks were asked to stop by their node");
+    failure.set_message(DescribeCause(cause));
   }
   if (job.state() != v1::JOB_STATE_RECOVERING) turn.Move(job, v1::JOB_STATE_RECOVERING);
+  if (cause == StopCause::kTimeLimit || TimeUsed(job) >= TimeLimit(job)) {
+    return EndByTimeLimit(turn, job);
+  }
   Retry(turn, job, failure);
 }
 
 void EndGang(Turn& turn, Job& job) {
   const bool completed = AllRanks(*job.gang, HasCompleted);
-  const bool growing = job.gang->growing;
+  const StopCause cause = job.gang->cause;
   ReleaseGang(turn, job);
   const std::optional<v1::Evidence> evidence = std::exchange(job.evidence, std::nullopt);
   v1::Attempt& attempt = *job.attempt();
@@ -131,7 +159,7 @@ void EndGang(Turn& turn, Job& job) {
     return;
   }
   if (!IsStopping(job.state())) {
-    EndFailed(turn, job, evidence, growing);
+    EndFailed(turn, job, evidence, cause);
     return;
   }
   if (evidence.has_value()) *attempt.mutable_failure() = Classify(*evidence);
@@ -144,6 +172,22 @@ void EndGang(Turn& turn, Job& job) {
   turn.AddEvent(job, EventCode::kCancelled,
                 absl::StrCat("stopped; the newest checkpoint is of step ", CommittedStep(job)));
   turn.Move(job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));
+}
+
+EventCode StopEvent(StopCause cause) {
+  switch (cause) {
+    case StopCause::kGrow:
+      return EventCode::kGrowing;
+    case StopCause::kPreempt:
+      return EventCode::kPreempted;
+    case StopCause::kTimeLimit:
+      return EventCode::kTimeLimit;
+    case StopCause::kMaintenance:
+      return EventCode::kMaintenance;
+    case StopCause::kNode:
+      break;
+  }
+  return EventCode::kDraining;
 }
 
 bool StacksAreTaken(const RankState& rank) { return rank.gone || rank.stacks_collected; }
@@ -202,9 +246,11 @@ void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes) {
     turn.TouchNode(nodes[r]);
   }
   gang.launch = LaunchFor(job, static_cast<int>(nodes.size()), turn.options);
+  gang.start = gang.safe = turn.now.monotonic;
   gang.deadline = turn.now.monotonic + turn.options.start_deadline;
   ForgiveRanks(gang, turn.now.monotonic);
   job.gang = std::move(gang);
+  job.bypassed = 0;
   turn.state.active.insert(job.id);
   turn.TouchAttempt(job);
   turn.AddEvent(job, EventCode::kStarted,
@@ -230,6 +276,16 @@ void ClearGang(Turn& turn, Job& job) {
   gang.revisions.clear();
   for (const std::string& node : NodesOf(gang)) turn.TouchNode(node);
   turn.Touch(job);
+}
+
+void StopGang(Turn& turn, Job& job, StopCause cause, std::string message) {
+  Gang& gang = *job.gang;
+  gang.draining = true;
+  gang.cause = cause;
+  gang.deadline = turn.now.monotonic + turn.options.drain_deadline;
+  job.drain_deadline = turn.now.wall + turn.options.drain_deadline;
+  for (const std::string& node : NodesOf(gang)) turn.TouchNode(node);
+  turn.AddEvent(job, StopEvent(cause), std::move(message));
 }
 
 void JudgeGang(Turn& turn, Job& job) {
@@ -272,6 +328,7 @@ void GiveUpRanks(Turn& turn, Job& job) {
     rank.gone = true;
     const auto node = turn.state.nodes.find(rank.node);
     if (node != turn.state.nodes.end()) ++node->second.foreign_ranks;
+    turn.ReviewNode(rank.node);
     turn.AddEvent(job, EventCode::kRankGivenUp,
                   absl::StrCat("rank ", r, " on ", rank.node,
                                " was not reported gone in time; its slot stays taken"));

@@ -21,6 +21,10 @@ void AddEvidence(Turn& turn, Job& job, v1::Evidence evidence);
 // Takes the gang out of the desired state of its nodes, which kills its ranks.
 void ClearGang(Turn& turn, Job& job);
 
+// Tells the live gang, which neither ends nor drains, to save and stop. The job goes on in the
+// queue, but for StopCause::kTimeLimit.
+void StopGang(Turn& turn, Job& job, StopCause cause, std::string message);
+
 // Draws the conclusions from what is known of the ranks: recovery, RUNNING, or the end of the
 // attempt.
 void JudgeGang(Turn& turn, Job& job);

@@ -5,11 +5,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "coordinator/core/dependencies.h"
 #include "coordinator/core/error_details.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/requests.h"
 #include "coordinator/core/scheduler.h"
 #include "coordinator/core/sealing.h"
@@ -18,13 +20,6 @@ namespace ijepa::coordinator {
 namespace {
 
 constexpr absl::Duration kRetryWhenFull = absl::Seconds(10);
-
-bool CpuHasBf16(const v1::NodeInfo& info) {
-  const auto& features = info.cpu_features();
-  return std::any_of(features.begin(), features.end(), [](const std::string& feature) {
-    return feature == "avx512_bf16" || feature == "amx_bf16";
-  });
-}
 
 // "demo-k3q7xa". Six letters and digits that no other number gives, more of them past 2^30 jobs;
 // neighbours do not look alike.
@@ -44,12 +39,40 @@ std::string IdFor(const std::string& name, int64_t number) {
   return absl::StrCat(name, "-", suffix);
 }
 
+// What the queue says for jobs that do not; frozen with the job.
+void ResolveQueue(const SchedulingRules& rules, v1::JobSpec& spec) {
+  if (spec.queue().empty()) spec.set_queue(kDefaultQueueName);
+  const QueueRules& queue = RulesOf(rules, spec.queue());
+  if (!spec.has_time_limit() && !queue.time_limit.empty()) spec.set_time_limit(queue.time_limit);
+  if (!spec.has_priority_class()) spec.set_priority_class(queue.priority_class);
+}
+
+template <typename Map>
+std::string Names(const Map& map) {
+  return absl::StrJoin(map, ", ", [](std::string* out, const auto& entry) { *out += entry.first; });
+}
+
+// Whether there is such a queue, and such a class.
+absl::Status CheckQueue(const SchedulingRules& rules, const v1::JobSpec& spec) {
+  if (rules.queues.count(spec.queue()) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("queue is \"", spec.queue(), "\"; must be one of ", Names(rules.queues)));
+  }
+  if (rules.priority_classes.count(spec.priority_class()) == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("priority_class is \"", spec.priority_class(),
+                                                   "\"; must be one of ",
+                                                   Names(rules.priority_classes)));
+  }
+  return absl::OkStatus();
+}
+
 Job NewJob(const Turn& turn, const CreateJob& command) {
   Job job;
   job.id = command.id.empty() ? IdFor(command.spec.name(), turn.state.last_number + 1) : command.id;
   job.proto.set_name(JobName(job.id));
   job.proto.set_uid(command.uid);
   *job.proto.mutable_spec() = command.spec;
+  ResolveQueue(turn.options.scheduling, *job.proto.mutable_spec());
   *job.proto.mutable_status()->mutable_submit_time() = ToProto(turn.now.wall);
   return job;
 }
@@ -63,6 +86,9 @@ absl::Status CheckAdmission(const Turn& turn, const CreateJob& command, const Jo
         "faults.inject has ", faults, faults == 1 ? " entry" : " entries",
         ", and this coordinator allows no fault injection; remove it, or start the coordinator "
         "with --allow-fault-injection"));
+  }
+  if (absl::Status status = CheckQueue(turn.options.scheduling, job.proto.spec()); !status.ok()) {
+    return status;
   }
   if (never.has_value() && !command.queue_anyway) {
     const char* const next_step =
@@ -117,7 +143,8 @@ struct Candidate {
 absl::StatusOr<Candidate> Consider(Turn& turn, const CreateJob& command, size_t ahead) {
   Candidate candidate;
   Job& job = candidate.job = NewJob(turn, command);
-  std::optional<v1::Reason> never = NeverFits(ViewJob(job), ViewNodes(turn.state));
+  std::optional<v1::Reason> never =
+      NeverFits(ViewJob(job, turn.options), turn.state.cluster, turn.options.scheduling);
   IJEPA_RETURN_IF_ERROR(CheckAdmission(turn, command, job, never, ahead));
   IJEPA_ASSIGN_OR_RETURN(candidate.waits_for, OpenDependencies(turn.state, command.spec));
   if (!command.parent.empty()) {
@@ -145,7 +172,7 @@ const Job& AddJob(Turn& turn, const CreateJob& command, Candidate candidate) {
   state.ids_by_number[job.number] = id;
   state.ids_by_uid[job.proto.uid()] = id;
   if (command.spec.meta().load_checkpoint()) state.starters.insert(id);
-  turn.Put(SpecKey(id), command.spec.SerializeAsString());
+  turn.Put(SpecKey(id), job.proto.spec().SerializeAsString());
   turn.AddEvent(job, EventCode::kSubmitted,
                 absl::StrCat("submitted for ", command.spec.ranks().max(), " ranks"));
   if (!command.parent.empty()) {
@@ -165,34 +192,6 @@ const Job& AddJob(Turn& turn, const CreateJob& command, Candidate candidate) {
 }
 
 }  // namespace
-
-std::vector<NodeView> ViewNodes(const State& state) {
-  std::vector<NodeView> views;
-  for (const auto& [name, node] : state.nodes) {
-    if (node.state == v1::NODE_STATE_LOST) continue;
-    NodeView view;
-    view.name = name;
-    view.slots = node.info.slots();
-    view.free = node.info.slots() - SlotsUsed(state, node);
-    view.gpu = !node.info.gpu_model().empty();
-    view.usable = MayStart(node);
-    view.cpu_bf16 = CpuHasBf16(node.info);
-    views.push_back(std::move(view));
-  }
-  return views;
-}
-
-QueuedJob ViewJob(const Job& job) {
-  QueuedJob view;
-  view.id = job.id;
-  view.priority = job.proto.spec().priority();
-  view.number = job.number;
-  view.sizes = GangSizes(job.proto.spec());
-  view.device = job.proto.spec().device();
-  view.bf16 = job.proto.spec().meta().precision() == v1::PRECISION_BF16;
-  view.not_before = job.not_before;
-  return view;
-}
 
 void HandleCreateJob(Turn& turn, const CreateJob& command) {
   const RequestMark mark{command.token, command.request_id, command.digest};
@@ -242,28 +241,6 @@ void HandleCreateArray(Turn& turn, const CreateArray& command) {
   }
   RememberRequest(turn, mark, first->id);
   turn.Reply(command.token, first->proto);
-}
-
-void PlaceQueuedJobs(Turn& turn) {
-  turn.state.schedule_needed = false;
-  if (turn.state.queued.empty()) return;
-  std::vector<QueuedJob> queue;
-  for (const std::string& id : turn.state.queued) queue.push_back(ViewJob(turn.state.jobs.at(id)));
-  Plan plan = Schedule(turn.now.monotonic, std::move(queue), ViewNodes(turn.state));
-  for (const Start& start : plan.starts) {
-    StartGang(turn, turn.state.jobs.at(start.id), start.nodes);
-  }
-  for (Waiting& waiting : plan.waiting) {
-    Job& job = turn.state.jobs.at(waiting.id);
-    v1::Reason& reason = *job.proto.mutable_status()->mutable_reason();
-    if (reason.code() == waiting.reason.code() && reason.message() == waiting.reason.message()) {
-      continue;
-    }
-    // Derived, so it is shown but not written.
-    reason = std::move(waiting.reason);
-    job.live_change = true;
-  }
-  turn.state.schedule_needed = false;
 }
 
 }  // namespace ijepa::coordinator

@@ -125,8 +125,11 @@ void NameDrainingNode(Turn& turn, Job& job, const std::string& name) {
 void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& report, bool restarted) {
   Node& node = turn.state.nodes.at(name);
   node.observed = report.observed_revision();
-  if (node.draining != report.draining()) turn.state.schedule_needed = true;
-  node.draining = report.draining();
+  if (node.draining != report.draining()) {
+    node.draining = report.draining();
+    turn.state.schedule_needed = true;
+    turn.ReviewNode(name);
+  }
   const Reported reported = IndexReport(report);
   int known = 0;
   const std::set<std::string> ids = node.jobs;
@@ -152,8 +155,10 @@ void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& repor
       report.ranks().begin(), report.ranks().end(),
       [](const v1::RankStatus& rank) { return rank.phase() != v1::RANK_PHASE_EXITED; }));
   const int foreign = std::max(0, alive - known);
-  if (foreign != node.foreign_ranks) turn.state.schedule_needed = true;
+  if (foreign == node.foreign_ranks) return;
   node.foreign_ranks = foreign;
+  turn.state.schedule_needed = true;
+  turn.ReviewNode(name);
 }
 
 void MoveNode(Turn& turn, const std::string& name, v1::NodeState to) {
@@ -288,6 +293,7 @@ void HandleStreamClosed(Turn& turn, const StreamClosed& command) {
   const auto found = turn.state.nodes_by_stream.find(command.stream);
   if (found == turn.state.nodes_by_stream.end()) return;
   turn.state.nodes.at(found->second).stream = 0;
+  turn.ReviewNode(found->second);
   turn.state.nodes_by_stream.erase(found);
   turn.state.schedule_needed = true;
 }
@@ -314,6 +320,7 @@ void JudgeNodes(Turn& turn, absl::Duration stalled) {
   for (const std::string& name : forgotten) {
     turn.state.nodes.erase(name);
     turn.Delete(NodeKey(name));
+    turn.ReviewNode(name);
   }
 }
 

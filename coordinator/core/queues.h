@@ -51,6 +51,9 @@ struct SchedulingRules {
 // settings.
 const QueueRules& RulesOf(const SchedulingRules& rules, const std::string& queue);
 
+// Slots that a queue never exceeds; INT64_MAX: no limit.
+int64_t MostOf(const QueueRules& queue);
+
 // The value of a class; that of kNormalClass for one that is no longer in the settings.
 int ClassValue(const SchedulingRules& rules, const std::string& priority_class);
 

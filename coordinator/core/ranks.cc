@@ -85,7 +85,7 @@ void TakeStep(const Context& at, const v1::StepReport& report) {
     v1::StepReport stamped = report;
     if (!stamped.has_time()) *stamped.mutable_time() = ToProto(at.turn.now.wall);
     RecordStep(stamped, *at.job.proto.mutable_status(), at.job.curve_stride);
-    at.job.live_change = true;
+    MarkLive(at.turn.state, at.job);
   }
   Acknowledge(at);
   JudgeGang(at.turn, at.job);

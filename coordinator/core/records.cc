@@ -12,6 +12,7 @@
 #include "coordinator/core/desired.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/progress.h"
 
 namespace ijepa::coordinator {
@@ -37,6 +38,7 @@ absl::Status AddJob(const KeyValue& pair, const std::string& id, State& state) {
   job.no_progress = stored.no_progress();
   job.spent_restarts = stored.spent_restarts();
   job.healing_commits = stored.healing_commits();
+  job.bypassed = stored.bypassed();
   job.last_event_sequence = stored.last_event_sequence();
   job.deletable.assign(stored.deletable().begin(), stored.deletable().end());
   if (stored.has_drain_deadline()) job.drain_deadline = FromProto(stored.drain_deadline());
@@ -83,6 +85,16 @@ absl::Status AddNode(const KeyValue& pair, const std::string& name, Now now, Sta
   node.last_seen = now.monotonic;
   if (stored.has_quarantine()) node.quarantine = std::move(*stored.mutable_quarantine());
   node.faults.assign(stored.faults().begin(), stored.faults().end());
+  node.cordoned = stored.cordoned();
+  node.cordon_reason = stored.cordon_reason();
+  node.maintenance.assign(stored.maintenance().begin(), stored.maintenance().end());
+  return absl::OkStatus();
+}
+
+absl::Status AddUsage(const KeyValue& pair, const std::string& queue, State& state) {
+  v1::StoredUsage stored;
+  IJEPA_RETURN_IF_ERROR(Parse(pair, stored));
+  state.usage[queue] = {stored.slot_seconds(), FromProto(stored.time())};
   return absl::OkStatus();
 }
 
@@ -107,6 +119,10 @@ void RestoreGang(Job& job, const CoreOptions& options, Now now, State& state) {
   }
   gang.launch = LaunchFor(job, attempt.placements_size(), options);
   ForgiveRanks(gang, now.monotonic);
+  // As old as it is by the wall clock, which is all that outlives a coordinator.
+  const absl::Duration age =
+      std::max(absl::ZeroDuration(), now.wall - FromProto(attempt.start_time()));
+  gang.start = gang.safe = now.monotonic - age;
   gang.deadline = now.monotonic + (clearing                  ? options.clear_deadline
                                    : IsStopping(job.state()) ? options.drain_deadline
                                                              : options.start_deadline);
@@ -119,6 +135,7 @@ absl::Status AddPair(const KeyValue& pair, Now now, State& state) {
   if (parts[0] == kMetaKey || parts[0] == "job") return absl::OkStatus();
   if (parts.size() < 2) return Damaged(pair.key);
   if (parts[0] == "node") return AddNode(pair, pair.key.substr(5), now, state);
+  if (parts[0] == "usage") return AddUsage(pair, parts[1], state);
   if (parts[0] == "request") return Parse(pair, state.requests[pair.key.substr(8)]);
   const auto job = state.jobs.find(parts[1]);
   if (job == state.jobs.end()) {
@@ -177,6 +194,7 @@ std::string EncodeJob(const Job& job) {
   stored.set_no_progress(job.no_progress);
   stored.set_spent_restarts(job.spent_restarts);
   stored.set_healing_commits(job.healing_commits);
+  stored.set_bypassed(job.bypassed);
   stored.set_last_event_sequence(job.last_event_sequence);
   if (job.drain_deadline != absl::InfiniteFuture()) {
     *stored.mutable_drain_deadline() = ToProto(job.drain_deadline);
@@ -203,6 +221,16 @@ std::string EncodeNode(const Node& node) {
   *stored.mutable_last_seen_time() = ToProto(node.last_seen_wall);
   if (node.quarantine.has_value()) *stored.mutable_quarantine() = *node.quarantine;
   for (const v1::NodeFault& fault : node.faults) *stored.add_faults() = fault;
+  stored.set_cordoned(node.cordoned);
+  stored.set_cordon_reason(node.cordon_reason);
+  for (const v1::MaintenanceWindow& window : node.maintenance) *stored.add_maintenance() = window;
+  return stored.SerializeAsString();
+}
+
+std::string EncodeUsage(const QueueUsage& usage) {
+  v1::StoredUsage stored;
+  stored.set_slot_seconds(usage.slot_seconds);
+  *stored.mutable_time() = ToProto(usage.time);
   return stored.SerializeAsString();
 }
 
@@ -236,6 +264,7 @@ absl::StatusOr<State> DecodeState(const ScanPairs& scan, const CoreOptions& opti
     if (attempt != nullptr && !attempt->has_end_time()) RestoreGang(job, options, now, state);
   }
   for (const KeyValue& pair : rendezvous) RestoreRendezvous(pair, state);
+  RebuildIndexes(state, options);
   IndexJobs(state);
   RestoreDependencies(state);
   state.schedule_needed = true;

@@ -16,6 +16,7 @@ namespace ijepa::coordinator {
 std::string EncodeJob(const Job& job);
 std::string EncodeCurve(const Job& job);
 std::string EncodeNode(const Node& node);
+std::string EncodeUsage(const QueueUsage& usage);
 std::string EncodeMeta(int64_t epoch);
 
 // The epoch in the value of kMetaKey; 0 for an empty value. DataLoss if it cannot be read.

@@ -2,192 +2,244 @@
 #include "coordinator/core/scheduler.h"
 
 #include <algorithm>
+#include <memory>
+#include <queue>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
+#include "coordinator/core/pending_reasons.h"
+#include "coordinator/core/preemption.h"
+#include "coordinator/core/reservations.h"
 
 namespace ijepa::coordinator {
 namespace {
 
-// Kinds of slots. A gang never mixes them: its ranks must share a collective library.
-enum Pool { kGpu = 0, kCpu = 1 };
+// Slots held now count in the fair share as if they were held for this long: a queue that has just
+// been given many is not given the next ones as well.
+constexpr double kPresumedSeconds = 3600;
+// Jobs ahead that a reason names.
+constexpr size_t kNamedAhead = 3;
+// Parts of the cluster in which a preemption is tried.
+constexpr size_t kMaxParts = 64;
 
-// Pools a job may run in, the preferred first. Device cpu also runs on the slots of a GPU node, as
-// they are.
-absl::Span<const Pool> PoolsOf(const QueuedJob& job) {
-  static constexpr Pool kBoth[] = {kGpu, kCpu};
-  static constexpr Pool kCpuFirst[] = {kCpu, kGpu};
-  static constexpr Pool kGpuOnly[] = {kGpu};
-  if (job.device == "cuda") return kGpuOnly;
-  if (job.device == "cpu") return kCpuFirst;
-  return kBoth;
-}
+// The next job of a group.
+struct Head {
+  // Class, recovering, borrowing, share, priority, number; the lowest comes first.
+  using Key = std::tuple<int, bool, bool, double, int, int64_t>;
+  Key key;
+  const JobGroup* group = nullptr;
+  const std::string* group_key = nullptr;
+  std::map<JobGroup::Order, std::string>::const_iterator next;
 
-// True if the job could run on the node were it free, on slots of the pool.
-bool Suits(const QueuedJob& job, const NodeView& node, Pool pool) {
-  if (node.gpu != (pool == kGpu)) return false;
-  const bool on_cpu = pool == kCpu || job.device == "cpu";
-  return node.cpu_bf16 || !job.bf16 || !on_cpu;
-}
-
-// Numbers of the nodes that suit the job in the pool.
-std::vector<size_t> Suitable(const QueuedJob& job, const std::vector<NodeView>& nodes, Pool pool) {
-  std::vector<size_t> suitable;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    if (Suits(job, nodes[i], pool)) suitable.push_back(i);
-  }
-  return suitable;
-}
-
-struct Totals {
-  int nodes = 0;
-  int slots = 0;
-  int free = 0;
+  bool operator<(const Head& other) const { return other.key < key; }
 };
 
-Totals Count(const std::vector<NodeView>& nodes, const std::vector<size_t>& some) {
-  Totals totals;
-  for (const size_t i : some) {
-    const NodeView& node = nodes[i];
-    ++totals.nodes;
-    totals.slots += node.slots;
-    if (node.usable) totals.free += std::max(0, node.free);
-  }
-  return totals;
+std::vector<std::string> Spread(const std::vector<Piece>& pieces) {
+  std::vector<std::string> nodes;
+  for (const Piece& piece : pieces) nodes.insert(nodes.end(), piece.slots, piece.node);
+  return nodes;
 }
 
-// Takes `size` slots from these nodes: the tightest single node that holds all, else the emptiest
-// nodes in turn.
-std::vector<std::string> Place(int size, std::vector<NodeView>& nodes,
-                               const std::vector<size_t>& some) {
-  std::vector<NodeView*> open;
-  for (const size_t i : some) {
-    if (nodes[i].usable && nodes[i].free > 0) open.push_back(&nodes[i]);
+class Pass {
+ public:
+  explicit Pass(const ScheduleView& view) : view_(view), reservations_(view) {}
+
+  Plan Run();
+
+ private:
+  void Collect();
+  Head::Key KeyOf(const Head& head) const;
+  void Push(Head head);
+  bool Borrows(const QueuedJob& job) const;
+  double Share(const std::string& queue) const;
+  int64_t Used(const std::string& queue) const;
+  // Most slots that the queue may use now.
+  int64_t Most(const std::string& queue) const;
+
+  void Consider(Head head);
+  bool StartAny(const QueuedJob& like, const std::string& id);
+  bool StartOn(const QueuedJob& like, const std::string& id, int size, const Selection& selection);
+  void Close(const Head& head, v1::Reason reason);
+  void Wait(const Head& head);
+  // Whether gangs stop, or are stopping, for it.
+  bool Preempt(Reservation& reservation);
+
+  const ScheduleView& view_;
+  std::unique_ptr<JobGroup> also_;
+  const std::string also_key_ = "also";
+  std::priority_queue<Head> heads_;
+  // Slots that queues are given in this pass.
+  std::map<std::string, int64_t> given_;
+  Reservations reservations_;
+  Plan plan_;
+};
+
+int64_t Pass::Used(const std::string& queue) const {
+  const auto given = given_.find(queue);
+  const bool also = view_.also != nullptr && view_.also->queue == queue;
+  return view_.running.UsedBy(queue) + (given == given_.end() ? 0 : given->second) -
+         (also ? view_.also_slots : 0);
+}
+
+int64_t Pass::Most(const std::string& queue) const { return MostOf(RulesOf(view_.rules, queue)); }
+
+bool Pass::Borrows(const QueuedJob& job) const {
+  const QueueRules& rules = RulesOf(view_.rules, job.queue);
+  return !rules.nominal.has_value() || Used(job.queue) + job.sizes.back() > *rules.nominal;
+}
+
+double Pass::Share(const std::string& queue) const {
+  const auto usage = view_.usage.find(queue);
+  const double used = usage == view_.usage.end() ? 0 : usage->second;
+  return (used + kPresumedSeconds * static_cast<double>(Used(queue))) /
+         RulesOf(view_.rules, queue).weight;
+}
+
+Head::Key Pass::KeyOf(const Head& head) const {
+  const QueuedJob& like = head.group->like;
+  return {-like.class_value, !like.recovering,       Borrows(like),
+          Share(like.queue), head.next->first.first, head.next->first.second};
+}
+
+void Pass::Push(Head head) {
+  head.key = KeyOf(head);
+  heads_.push(head);
+}
+
+void Pass::Collect() {
+  for (const auto& [key, group] : view_.waiting.groups()) {
+    Push({{}, group.get(), &key, group->jobs.begin()});
   }
-  std::sort(open.begin(), open.end(), [](const NodeView* a, const NodeView* b) {
-    return std::tie(b->free, a->name) < std::tie(a->free, b->name);
-  });
-  // `open` falls by free slots: the last that holds all is the tightest.
-  for (auto it = open.rbegin(); it != open.rend(); ++it) {
-    if ((*it)->free >= size) {
-      std::swap(*it, open.front());
-      break;
+  if (view_.also == nullptr) return;
+  also_ = std::make_unique<JobGroup>();
+  also_->like = *view_.also;
+  also_->jobs[{-view_.also->priority, view_.also->number}] = view_.also->id;
+  Push({{}, also_.get(), &also_key_, also_->jobs.begin()});
+}
+
+Plan Pass::Run() {
+  Collect();
+  while (!heads_.empty()) {
+    const Head head = heads_.top();
+    heads_.pop();
+    // What was started since may have put it behind others. A key never gets better, so that one
+    // that comes back changed comes back later, and this ends.
+    const auto key = KeyOf(head);
+    if (head.key < key) {
+      Push(head);
+    } else {
+      Consider(head);
     }
   }
-  std::vector<std::string> placed;
-  for (NodeView* node : open) {
-    const int taken = std::min(node->free, size - static_cast<int>(placed.size()));
-    placed.insert(placed.end(), taken, node->name);
-    node->free -= taken;
+  plan_.bypassed = reservations_.bypassed();
+  for (const Pool pool : {kGpu, kCpu}) {
+    plan_.free += view_.cluster.Count(Selection{pool, false}).free;
   }
-  return placed;
+  return std::move(plan_);
 }
 
-// Starts the largest allowed size that fits in one pool without the nodes that are held for a job
-// ahead. Empty if none does.
-std::vector<std::string> TryPlace(const QueuedJob& job, std::vector<NodeView>& nodes,
-                                  const std::vector<bool>& held) {
-  for (const int size : job.sizes) {
-    for (const Pool pool : PoolsOf(job)) {
-      std::vector<size_t> open = Suitable(job, nodes, pool);
-      open.erase(std::remove_if(open.begin(), open.end(), [&](size_t i) { return held[i]; }),
-                 open.end());
-      if (Count(nodes, open).free >= size) return Place(size, nodes, open);
+void Pass::Consider(Head head) {
+  const QueuedJob& like = head.group->like;
+  if (std::optional<v1::Reason> never = NeverFits(like, view_.cluster, view_.rules)) {
+    return Close(head, *std::move(never));
+  }
+  if (Used(like.queue) + like.sizes.back() > Most(like.queue)) {
+    return Close(head, QuotaReason(like, Used(like.queue), Most(like.queue)));
+  }
+  if (!StartAny(like, head.next->second)) return Wait(head);
+  if (++head.next != head.group->jobs.end()) Push(head);
+}
+
+bool Pass::StartAny(const QueuedJob& like, const std::string& id) {
+  for (const int size : like.sizes) {
+    if (Used(like.queue) + size > Most(like.queue)) continue;
+    for (const Selection& selection : SelectionsOf(like)) {
+      if (StartOn(like, id, size, selection)) return true;
     }
   }
-  return {};
+  return false;
 }
 
-// What a slot must have, as the end of a sentence.
-const char* Demand(const QueuedJob& job) {
-  if (job.device == "cuda") return " with a GPU";
-  if (!job.bf16) return "";
-  return job.device == "cpu" ? " with bf16 arithmetic on the CPU"
-                             : " with a GPU or bf16 arithmetic on the CPU";
-}
-
-std::string Slots(int count) { return absl::StrCat(count, count == 1 ? " slot" : " slots"); }
-
-v1::Reason MakeReason(const char* code, std::string message) {
-  v1::Reason reason;
-  reason.set_code(code);
-  reason.set_message(std::move(message));
-  return reason;
-}
-
-// Slots of the pool with the most free, of those the job may use.
-Totals BestPool(const QueuedJob& job, const std::vector<NodeView>& nodes) {
-  Totals best;
-  for (const Pool pool : PoolsOf(job)) {
-    const Totals totals = Count(nodes, Suitable(job, nodes, pool));
-    if (std::tie(totals.free, totals.slots) > std::tie(best.free, best.slots)) best = totals;
+bool Pass::StartOn(const QueuedJob& like, const std::string& id, int size,
+                   const Selection& selection) {
+  auto pieces = view_.cluster.Place(selection, size, like.preferred, like.required);
+  if (!pieces.has_value()) return false;
+  if (!reservations_.Admit(like, *pieces)) {
+    // Where only a part of the selection is kept for another job, the rest may do.
+    const Scope* kept = reservations_.PartKept(selection);
+    if (kept == nullptr || like.required < v1::TOPOLOGY_LEVEL_CLUSTER) return false;
+    pieces = view_.cluster.PlaceOutside(selection, size, *kept);
+    if (!pieces.has_value() || !reservations_.Admit(like, *pieces)) return false;
   }
-  return best;
+  view_.cluster.Take(*pieces, 1);
+  given_[like.queue] += size;
+  plan_.starts.push_back({id, Spread(*pieces)});
+  return true;
 }
 
-v1::Reason WaitingReason(const QueuedJob& job, const std::vector<NodeView>& nodes,
-                         const std::string& ahead) {
-  const Totals totals = BestPool(job, nodes);
-  std::string message = absl::StrCat("needs ", Slots(job.sizes.back()), Demand(job), "; ",
-                                     totals.free, " of ", totals.slots, " are free");
-  if (!ahead.empty()) absl::StrAppend(&message, "; ", ahead, " is ahead");
-  return MakeReason("WAITING_FOR_SLOTS", std::move(message));
+void Pass::Close(const Head& head, v1::Reason reason) {
+  plan_.verdicts.push_back({*head.group_key, std::move(reason)});
+}
+
+// The group's jobs wait; the first of them gets a reservation in each pool that has none yet.
+void Pass::Wait(const Head& head) {
+  const QueuedJob& like = head.group->like;
+  v1::Reason reason = WaitingReason(like, view_.cluster, reservations_.Holders(kNamedAhead));
+  plan_.held_back = plan_.held_back || reason.short_by() == 0;
+  for (const Selection& selection : SelectionsOf(like)) {
+    Reservation* reservation = reservations_.Reserve(like, head.next->second, selection);
+    if (reservation == nullptr) continue;
+    if (Preempt(*reservation)) {
+      reason.set_code(kPreempting);
+      reason.set_message(absl::StrCat(reason.message(), "; others stop for it"));
+    }
+    if (reservation->time == absl::InfiniteDuration()) continue;
+    const absl::Time start = view_.wall + (reservation->time - view_.now);
+    reason.mutable_earliest_start_time()->set_seconds(absl::ToUnixSeconds(start));
+  }
+  Close(head, std::move(reason));
+}
+
+bool Pass::Preempt(Reservation& reservation) {
+  const QueuedJob& like = *reservation.like;
+  const int size = like.sizes.back();
+  const size_t most = static_cast<size_t>(view_.rules.max_preemptions);
+  std::optional<PreemptionChoice> best;
+  Scope where;
+  const std::vector<Scope> parts = view_.cluster.Parts(reservation.scope.selection, like.required);
+  size_t tried = 0;
+  for (auto part = parts.rbegin(); part != parts.rend() && tried < kMaxParts; ++part) {
+    if (view_.cluster.Count(*part).slots < size) continue;
+    ++tried;
+    const PreemptionChoice choice = ChooseVictims(
+        {view_.now, like, size, !Borrows(like), *part, view_.rules, view_.running, view_.cluster});
+    if (!choice.fits || choice.victims.size() + plan_.preemptions.size() > most) continue;
+    if (best.has_value() && best->victims.size() <= choice.victims.size()) continue;
+    best = choice;
+    where = *part;
+  }
+  if (!best.has_value()) return false;
+  for (const std::string& id : best->victims) {
+    plan_.preemptions.push_back({id, reservation.id});
+  }
+  // Without victims it waits for gangs that end anyway: the reservation knows when.
+  if (best->victims.empty()) return false;
+  reservation.scope = where;
+  reservation.time = view_.now + view_.stop_time;
+  reservation.extra = 0;
+  reservation.strict = true;
+  return true;
 }
 
 }  // namespace
 
-std::optional<v1::Reason> NeverFits(const QueuedJob& job, const std::vector<NodeView>& nodes) {
-  const int size = job.sizes.back();
-  Totals largest;
-  for (const Pool pool : PoolsOf(job)) {
-    const Totals totals = Count(nodes, Suitable(job, nodes, pool));
-    if (totals.slots >= size) return std::nullopt;
-    if (totals.slots >= largest.slots) largest = totals;
-  }
-  if (nodes.empty()) {
-    return MakeReason("NO_NODES", absl::StrCat("needs ", Slots(size),
-                                               "; no node is registered: start ijepa-worker"));
-  }
-  const char* kind = Demand(job);
-  if (job.bf16 && largest.nodes == 0) {
-    return MakeReason(kNoBf16, absl::StrCat("has meta.precision bf16 and needs ", Slots(size), kind,
-                                            " (AVX512-BF16 or AMX-BF16); ", nodes.size(),
-                                            nodes.size() == 1 ? " node is" : " nodes are",
-                                            " registered, none has it"));
-  }
-  return MakeReason("TOO_LARGE",
-                    absl::StrCat("needs ", Slots(size), kind, "; the ", largest.nodes,
-                                 " registered ", largest.nodes == 1 ? "node" : "nodes", kind, " ",
-                                 largest.nodes == 1 ? "has " : "have ", largest.slots));
-}
+Plan Schedule(const ScheduleView& view) { return Pass(view).Run(); }
 
-Plan Schedule(absl::Duration now, std::vector<QueuedJob> queue, std::vector<NodeView> nodes) {
-  std::sort(queue.begin(), queue.end(), [](const QueuedJob& a, const QueuedJob& b) {
-    return std::tie(b.priority, a.number) < std::tie(a.priority, b.number);
-  });
-  Plan plan;
-  std::vector<bool> held(nodes.size(), false);
-  std::string ahead;
-  for (const QueuedJob& job : queue) {
-    if (job.not_before > now) continue;
-    if (std::optional<v1::Reason> never = NeverFits(job, nodes)) {
-      plan.waiting.push_back({job.id, *std::move(never)});
-      continue;
-    }
-    std::vector<std::string> placed = TryPlace(job, nodes, held);
-    if (!placed.empty()) {
-      plan.starts.push_back({job.id, std::move(placed)});
-      continue;
-    }
-    plan.waiting.push_back({job.id, WaitingReason(job, nodes, ahead)});
-    for (const Pool pool : PoolsOf(job)) {
-      for (const size_t i : Suitable(job, nodes, pool)) held[i] = true;
-    }
-    if (ahead.empty()) ahead = job.id;
-  }
-  return plan;
+std::vector<Selection> SelectionsOf(const QueuedJob& job) {
+  if (job.device == "cuda") return {{kGpu, false}};
+  if (job.device == "cpu") return {{kCpu, job.bf16}, {kGpu, job.bf16}};
+  return {{kGpu, false}, {kCpu, job.bf16}};
 }
 
 std::vector<int> GangSizes(const v1::JobSpec& spec) {

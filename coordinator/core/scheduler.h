@@ -1,51 +1,38 @@
-// Which queued jobs start now, where, and why the others wait. Pure: a plan from a view.
+// Which queued jobs start now, where, which gangs stop for them, and why the others wait. Pure: a
+// plan from a view.
 //
-// Jobs are taken by priority, then by order of submission. A gang starts whole or not at all. A job
-// that does not fit now keeps the nodes that it could run on from the jobs behind it, so that it is
-// not starved; one that could never fit on the registered nodes, or that waits for its next
-// attempt, holds back nobody.
+// Order: class, jobs that had slots and failed, queues within their quota, the fair share of the
+// queue, priority, submission. A gang starts whole or not at all. A job that fits nowhere now gets
+// a reservation: jobs behind it start only if they do not delay it, because they end before its
+// slots are free (EASY backfill, by time limits), or leave it what it needs; or max_bypass times,
+// where its start cannot be foretold. One that could never fit on the registered nodes, is over its
+// queue's quota, or waits for its next attempt, holds back nobody.
 #ifndef IJEPA_COORDINATOR_CORE_SCHEDULER_H_
 #define IJEPA_COORDINATOR_CORE_SCHEDULER_H_
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "coordinator/core/cluster_index.h"
+#include "coordinator/core/queues.h"
+#include "coordinator/core/running_gangs.h"
+#include "coordinator/core/waiting_jobs.h"
 #include "ijepa/v1/job.pb.h"
 
 namespace ijepa::coordinator {
 
-// A registered node that is not lost.
-struct NodeView {
-  std::string name;
-  int slots = 0;
-  int free = 0;
-  // Slots are GPUs.
-  bool gpu = false;
-  // May be given ranks now.
-  bool usable = true;
-  // The CPU multiplies in bf16.
-  bool cpu_bf16 = false;
-};
-
-struct QueuedJob {
-  std::string id;
-  int priority = 0;
-  // Order of submission.
-  int64_t number = 0;
-  // Ranks it may run on, largest first; each divides its shards. Never empty.
-  std::vector<int> sizes;
-  // auto, cpu or cuda.
-  std::string device;
-  // Asks for bf16 in so many words: on CPU it runs only where the CPU has it (design.md, ruling 9).
-  bool bf16 = false;
-  // Monotonic.
-  absl::Duration not_before;
-};
-
-// Code of the reason that no registered node has the bf16 arithmetic that a job asks for.
+// Codes of reasons of jobs that wait.
+inline constexpr char kWaitingForSlots[] = "WAITING_FOR_SLOTS";
+inline constexpr char kQuotaExceeded[] = "QUOTA_EXCEEDED";
+inline constexpr char kTooLarge[] = "TOO_LARGE";
+inline constexpr char kNoNodes[] = "NO_NODES";
+inline constexpr char kPreempting[] = "PREEMPTING";
+// No registered node has the bf16 arithmetic that the job asks for.
 inline constexpr char kNoBf16[] = "NO_BF16";
 
 struct Start {
@@ -54,26 +41,66 @@ struct Start {
   std::vector<std::string> nodes;
 };
 
-struct Waiting {
+// A gang that is to save and stop.
+struct Preemption {
   std::string id;
+  // The job that gets its slots.
+  std::string by;
+};
+
+// Why the jobs of a group wait.
+struct Verdict {
+  std::string group;
   v1::Reason reason;
 };
 
 struct Plan {
   // In the order in which they were decided.
   std::vector<Start> starts;
-  // Every other job that does not wait for its next attempt.
-  std::vector<Waiting> waiting;
+  std::vector<Preemption> preemptions;
+  // Of every group with a job that does not start.
+  std::vector<Verdict> verdicts;
+  // Jobs that others were started ahead of, once for each.
+  std::vector<std::string> bypassed;
+  // Slots that are free after it, and whether a job waits that they would hold.
+  int64_t free = 0;
+  bool held_back = false;
 };
 
-Plan Schedule(absl::Duration now, std::vector<QueuedJob> queue, std::vector<NodeView> nodes);
+// Everything is borrowed for the call.
+struct ScheduleView {
+  absl::Duration now;
+  // For the times in reasons.
+  absl::Time wall;
+  const SchedulingRules& rules;
+  const WaitingJobs& waiting;
+  // What starts is taken from it.
+  ClusterIndex& cluster;
+  const RunningGangs& running;
+  // Slot-seconds that queues used, decayed to now; absent: none.
+  const std::map<std::string, double>& usage;
+  // How often others bypassed a job so far.
+  const std::function<int(const std::string&)>& bypassed;
+  // How long a gang may take to stop.
+  absl::Duration stop_time = absl::Minutes(2);
+  // One more job, that is not queued, and the slots it holds, which count as free; may be null.
+  const QueuedJob* also = nullptr;
+  int also_slots = 0;
+};
+
+Plan Schedule(const ScheduleView& view);
 
 // Why the job can never start on these nodes, even if all their slots were free; nothing if it can.
-std::optional<v1::Reason> NeverFits(const QueuedJob& job, const std::vector<NodeView>& nodes);
+std::optional<v1::Reason> NeverFits(const QueuedJob& job, const ClusterIndex& cluster,
+                                    const SchedulingRules& rules);
 
 // Sizes a spec allows: divisors of shards within ranks, largest first; ranks.max alone if there is
 // none.
 std::vector<int> GangSizes(const v1::JobSpec& spec);
+
+// Pools a job may run in, the preferred first, and what it needs of each. Device cpu also runs on
+// the slots of a GPU node, as they are.
+std::vector<Selection> SelectionsOf(const QueuedJob& job);
 
 }  // namespace ijepa::coordinator
 

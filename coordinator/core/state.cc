@@ -43,7 +43,8 @@ int SlotsUsed(const State& state, const Node& node) {
 bool IsUsable(const Node& node) { return node.state == v1::NODE_STATE_READY && node.stream != 0; }
 
 bool MayStart(const Node& node) {
-  return IsUsable(node) && !node.draining && !node.quarantine.has_value();
+  return IsUsable(node) && !node.draining && !node.quarantine.has_value() && !node.cordoned &&
+         !node.in_maintenance;
 }
 
 v1::Node DescribeNode(const State& state, const std::string& name, const Node& node) {
@@ -56,7 +57,15 @@ v1::Node DescribeNode(const State& state, const std::string& name, const Node& n
   proto.set_incarnation(node.incarnation);
   if (node.quarantine.has_value()) *proto.mutable_quarantine() = *node.quarantine;
   proto.set_draining(node.draining);
+  proto.set_cordoned(node.cordoned);
+  proto.set_cordon_reason(node.cordon_reason);
+  for (const v1::MaintenanceWindow& window : node.maintenance) *proto.add_maintenance() = window;
   return proto;
+}
+
+void MarkLive(State& state, Job& job) {
+  job.live_change = true;
+  state.live.insert(job.id);
 }
 
 int64_t CommittedStep(const Job& job) {

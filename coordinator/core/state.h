@@ -14,9 +14,14 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "coordinator/core/cluster_index.h"
+#include "coordinator/core/fair_share.h"
 #include "coordinator/core/job_index.h"
 #include "coordinator/core/progress_watch.h"
+#include "coordinator/core/running_gangs.h"
+#include "coordinator/core/scheduler_figures.h"
 #include "coordinator/core/slow_ranks.h"
+#include "coordinator/core/waiting_jobs.h"
 #include "ijepa/v1/job.pb.h"
 #include "ijepa/v1/storage.pb.h"
 #include "ijepa/v1/worker.pb.h"
@@ -51,6 +56,20 @@ struct Waiter {
   int64_t sequence = 0;
 };
 
+// Why a gang was told to save and stop before its end, cancels aside.
+enum class StopCause {
+  // Its worker drains.
+  kNode,
+  // To start again on more ranks.
+  kGrow,
+  // Its slots go to another job.
+  kPreempt,
+  // It reached its time limit.
+  kTimeLimit,
+  // A node of it is about to be maintained.
+  kMaintenance,
+};
+
 // The live attempt of a job and the slots it holds. ranks[r] is rank r.
 struct Gang {
   int64_t generation = 0;
@@ -64,8 +83,11 @@ struct Gang {
   bool collecting = false;
   // Ranks stop by themselves (a worker drains, or it grows); killed at `deadline`.
   bool draining = false;
-  // It drains to start again on more ranks.
-  bool growing = false;
+  // Of `draining`.
+  StopCause cause = StopCause::kNode;
+  // Monotonic. When the attempt began, and when it last committed a checkpoint or began.
+  absl::Duration start;
+  absl::Duration safe;
   // Per node: the revision of its desired state that first had this gang as it is now. Absent: the
   // next.
   std::map<std::string, int64_t> revisions;
@@ -87,6 +109,8 @@ struct Job {
   // Failed attempts that count against max_restarts, and checkpoints since the last of them.
   int spent_restarts = 0;
   int healing_commits = 0;
+  // Times that a job behind it was started on slots that it waits for.
+  int bypassed = 0;
   int64_t last_event_sequence = 0;
   // Committed, oldest first, steps strictly rising.
   std::vector<v1::Checkpoint> checkpoints;
@@ -133,8 +157,16 @@ struct Node {
   std::optional<v1::Quarantine> quarantine;
   // Oldest first.
   std::vector<v1::NodeFault> faults;
+  // Given no ranks until it is uncordoned.
+  bool cordoned = false;
+  std::string cordon_reason;
+  // In order of their starts.
+  std::vector<v1::MaintenanceWindow> maintenance;
+  // One of them is there, or near.
+  bool in_maintenance = false;
 };
 
+// Queues, indices and figures at its end are derived, and kept in step by Turn::Finish.
 struct State {
   int64_t epoch = 0;
   int64_t last_revision = 0;
@@ -168,7 +200,20 @@ struct State {
   bool schedule_needed = false;
   // Monotonic. Infinite past before the first tick.
   absl::Duration last_tick = -absl::InfiniteDuration();
+  // Jobs with live_change.
+  std::set<std::string> live;
+  // By queue. Without what live gangs used since its time.
+  std::map<std::string, QueueUsage> usage;
+  ClusterIndex cluster;
+  WaitingJobs waiting;
+  RunningGangs running;
+  // Groups of `waiting` with jobs that have not been told of a new reason.
+  std::set<std::string> stale_groups;
+  SchedulerFigures figures;
 };
+
+// Watchers of the job are told with the next tick.
+void MarkLive(State& state, Job& job);
 
 // Takes projects/default/jobs/ID, or ID alone. Null if there is no such job.
 const Job* FindJob(const State& state, absl::string_view name);

@@ -10,13 +10,16 @@
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
+#include "coordinator/core/maintenance.h"
 #include "coordinator/core/nodes.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/quarantine.h"
 
 namespace ijepa::coordinator {
 namespace {
 
 constexpr int kRequestsPerTick = 256;
+constexpr int kToldPerTick = 2000;
 
 // A rank whose GPU has failed; else `behind`.
 int CauseOfHang(const Gang& gang, int behind) {
@@ -122,6 +125,12 @@ void JudgeUp(Turn& turn, Job& job) {
               absl::StrCat("no progress of ", absl::StrJoin(still.ranks, "; ")));
 }
 
+bool OverTime(const Turn& turn, const Job& job) {
+  const bool up = job.state() == v1::JOB_STATE_STARTING || job.state() == v1::JOB_STATE_RUNNING;
+  if (!up || job.proto.spec().time_limit().empty()) return false;
+  return turn.now.monotonic - job.gang->start >= TimeLimit(job) - TimeUsed(job);
+}
+
 void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
   Gang& gang = *job.gang;
   gang.deadline += stalled;
@@ -138,32 +147,24 @@ void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
     return;
   }
   const bool draining = gang.draining || IsStopping(job.state());
-  if (!draining) {
+  if (!draining && OverTime(turn, job)) {
+    StopGang(turn, job, StopCause::kTimeLimit,
+             absl::StrCat("time_limit ", job.proto.spec().time_limit(), " is reached"));
+  } else if (!draining) {
     JudgeUp(turn, job);
   } else if (due) {
     ClearGang(turn, job);
   }
 }
 
-void WakeBackedOff(Turn& turn) {
-  for (const std::string& id : turn.state.queued) {
-    const absl::Duration not_before = turn.state.jobs.at(id).not_before;
-    if (not_before <= turn.now.monotonic && not_before > turn.state.last_tick) {
-      turn.state.schedule_needed = true;
-    }
-  }
-}
-
 // Tells watchers of figures that changed without a write.
 void TellLive(Turn& turn) {
-  const auto tell = [&](const std::string& id) {
-    Job& job = turn.state.jobs.at(id);
-    if (!job.live_change) return;
-    job.live_change = false;
-    turn.Announce(job);
-  };
-  for (const std::string& id : turn.state.active) tell(id);
-  for (const std::string& id : turn.state.queued) tell(id);
+  for (const std::string& id : std::exchange(turn.state.live, {})) {
+    const auto found = turn.state.jobs.find(id);
+    if (found == turn.state.jobs.end() || !found->second.live_change) continue;
+    found->second.live_change = false;
+    turn.Announce(found->second);
+  }
 }
 
 // Looks at some requests in turn, so that a tick stays short however many there are.
@@ -191,9 +192,11 @@ void HandleTick(Turn& turn) {
   const absl::Duration stalled = gap > turn.options.stall_limit ? gap : absl::ZeroDuration();
   JudgeNodes(turn, stalled);
   EndQuarantines(turn);
+  JudgeMaintenance(turn);
   const std::set<std::string> active = turn.state.active;
   for (const std::string& id : active) JudgeJob(turn, turn.state.jobs.at(id), stalled);
-  WakeBackedOff(turn);
+  if (turn.state.waiting.Wake(turn.now.monotonic)) turn.state.schedule_needed = true;
+  TellReasons(turn, kToldPerTick);
   TellLive(turn);
   ForgetRequests(turn);
   turn.state.last_tick = turn.now.monotonic;

@@ -8,6 +8,7 @@
 #include "coordinator/core/desired.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/records.h"
 
 namespace ijepa::coordinator {
@@ -24,7 +25,12 @@ void Turn::TouchCurve(const Job& job) {
   Touch(job);
 }
 
-void Turn::TouchNode(const std::string& node) { nodes_.insert(node); }
+void Turn::TouchNode(const std::string& node) {
+  nodes_.insert(node);
+  ReviewNode(node);
+}
+
+void Turn::ReviewNode(const std::string& node) { reviewed_.insert(node); }
 
 void Turn::Put(std::string key, std::string value) {
   outcome_.writes.push_back({std::move(key), std::move(value)});
@@ -34,6 +40,7 @@ void Turn::Delete(std::string key) { outcome_.writes.push_back({std::move(key), 
 
 void Turn::PutNode(const std::string& name, const Node& node) {
   Put(NodeKey(name), EncodeNode(node));
+  ReviewNode(name);
 }
 
 void Turn::Seal(SealedRow row) { outcome_.sealed.push_back(std::move(row)); }
@@ -135,6 +142,20 @@ void Turn::RefreshDesired(const std::string& name) {
   Send(node, std::move(message));
 }
 
+// Brings the scheduler's view of the job up to date; what its queue used is settled first where the
+// slots of the queue change.
+void Turn::ReviewJob(const Job& job) {
+  const RunningGang* before = state.running.Find(job.id);
+  const size_t slots = job.gang.has_value() ? job.gang->ranks.size() : 0;
+  const bool changes = slots != (before == nullptr ? 0 : static_cast<size_t>(before->slots));
+  if (changes) {
+    const std::string queue = QueueOf(job);
+    SettleUsage(state, queue, now, options.scheduling);
+    Put(UsageKey(queue), EncodeUsage(state.usage.at(queue)));
+  }
+  RefreshJob(state, job, options);
+}
+
 Outcome Turn::Finish() {
   for (const std::string& name : nodes_) RefreshDesired(name);
   for (const std::string& id : jobs_) {
@@ -148,7 +169,9 @@ Outcome Turn::Finish() {
       Put(AttemptKey(id, attempt->generation()), attempt->SerializeAsString());
     }
     if (curves_.count(id) > 0) Put(CurveKey(id), EncodeCurve(job));
+    ReviewJob(job);
   }
+  for (const std::string& name : reviewed_) RefreshNode(state, name);
   return std::move(outcome_);
 }
 

@@ -40,6 +40,8 @@ class Turn {
   void TouchCurve(const Job& job);
   // The desired state of the node is worked out again.
   void TouchNode(const std::string& node);
+  // What the scheduler knows of the node is worked out again.
+  void ReviewNode(const std::string& node);
 
   void Put(std::string key, std::string value);
   void Delete(std::string key);
@@ -69,12 +71,14 @@ class Turn {
  private:
   void DeleteEvent(Job& job, int index);
   void RefreshDesired(const std::string& name);
+  void ReviewJob(const Job& job);
 
   Outcome outcome_;
   std::set<std::string> jobs_;
   std::set<std::string> attempts_;
   std::set<std::string> curves_;
   std::set<std::string> nodes_;
+  std::set<std::string> reviewed_;
 };
 
 // Etag of a job that has changed `revision` times.

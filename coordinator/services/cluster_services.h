@@ -4,8 +4,11 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <string>
 #include <utility>
 
+#include "coordinator/core/command.h"
+#include "coordinator/core/queues.h"
 #include "coordinator/services/job_reader.h"
 #include "coordinator/services/log_readers.h"
 #include "coordinator/services/worker_streams.h"
@@ -44,9 +47,36 @@ class NodeService : public v1::NodeService::CallbackService {
   grpc::ServerUnaryReactor* ReleaseNode(grpc::CallbackServerContext* context,
                                         const v1::ReleaseNodeRequest* request,
                                         v1::Node* response) override;
+  grpc::ServerUnaryReactor* CordonNode(grpc::CallbackServerContext* context,
+                                       const v1::CordonNodeRequest* request,
+                                       v1::Node* response) override;
+  grpc::ServerUnaryReactor* UncordonNode(grpc::CallbackServerContext* context,
+                                         const v1::UncordonNodeRequest* request,
+                                         v1::Node* response) override;
+  grpc::ServerUnaryReactor* SetMaintenance(grpc::CallbackServerContext* context,
+                                           const v1::SetMaintenanceRequest* request,
+                                           v1::Node* response) override;
+
+ private:
+  // Gives a command for the node of that name to the core, and answers with the node.
+  grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext& context, Command command,
+                                   std::string name, v1::Node* response);
+
+  StateThread& state_;
+};
+
+// Queues and how they are used.
+class QueueService : public v1::QueueService::CallbackService {
+ public:
+  QueueService(StateThread& state, SchedulingRules rules)
+      : state_(state), rules_(std::move(rules)) {}
+  grpc::ServerUnaryReactor* ListQueues(grpc::CallbackServerContext* context,
+                                       const v1::ListQueuesRequest* request,
+                                       v1::ListQueuesResponse* response) override;
 
  private:
   StateThread& state_;
+  const SchedulingRules rules_;
 };
 
 class LogService : public v1::LogService::CallbackService {

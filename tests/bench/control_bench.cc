@@ -19,8 +19,9 @@ struct NamedBench {
 
 // Every bench, in the order in which they run.
 constexpr NamedBench kBenches[] = {
-    {"durable_submits", BenchDurableSubmits},
-    {"recovery", BenchRecovery},
+    {"durable_submits", BenchDurableSubmits}, {"recovery", BenchRecovery},
+    {"schedule_pass", BenchSchedulePass},     {"schedule_incremental", BenchScheduleIncremental},
+    {"placements", BenchPlacements},          {"heartbeats", BenchHeartbeats},
 };
 
 int Main(int argc, char** argv) {

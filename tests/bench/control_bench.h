@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
 namespace ijepa::bench {
 
 struct ControlOptions {
@@ -23,6 +26,18 @@ using Row = nlohmann::ordered_json;
 // Rows to print, best as {"bench": NAME, ...}.
 std::vector<Row> BenchDurableSubmits(const ControlOptions& options);
 std::vector<Row> BenchRecovery(const ControlOptions& options);
+std::vector<Row> BenchSchedulePass(const ControlOptions& options);
+std::vector<Row> BenchScheduleIncremental(const ControlOptions& options);
+std::vector<Row> BenchPlacements(const ControlOptions& options);
+std::vector<Row> BenchHeartbeats(const ControlOptions& options);
+
+// Milliseconds that `body` takes.
+template <typename Body>
+double MillisecondsOf(const Body& body) {
+  const absl::Time start = absl::Now();
+  body();
+  return absl::ToDoubleMilliseconds(absl::Now() - start);
+}
 
 // Of an odd number of values the middle one.
 double Median(std::vector<double> values);

@@ -132,6 +132,24 @@ absl::Status CoreHarness::ReleaseNode(const std::string& node) {
   return replies_.at(token).status();
 }
 
+absl::Status CoreHarness::Cordon(const std::string& node, bool cordoned,
+                                 const std::string& reason) {
+  const uint64_t token = next_token_++;
+  Do(CordonNode{token, node, cordoned, reason});
+  return replies_.at(token).status();
+}
+
+absl::Status CoreHarness::SetMaintenance(const std::string& node, absl::Time start,
+                                         absl::Time end) {
+  coordinator::SetMaintenance command{next_token_++, node, {}};
+  v1::MaintenanceWindow& window = command.windows.emplace_back();
+  *window.mutable_start_time() = ToProto(start);
+  *window.mutable_end_time() = ToProto(end);
+  const uint64_t token = command.token;
+  Do(std::move(command));
+  return replies_.at(token).status();
+}
+
 absl::StatusOr<v1::Job> CoreHarness::Pin(const std::string& checkpoint, bool pinned) {
   return Ask(PinCheckpoint{.name = checkpoint, .pinned = pinned});
 }

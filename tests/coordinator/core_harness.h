@@ -62,6 +62,9 @@ class CoreHarness {
   // The node's report, for what has no function here (not sent).
   v1::NodeReport& report(const std::string& node) { return nodes_[node].report; }
   absl::Status ReleaseNode(const std::string& node);
+  absl::Status Cordon(const std::string& node, bool cordoned, const std::string& reason);
+  // One window.
+  absl::Status SetMaintenance(const std::string& node, absl::Time start, absl::Time end);
   // Obeys, and lets every rank of the job finish `step` steps.
   void RunTo(const std::string& job, int64_t step);
 

@@ -6,44 +6,41 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "scheduler_scene.h"
 
 namespace ijepa::coordinator {
 namespace {
 
 using ::absl::StrContains;
 
-NodeView CpuNode(const std::string& name, int slots, int free) {
-  return {name, slots, free, false, true};
-}
-
 NodeView GpuNode(const std::string& name, int slots, int free) {
-  return {name, slots, free, true, true};
+  NodeView node = CpuNode(name, slots, free);
+  node.gpu = true;
+  return node;
 }
 
-QueuedJob WantsRanks(const std::string& id, int64_t number, int ranks) {
-  QueuedJob job;
-  job.id = id;
-  job.number = number;
-  job.sizes = {ranks};
-  job.device = "auto";
-  return job;
+Planned Schedule(absl::Duration now, const std::vector<QueuedJob>& queue,
+                 const std::vector<NodeView>& nodes) {
+  SchedulerScene scene;
+  scene.now = now;
+  for (const NodeView& node : nodes) scene.cluster.Update(node);
+  for (const QueuedJob& job : queue) scene.waiting.Update(job);
+  return scene.Plan();
 }
 
-std::vector<std::string> Started(const Plan& plan) {
-  std::vector<std::string> ids;
-  for (const Start& start : plan.starts) ids.push_back(start.id);
-  return ids;
+std::optional<v1::Reason> NeverFits(const QueuedJob& job, const std::vector<NodeView>& nodes) {
+  ClusterIndex cluster;
+  for (const NodeView& node : nodes) cluster.Update(node);
+  return coordinator::NeverFits(job, cluster, SchedulingRules());
 }
 
-v1::Reason ReasonOf(const Plan& plan, const std::string& id) {
-  for (const Waiting& waiting : plan.waiting) {
-    if (waiting.id == id) return waiting.reason;
-  }
-  return {};
+v1::Reason ReasonOf(const Planned& plan, const std::string& id) {
+  const auto found = plan.reasons.find(id);
+  return found == plan.reasons.end() ? v1::Reason() : found->second;
 }
 
 TEST(SchedulerTest, KeepsJobQueuedWhenOneSlotIsMissing) {
-  const Plan plan =
+  const Planned plan =
       Schedule({}, {WantsRanks("job", 1, 4)}, {CpuNode("a", 2, 2), CpuNode("b", 2, 1)});
   EXPECT_TRUE(plan.starts.empty());
   EXPECT_EQ(ReasonOf(plan, "job").code(), "WAITING_FOR_SLOTS");
@@ -53,20 +50,20 @@ TEST(SchedulerTest, KeepsJobQueuedWhenOneSlotIsMissing) {
 TEST(SchedulerTest, StartsByPriorityThenBySubmission) {
   QueuedJob late = WantsRanks("late-but-urgent", 9, 1);
   late.priority = 5;
-  const Plan plan = Schedule({}, {WantsRanks("second", 2, 1), late, WantsRanks("first", 1, 1)},
-                             {CpuNode("a", 3, 3)});
+  const Planned plan = Schedule({}, {WantsRanks("second", 2, 1), late, WantsRanks("first", 1, 1)},
+                                {CpuNode("a", 3, 3)});
   EXPECT_EQ(Started(plan), (std::vector<std::string>{"late-but-urgent", "first", "second"}));
 }
 
 TEST(SchedulerTest, AJobThatDoesNotFitNowIsNotOvertakenAndSaysWhoIsAhead) {
-  const Plan plan =
+  const Planned plan =
       Schedule({}, {WantsRanks("large", 1, 4), WantsRanks("small", 2, 1)}, {CpuNode("a", 4, 3)});
   EXPECT_TRUE(plan.starts.empty());
   EXPECT_TRUE(StrContains(ReasonOf(plan, "small").message(), "large is ahead"));
 }
 
 TEST(SchedulerTest, AJobThatCanNeverFitHoldsBackNobody) {
-  const Plan plan =
+  const Planned plan =
       Schedule({}, {WantsRanks("huge", 1, 8), WantsRanks("small", 2, 1)}, {CpuNode("a", 4, 4)});
   EXPECT_EQ(Started(plan), std::vector<std::string>{"small"});
   EXPECT_EQ(ReasonOf(plan, "huge").code(), "TOO_LARGE");
@@ -85,21 +82,21 @@ TEST(SchedulerTest, AJobInBackOffIsSkippedAndHoldsBackNobody) {
 }
 
 TEST(SchedulerTest, TakesTheTightestNodeThatHoldsTheWholeGang) {
-  const Plan plan = Schedule({}, {WantsRanks("job", 1, 2)},
-                             {CpuNode("a", 8, 8), CpuNode("b", 4, 2), CpuNode("c", 4, 3)});
+  const Planned plan = Schedule({}, {WantsRanks("job", 1, 2)},
+                                {CpuNode("a", 8, 8), CpuNode("b", 4, 2), CpuNode("c", 4, 3)});
   ASSERT_EQ(plan.starts.size(), 1);
   EXPECT_EQ(plan.starts[0].nodes, (std::vector<std::string>{"b", "b"}));
 }
 
 TEST(SchedulerTest, SpreadsOverFewNodesWithConsecutiveRanks) {
-  const Plan plan = Schedule({}, {WantsRanks("job", 1, 5)},
-                             {CpuNode("a", 2, 1), CpuNode("b", 4, 4), CpuNode("c", 4, 2)});
+  const Planned plan = Schedule({}, {WantsRanks("job", 1, 5)},
+                                {CpuNode("a", 2, 1), CpuNode("b", 4, 4), CpuNode("c", 4, 2)});
   ASSERT_EQ(plan.starts.size(), 1);
   EXPECT_EQ(plan.starts[0].nodes, (std::vector<std::string>{"b", "b", "b", "b", "c"}));
 }
 
 TEST(SchedulerTest, NeverMixesGpuAndCpuSlotsInAGang) {
-  const Plan plan =
+  const Planned plan =
       Schedule({}, {WantsRanks("job", 1, 4)}, {GpuNode("g", 3, 3), CpuNode("c", 3, 3)});
   EXPECT_TRUE(plan.starts.empty());
   EXPECT_EQ(ReasonOf(plan, "job").code(), "TOO_LARGE");
@@ -110,7 +107,7 @@ TEST(SchedulerTest, GivesGpusToWhoAsksForThem) {
   cuda.device = "cuda";
   QueuedJob cpu = WantsRanks("cpu", 2, 1);
   cpu.device = "cpu";
-  const Plan plan = Schedule({}, {cuda, cpu}, {GpuNode("g", 1, 1), CpuNode("c", 1, 1)});
+  const Planned plan = Schedule({}, {cuda, cpu}, {GpuNode("g", 1, 1), CpuNode("c", 1, 1)});
   ASSERT_EQ(plan.starts.size(), 2);
   EXPECT_EQ(plan.starts[0].nodes, std::vector<std::string>{"g"});
   EXPECT_EQ(plan.starts[1].nodes, std::vector<std::string>{"c"});
@@ -124,7 +121,7 @@ TEST(SchedulerTest, GivesExplicitBf16OnlyCpusThatHaveIt) {
   NodeView old = CpuNode("a-old", 8, 8);
   NodeView able = CpuNode("b-able", 2, 2);
   able.cpu_bf16 = true;
-  const Plan plan = Schedule({}, {half}, {old, able});
+  const Planned plan = Schedule({}, {half}, {old, able});
   ASSERT_EQ(plan.starts.size(), 1);
   EXPECT_EQ(plan.starts[0].nodes, (std::vector<std::string>{"b-able", "b-able"}));
   // The slots of a GPU node are no help to a job on its CPU.
@@ -141,7 +138,7 @@ TEST(SchedulerTest, GivesExplicitBf16OnlyCpusThatHaveIt) {
 TEST(SchedulerTest, AnyDeviceWithBf16WillDoForAJobThatLeavesItOpen) {
   QueuedJob half = WantsRanks("half", 1, 1);
   half.bf16 = true;
-  const Plan plan = Schedule({}, {half}, {CpuNode("c", 4, 4), GpuNode("g", 1, 1)});
+  const Planned plan = Schedule({}, {half}, {CpuNode("c", 4, 4), GpuNode("g", 1, 1)});
   ASSERT_EQ(plan.starts.size(), 1);
   EXPECT_EQ(plan.starts[0].nodes, std::vector<std::string>{"g"});
   EXPECT_EQ(NeverFits(half, {CpuNode("c", 4, 4)})->message(),
@@ -154,8 +151,8 @@ TEST(SchedulerTest, AJobThatWaitsKeepsOnlyTheNodesThatSuitIt) {
   half.bf16 = true;
   NodeView able = CpuNode("able", 2, 1);
   able.cpu_bf16 = true;
-  const Plan plan = Schedule({}, {half, WantsRanks("two", 2, 2), WantsRanks("one-more", 3, 1)},
-                             {able, CpuNode("c", 2, 2)});
+  const Planned plan = Schedule({}, {half, WantsRanks("two", 2, 2), WantsRanks("one-more", 3, 1)},
+                                {able, CpuNode("c", 2, 2)});
   EXPECT_EQ(Started(plan), std::vector<std::string>{"two"});
   EXPECT_TRUE(StrContains(ReasonOf(plan, "one-more").message(), "half is ahead"));
 }
@@ -163,7 +160,7 @@ TEST(SchedulerTest, AJobThatWaitsKeepsOnlyTheNodesThatSuitIt) {
 TEST(SchedulerTest, UsesNoNodeThatIsAwayButWaitsForIt) {
   NodeView away = CpuNode("a", 2, 2);
   away.usable = false;
-  const Plan plan = Schedule({}, {WantsRanks("job", 1, 2)}, {away});
+  const Planned plan = Schedule({}, {WantsRanks("job", 1, 2)}, {away});
   EXPECT_TRUE(plan.starts.empty());
   EXPECT_EQ(ReasonOf(plan, "job").code(), "WAITING_FOR_SLOTS");
 }
@@ -179,14 +176,15 @@ TEST(SchedulerTest, NeverGivesOutMoreThanIsFree) {
     std::vector<NodeView> nodes;
     for (int n = 0; n < 5; ++n) {
       const int slots = 1 + draw(8);
-      nodes.push_back({std::string(1, static_cast<char>('a' + n)), slots, draw(slots + 1),
-                       draw(2) == 0, draw(4) != 0});
+      nodes.push_back(CpuNode(std::string(1, static_cast<char>('a' + n)), slots, draw(slots + 1)));
+      nodes.back().gpu = draw(2) == 0;
+      nodes.back().usable = draw(4) != 0;
     }
     std::vector<QueuedJob> queue;
     for (int j = 0; j < 10; ++j) {
       queue.push_back(WantsRanks(std::to_string(j), j, 1 + draw(10)));
     }
-    const Plan plan = Schedule({}, queue, nodes);
+    const Planned plan = Schedule({}, queue, nodes);
     for (const NodeView& node : nodes) {
       int64_t taken = 0;
       for (const Start& start : plan.starts) {
@@ -197,7 +195,7 @@ TEST(SchedulerTest, NeverGivesOutMoreThanIsFree) {
     for (const Start& start : plan.starts) {
       EXPECT_EQ(start.nodes.size(), queue[std::stoi(start.id)].sizes[0]) << "round " << round;
     }
-    EXPECT_EQ(plan.starts.size() + plan.waiting.size(), queue.size());
+    EXPECT_EQ(plan.starts.size() + plan.reasons.size(), queue.size());
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/lifecycle.h"
+#include "coordinator/core/placing.h"
 #include "coordinator/core/scheduler.h"
 
 namespace ijepa::sim {
@@ -44,6 +45,17 @@ void Auditor::Acknowledged(const std::string& request_id, const v1::Job& job) {
   }
 }
 
+void Auditor::Taken(const coordinator::Command& command) {
+  uint64_t stream = 0;
+  if (const auto* hello = std::get_if<coordinator::WorkerHello>(&command)) {
+    stream = hello->stream;
+    nodes_by_stream_[stream] = hello->hello.info().node();
+  } else if (const auto* report = std::get_if<coordinator::WorkerReport>(&command)) {
+    stream = report->stream;
+  }
+  if (stream != 0) heard_at_[nodes_by_stream_[stream]] = events_.now();
+}
+
 void Auditor::Sent(const SimCoordinator& coordinator, const std::string& node,
                    const v1::CoordinatorMessage& message) {
   if (message.has_desired()) {
@@ -80,6 +92,7 @@ void Auditor::Check(const SimCoordinator& coordinator) {
     if (state.jobs.count(id) == 0) Violated(absl::StrCat("I1: job ", id, " is gone"));
   }
   CheckSlots(state);
+  CheckIndexes(state);
   CheckNodes(coordinator);
   CheckIdle(coordinator);
 }
@@ -228,15 +241,38 @@ void Auditor::CheckSlots(const State& state) {
   }
 }
 
+// What the scheduler reads is what follows from the state.
+void Auditor::CheckIndexes(const State& state) {
+  for (const auto& [name, node] : state.nodes) {
+    const coordinator::NodeView* view = state.cluster.Find(name);
+    const bool lost = node.state == v1::NODE_STATE_LOST;
+    if (lost != (view == nullptr) ||
+        (view != nullptr && *view != coordinator::ViewNode(state, name, node))) {
+      Violated(absl::StrCat("I8: the scheduler sees ", name, " otherwise than it is"));
+    }
+  }
+  if (state.waiting.size() != state.queued.size()) {
+    Violated(absl::StrCat("I8: ", state.queued.size(), " jobs are queued, the scheduler sees ",
+                          state.waiting.size()));
+  }
+  std::map<std::string, int64_t> used;
+  for (const std::string& id : state.active) {
+    const Job& job = state.jobs.at(id);
+    used[coordinator::QueueOf(job)] += static_cast<int64_t>(job.gang->ranks.size());
+  }
+  if (used != state.running.used()) Violated("I8: a queue's use is not the sum of its gangs");
+  for (const auto& [queue, slots] : used) {
+    const int64_t most = coordinator::MostOf(coordinator::RulesOf(options_.scheduling, queue));
+    if (slots > most) {
+      Violated(absl::StrCat("I8: queue ", queue, " uses ", slots, " and may use ", most));
+    }
+  }
+}
+
 void Auditor::CheckNodes(const SimCoordinator& coordinator) {
   for (const auto& node : nodes_) {
     const auto found = coordinator.state().nodes.find(node->name());
     const bool heard = node->connected();
-    if (heard) {
-      gone_since_.erase(node->name());
-    } else {
-      gone_since_.try_emplace(node->name(), events_.now());
-    }
     if (found == coordinator.state().nodes.end() || !coordinator.serving()) continue;
     const v1::NodeState state = found->second.state;
     const absl::Duration quiet = coordinator.disturbed();
@@ -244,10 +280,10 @@ void Auditor::CheckNodes(const SimCoordinator& coordinator) {
         events_.now() - std::max(node->heard_since(), quiet) > options_.lost_after) {
       Violated(absl::StrCat(node->name(), " is LOST and has been heard all the time"));
     }
-    if (!heard && state == v1::NODE_STATE_READY &&
-        events_.now() - std::max(gone_since_[node->name()], quiet) > options_.lost_after + kSlack) {
+    const absl::Duration last = std::max(heard_at_[node->name()], quiet);
+    if (state == v1::NODE_STATE_READY && events_.now() - last > options_.lost_after + kSlack) {
       Violated(absl::StrCat("I7: ", node->name(), " is READY and has not been heard for ",
-                            absl::FormatDuration(events_.now() - gone_since_[node->name()])));
+                            absl::FormatDuration(events_.now() - last)));
     }
     CheckZombies(coordinator, *node);
   }
@@ -284,8 +320,16 @@ void Auditor::CheckIdle(const SimCoordinator& coordinator) {
   for (const std::string& id : state.queued) {
     const Job& job = state.jobs.at(id);
     if (job.not_before > coordinator.now().monotonic) continue;
+    const int size = coordinator::GangSizes(job.proto.spec()).back();
+    // Over its quota it waits for others of its queue, not for slots.
+    const std::string queue = coordinator::QueueOf(job);
+    if (state.running.UsedBy(queue) + size >
+        coordinator::MostOf(coordinator::RulesOf(options_.scheduling, queue))) {
+      continue;
+    }
     waiting = true;
-    all_fit = all_fit && coordinator::GangSizes(job.proto.spec()).back() <= free;
+    all_fit = all_fit && size <= free &&
+              job.proto.spec().topology().required() == v1::TOPOLOGY_LEVEL_UNSPECIFIED;
   }
   if (!waiting || !all_fit || !coordinator.serving()) {
     idle_since_ = absl::InfiniteDuration();

@@ -24,6 +24,8 @@ class Auditor {
 
   // A submit was acknowledged.
   void Acknowledged(const std::string& request_id, const v1::Job& job);
+  // The coordinator takes this.
+  void Taken(const coordinator::Command& command);
   // The coordinator let a message out.
   void Sent(const SimCoordinator& coordinator, const std::string& node,
             const v1::CoordinatorMessage& message);
@@ -61,6 +63,7 @@ class Auditor {
   void CheckDeadline(const SimCoordinator& coordinator, const coordinator::Job& job,
                      const Seen& seen);
   void CheckSlots(const coordinator::State& state);
+  void CheckIndexes(const coordinator::State& state);
   void CheckNodes(const SimCoordinator& coordinator);
   void CheckZombies(const SimCoordinator& coordinator, SimNode& node);
   void CheckIdle(const SimCoordinator& coordinator);
@@ -73,7 +76,9 @@ class Auditor {
   std::map<std::string, int64_t> revisions_;
   std::map<std::string, int64_t> acknowledged_steps_;
   std::map<RankKey, absl::Duration> zombies_;
-  std::map<std::string, absl::Duration> gone_since_;
+  // Of the node's last hello or report that the coordinator took.
+  std::map<std::string, absl::Duration> heard_at_;
+  std::map<uint64_t, std::string> nodes_by_stream_;
   absl::Duration idle_since_ = absl::InfiniteDuration();
   std::string violation_;
 };

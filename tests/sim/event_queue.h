@@ -2,6 +2,7 @@
 #ifndef IJEPA_TESTS_SIM_EVENT_QUEUE_H_
 #define IJEPA_TESTS_SIM_EVENT_QUEUE_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <queue>

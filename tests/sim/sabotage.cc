@@ -50,6 +50,13 @@ bool SpoilCommand(Sabotage sabotage, const coordinator::State& state,
       const bool live = job != nullptr && job->gang.has_value();
       if (live && from->message.generation() < job->gang->generation) {
         from->message.set_generation(job->gang->generation);
+        // Wherever it comes from: the place of a rank is a fence, too.
+        const size_t rank = static_cast<size_t>(from->message.rank());
+        if (rank >= job->gang->ranks.size()) return true;
+        const auto node = state.nodes.find(job->gang->ranks[rank].node);
+        if (node != state.nodes.end() && node->second.stream != 0) {
+          from->stream = node->second.stream;
+        }
       }
     }
   }

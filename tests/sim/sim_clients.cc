@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/scheduler.h"
 
 namespace ijepa::sim {
 
@@ -21,6 +22,13 @@ void SimClients::Submit(int most_ranks) {
   spec.set_max_no_progress(random_.Within(1, 4));
   spec.set_restart_delay_seconds(random_.Chance(0.5) ? 0 : 2);
   spec.set_device("auto");
+  static constexpr const char* kQueues[] = {"default", "owner", "small"};
+  static constexpr const char* kClasses[] = {"low", "normal", "normal", "high"};
+  spec.set_queue(kQueues[random_.Below(3)]);
+  if (random_.Chance(0.4)) spec.set_priority_class(kClasses[random_.Below(4)]);
+  if (random_.Chance(0.3)) spec.set_time_limit(absl::StrCat(random_.Within(10, 90), "s"));
+  if (random_.Chance(0.2)) spec.set_preemptible(false);
+  if (random_.Chance(0.2)) spec.mutable_topology()->set_required(v1::TOPOLOGY_LEVEL_RACK);
   spec.mutable_checkpoint()->set_keep_last(random_.Within(1, 3));
   // The simulated ranks take it for steps.
   spec.mutable_optimization()->set_epochs(random_.Within(1, 60));
@@ -79,11 +87,20 @@ void SimClients::CancelOne() {
   Cancel(names_[random_.Below(static_cast<int>(names_.size()))]);
 }
 
-void SimClients::CancelAll() {
-  for (const std::string& name : names_) {
+void SimClients::CancelHopeless() {
+  if (!coordinator_.up()) return;
+  for (const auto& [id, job] : coordinator_.state().jobs) {
+    if (job.proto.status().reason().code() != coordinator::kTooLarge) continue;
     ++waiting_;
-    Cancel(name);
+    Cancel(job.proto.name());
   }
+}
+
+void SimClients::Uncordon(const std::string& node) {
+  coordinator_.Post(coordinator::CordonNode{0, node, false, ""},
+                    [this, node](absl::StatusOr<v1::Job> done) {
+                      (void)Repeats(done.status(), [this, node] { Uncordon(node); });
+                    });
 }
 
 void SimClients::PinOne() {

@@ -22,7 +22,10 @@ class SimClients {
   void Submit(int most_ranks);
   // Cancels a job of chance, and goes on until that is acknowledged.
   void CancelOne();
-  void CancelAll();
+  // Cancels what can never start here.
+  void CancelHopeless();
+  // Ends the cordon of a node, and goes on until that is acknowledged.
+  void Uncordon(const std::string& node);
   // Pins or unpins the newest checkpoint of a job of chance; once.
   void PinOne();
 

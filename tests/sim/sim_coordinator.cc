@@ -120,8 +120,8 @@ void SimCoordinator::Crash() {
 
 void SimCoordinator::Stall(absl::Duration length) {
   if (!up()) return;
-  stalled_until_ = events_.now() + length;
-  disturbed_ = stalled_until_;
+  stalled_until_ = std::max(stalled_until_, events_.now() + length);
+  disturbed_ = std::max(disturbed_, stalled_until_);
 }
 
 void SimCoordinator::Post(Command command, Reply reply) {
@@ -162,7 +162,34 @@ void SimCoordinator::ScheduleTick(int64_t life) {
 void SimCoordinator::Apply(Command command) {
   if (hooks_.trace) hooks_.trace(command);
   if (!SpoilCommand(sabotage_, core_->state(), command)) return;
+  if (sabotage_ == Sabotage::kDeadNodeHeard) {
+    if (std::holds_alternative<coordinator::StreamClosed>(command)) return;
+    if (std::holds_alternative<coordinator::Tick>(command)) HearTheDead();
+    if (const auto* report = std::get_if<coordinator::WorkerReport>(&command)) {
+      last_reports_[report->stream] = report->report;
+    }
+  }
   outcomes_.push_back(core_->Apply(command, now()));
+}
+
+void SimCoordinator::HearTheDead() {
+  for (const auto& [stream, report] : last_reports_) {
+    outcomes_.push_back(core_->Apply(coordinator::WorkerReport{stream, report}, now()));
+  }
+}
+
+v1::CoordinatorMessage SimCoordinator::Spoilt(uint64_t stream, v1::CoordinatorMessage message) {
+  if (sabotage_ != Sabotage::kRanksNeverStopped || !message.has_desired()) return message;
+  v1::DesiredState& last = last_desired_[stream];
+  for (const v1::DesiredGang& gang : last.gangs()) {
+    const auto& wanted = message.desired().gangs();
+    const bool still = std::any_of(wanted.begin(), wanted.end(), [&](const v1::DesiredGang& each) {
+      return each.job_uid() == gang.job_uid() && each.generation() == gang.generation();
+    });
+    if (!still) *message.mutable_desired()->add_gangs() = gang;
+  }
+  last = message.desired();
+  return message;
 }
 
 void SimCoordinator::TakeWrites(std::vector<Write>& into) {
@@ -233,7 +260,7 @@ void SimCoordinator::Release() {
   for (Outcome& outcome : std::exchange(outcomes_, {})) {
     for (const coordinator::Effect& effect : outcome.effects) {
       if (const auto* send = std::get_if<coordinator::SendToWorker>(&effect)) {
-        hooks_.send(send->stream, send->message);
+        hooks_.send(send->stream, Spoilt(send->stream, send->message));
       } else if (const auto* close = std::get_if<coordinator::CloseStream>(&effect)) {
         hooks_.close(close->stream);
       }

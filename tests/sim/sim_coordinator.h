@@ -92,6 +92,9 @@ class SimCoordinator {
   void TryToHeal();
   bool Reload();
   void RefuseAll(std::deque<Item>& items, const absl::Status& why);
+  // For the planted bugs that live here.
+  void HearTheDead();
+  v1::CoordinatorMessage Spoilt(uint64_t stream, v1::CoordinatorMessage message);
   void TakeWrites(std::vector<coordinator::Write>& into);
 
   EventQueue& events_;
@@ -121,6 +124,8 @@ class SimCoordinator {
   std::deque<Item> mailbox_;
   std::vector<coordinator::Outcome> outcomes_;
   std::map<uint64_t, Reply> waiting_;
+  std::map<uint64_t, v1::NodeReport> last_reports_;
+  std::map<uint64_t, v1::DesiredState> last_desired_;
 };
 
 // Randomness of a run of the core that is not the core's: the wall clock begins here.

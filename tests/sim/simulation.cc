@@ -39,6 +39,13 @@ coordinator::CoreOptions ShortTimes() {
   options.quarantine.window = absl::Minutes(2);
   options.watch.fixed = absl::Seconds(40);
   options.watch.step_floor = absl::Seconds(8);
+  coordinator::SchedulingRules& scheduling = options.scheduling;
+  scheduling.queues["owner"].nominal = 3;
+  scheduling.queues["owner"].borrowing_limit = 5;
+  scheduling.queues["small"].limit = 4;
+  scheduling.queues["small"].weight = 2;
+  scheduling.min_run_time = absl::Seconds(4);
+  scheduling.max_bypass = 3;
   options.request_id_lifetime = absl::Hours(24);
   options.checkpoint_root = "/checkpoints";
   return options;
@@ -104,6 +111,7 @@ class Simulation {
   void CrashCoordinator();
   void HurtNode();
   void HurtRank();
+  void TakeNodeOut();
   void MakePeace();
   bool AllEnded() const;
   // Until nothing is left to do or `end`.
@@ -182,6 +190,7 @@ SimCoordinator::Hooks Simulation::CoordinatorHooks() {
   hooks.reloaded = [this] { auditor_.Check(coordinator_); };
   hooks.trace = [this](const coordinator::Command& command) {
     ++commands_;
+    auditor_.Taken(command);
     if (run_.trace > 0) Trace(Describe(command));
   };
   hooks.note = [this](const std::string& note) { Trace(note); };
@@ -265,6 +274,24 @@ void Simulation::HurtRank() {
   gangs_.Break(*node, node->ranks().at(key), random_.Below(1 << 20));
 }
 
+// A cordon that is lifted again, or a short maintenance.
+void Simulation::TakeNodeOut() {
+  const std::string name = nodes_[random_.Below(static_cast<int>(nodes_.size()))]->name();
+  const auto ignore = [](absl::StatusOr<v1::Job>) {};
+  if (random_.Chance(0.5)) {
+    coordinator_.Post(coordinator::CordonNode{0, name, true, "trial"}, ignore);
+    return;
+  }
+  coordinator::SetMaintenance command;
+  command.name = name;
+  v1::MaintenanceWindow& window = command.windows.emplace_back();
+  const absl::Time start = coordinator_.now().wall + random_.Gap(absl::Seconds(15));
+  *window.mutable_start_time() = coordinator::ToProto(start);
+  *window.mutable_end_time() =
+      coordinator::ToProto(start + absl::Seconds(1) + random_.Gap(absl::Seconds(10)));
+  coordinator_.Post(command, ignore);
+}
+
 void Simulation::PlanFaults() {
   // How rough it is differs from run to run: most bugs need few faults that meet.
   const auto mean = [&](double seconds) {
@@ -291,16 +318,21 @@ void Simulation::PlanFaults() {
   Repeat(mean(12), [this] { clients_.Submit(slots_); });
   Repeat(mean(40), [this] { clients_.CancelOne(); });
   Repeat(mean(30), [this] { clients_.PinOne(); });
+  Repeat(mean(40), [this] { TakeNodeOut(); });
 }
 
 void Simulation::MakePeace() {
   peace_ = true;
   Trace("peace");
+  for (int i = 1; i <= 3; ++i) {
+    events_.After(i * absl::Seconds(45), [this] { clients_.CancelHopeless(); });
+  }
   coordinator_.HealStore();
   coordinator_.Start();
   for (const auto& node : nodes_) {
     node->partitioned = false;
     SimNode* each = node.get();
+    clients_.Uncordon(each->name());
     // A worker that drains ends first.
     events_.After(absl::Seconds(20), [each] {
       each->PowerOn();

@@ -1,0 +1,45 @@
+// Which gangs stop so that a job gets their slots. Pure.
+//
+// Victims are whole gangs of a lower class, or of queues that hold more than their quota while the
+// job's queue has a claim to what it needs. The lowest class goes first, then the queue most over
+// its quota, then who loses the least work since its last committed checkpoint. None stops unless
+// the whole job then fits, and none that it can do without.
+#ifndef IJEPA_COORDINATOR_CORE_PREEMPTION_H_
+#define IJEPA_COORDINATOR_CORE_PREEMPTION_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "coordinator/core/cluster_index.h"
+#include "coordinator/core/queues.h"
+#include "coordinator/core/running_gangs.h"
+#include "coordinator/core/waiting_jobs.h"
+
+namespace ijepa::coordinator {
+
+struct PreemptionAsk {
+  absl::Duration now;
+  const QueuedJob& job;
+  int size = 0;
+  // Its queue has a claim to the slots.
+  bool within_nominal = false;
+  // Where it is to fit.
+  Scope scope;
+  const SchedulingRules& rules;
+  const RunningGangs& running;
+  const ClusterIndex& cluster;
+};
+
+struct PreemptionChoice {
+  // It will fit: with what is free, with gangs that are on their way out, and with the victims.
+  bool fits = false;
+  // Empty if nobody needs to stop.
+  std::vector<std::string> victims;
+};
+
+PreemptionChoice ChooseVictims(const PreemptionAsk& ask);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_PREEMPTION_H_

@@ -1,0 +1,112 @@
+// See reservations.h.
+#include "coordinator/core/reservations.h"
+
+#include <algorithm>
+
+namespace ijepa::coordinator {
+
+bool Reservations::MayBypass(const Reservation& reservation) const {
+  if (reservation.strict || reservation.time != absl::InfiniteDuration()) return false;
+  const auto now = times_.find(reservation.id);
+  const int times = view_.bypassed(reservation.id) + (now == times_.end() ? 0 : now->second);
+  return times < view_.rules.max_bypass;
+}
+
+Reservations::Way Reservations::WayPast(const QueuedJob& like, const Reservation& reservation,
+                                        int inside) const {
+  if (inside <= reservation.extra) return Way::kSpare;
+  // Without a limit it never ends in time; without a known start there is no time to end in.
+  if (like.time_left != absl::InfiniteDuration() && reservation.time != absl::InfiniteDuration() &&
+      view_.now + like.time_left <= reservation.time) {
+    return Way::kInTime;
+  }
+  return MayBypass(reservation) ? Way::kBypass : Way::kNone;
+}
+
+bool Reservations::Admit(const QueuedJob& like, const std::vector<Piece>& pieces) {
+  std::vector<int> inside;
+  for (const Reservation& reservation : all_) {
+    inside.push_back(view_.cluster.SlotsIn(reservation.scope, pieces));
+    if (inside.back() > 0 && WayPast(like, reservation, inside.back()) == Way::kNone) return false;
+  }
+  for (size_t i = 0; i < all_.size(); ++i) {
+    if (inside[i] == 0) continue;
+    const Way way = WayPast(like, all_[i], inside[i]);
+    if (way == Way::kSpare) all_[i].extra -= inside[i];
+    if (way != Way::kBypass) continue;
+    ++times_[all_[i].id];
+    bypassed_.push_back(all_[i].id);
+  }
+  return true;
+}
+
+const Scope* Reservations::PartKept(const Selection& selection) const {
+  for (const Reservation& reservation : all_) {
+    const Scope& scope = reservation.scope;
+    if (scope.selection.pool != selection.pool) continue;
+    if (scope.part >= 0 || (scope.selection.bf16 && !selection.bf16)) return &scope;
+  }
+  return nullptr;
+}
+
+Reservation* Reservations::Reserve(const QueuedJob& like, const std::string& id,
+                                   const Selection& selection) {
+  for (const Reservation& other : all_) {
+    if (other.scope.selection.pool == selection.pool) return nullptr;
+  }
+  if (view_.cluster.Count(selection).slots < like.sizes.back()) return nullptr;
+  Reservation& reservation = all_.emplace_back();
+  reservation.id = id;
+  reservation.like = &like;
+  reservation.scope = {selection, like.required, -1};
+  FindStart(reservation);
+  return &reservation;
+}
+
+// Lets gangs end in order of their ends until one part of the level has enough.
+void Reservations::FindStart(Reservation& reservation) const {
+  const int size = reservation.like->sizes.back();
+  const Selection& selection = reservation.scope.selection;
+  std::map<int, int64_t> free;
+  int best = -1;
+  for (const Scope& part : view_.cluster.Parts(selection, reservation.scope.level)) {
+    const Totals totals = view_.cluster.Count(part);
+    if (totals.slots < size) continue;
+    free[part.part] = totals.free;
+    if (best == -1 || free[part.part] > free[best]) best = part.part;
+  }
+  const auto found = [&](int part, absl::Duration time) {
+    reservation.scope.part = part;
+    reservation.time = time;
+    reservation.extra = free[part] - size;
+  };
+  const Scope whole{selection, v1::TOPOLOGY_LEVEL_CLUSTER, -1};
+  for (const auto& [end, id] : view_.running.ends()) {
+    for (const Piece& piece : view_.running.Find(id)->pieces) {
+      const int part = view_.cluster.PartNumber(reservation.scope.level, piece.node);
+      const auto there = free.find(part);
+      if (there == free.end() || view_.cluster.SlotsIn(whole, {piece}) == 0) continue;
+      there->second += piece.slots;
+      if (there->second > free[best]) best = part;
+      if (there->second >= size && reservation.time == absl::InfiniteDuration()) {
+        found(part, std::max(end, view_.now));
+      }
+    }
+    if (reservation.time == absl::InfiniteDuration()) continue;
+    // Others that end at the same moment leave more.
+    if (end > reservation.time) break;
+    reservation.extra = free[reservation.scope.part] - size;
+  }
+  if (reservation.time == absl::InfiniteDuration()) reservation.scope.part = best;
+}
+
+std::vector<std::string> Reservations::Holders(size_t most) const {
+  std::vector<std::string> ids;
+  for (const Reservation& reservation : all_) {
+    const bool is_new = std::find(ids.begin(), ids.end(), reservation.id) == ids.end();
+    if (is_new && ids.size() < most) ids.push_back(reservation.id);
+  }
+  return ids;
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,61 @@
+// Gangs that hold slots, as the scheduler sees them: when they end, whose they are, what stopping
+// them would cost. Derived from the state; pure.
+#ifndef IJEPA_COORDINATOR_CORE_RUNNING_GANGS_H_
+#define IJEPA_COORDINATOR_CORE_RUNNING_GANGS_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "coordinator/core/cluster_index.h"
+
+namespace ijepa::coordinator {
+
+struct RunningGang {
+  std::string id;
+  std::string queue;
+  int class_value = 0;
+  std::vector<Piece> pieces;
+  int slots = 0;
+  // Monotonic. When its slots are free at the latest; InfiniteDuration: not known.
+  absl::Duration end = absl::InfiniteDuration();
+  // It is on its way out: `end` is when that is over at the latest.
+  bool ending = false;
+  // It may be told to stop for others.
+  bool preemptible = false;
+  // Monotonic. Since when it runs, and when it last committed a checkpoint or began.
+  absl::Duration start;
+  absl::Duration safe;
+};
+
+class RunningGangs {
+ public:
+  // Adds the gang, or replaces what is known of it.
+  void Update(RunningGang gang);
+  void Remove(const std::string& id);
+
+  const std::map<std::string, RunningGang>& all() const { return gangs_; }
+  const RunningGang* Find(const std::string& id) const;
+  // (end, id) of those whose end is known, the first first.
+  const std::set<std::pair<absl::Duration, std::string>>& ends() const { return ends_; }
+  // The sum over the gangs of a queue.
+  int64_t UsedBy(const std::string& queue) const;
+  // Queues with gangs.
+  const std::map<std::string, int64_t>& used() const { return used_; }
+  // Gangs of this class value, by value.
+  const std::map<int, std::set<std::string>>& by_class() const { return by_class_; }
+
+ private:
+  std::map<std::string, RunningGang> gangs_;
+  std::set<std::pair<absl::Duration, std::string>> ends_;
+  std::map<std::string, int64_t> used_;
+  std::map<int, std::set<std::string>> by_class_;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_CORE_RUNNING_GANGS_H_
