@@ -72,6 +72,10 @@ void ClusterIndex::Update(const NodeView& view) {
     if (entry.view == view) return;
     const bool moved = entry.view.island != view.island || entry.view.rack != view.rack ||
                        entry.view.block != view.block;
+    if (entry.view.slots != view.slots || entry.view.gpu != view.gpu ||
+        entry.view.cpu_bf16 != view.cpu_bf16) {
+      largest_.clear();
+    }
     if (!moved) {
       Count(found->second, -1);
       entry.view = view;
@@ -80,6 +84,7 @@ void ClusterIndex::Update(const NodeView& view) {
     }
     Remove(view.name);
   }
+  largest_.clear();
   int id = static_cast<int>(entries_.size());
   if (unused_.empty()) {
     entries_.emplace_back();
@@ -101,6 +106,7 @@ void ClusterIndex::Update(const NodeView& view) {
 void ClusterIndex::Remove(const std::string& node) {
   const auto found = ids_.find(node);
   if (found == ids_.end()) return;
+  largest_.clear();
   const int id = found->second;
   Count(id, -1);
   Entry& entry = entries_[id];
@@ -160,6 +166,15 @@ int ClusterIndex::SlotsIn(const Scope& scope, const std::vector<Piece>& pieces) 
     if (found != ids_.end() && Contains(scope, entries_[found->second])) slots += piece.slots;
   }
   return slots;
+}
+
+int64_t ClusterIndex::LargestPart(const Selection& selection, v1::TopologyLevel level) const {
+  const auto [found, is_new] = largest_.try_emplace({level, Number(selection)}, 0);
+  if (!is_new) return found->second;
+  for (const Scope& part : Parts(selection, level)) {
+    found->second = std::max(found->second, Count(part).slots);
+  }
+  return found->second;
 }
 
 std::vector<Scope> ClusterIndex::Parts(const Selection& selection, v1::TopologyLevel level) const {

@@ -5,10 +5,12 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "ijepa/v1/job.pb.h"
@@ -82,6 +84,8 @@ class ClusterIndex {
   int PartNumber(v1::TopologyLevel level, const std::string& node) const;
   // Slots of these pieces within the scope.
   int SlotsIn(const Scope& scope, const std::vector<Piece>& pieces) const;
+  // Slots of the largest part of a level, of those that the selection has.
+  int64_t LargestPart(const Selection& selection, v1::TopologyLevel level) const;
   // Parts of a level that have a node in the selection.
   std::vector<Scope> Parts(const Selection& selection, v1::TopologyLevel level) const;
 
@@ -136,6 +140,8 @@ class ClusterIndex {
   std::array<Totals, kSelections> totals_;
   std::array<Order, kSelections> by_free_;
   std::array<Level, kPartLevels> levels_;
+  // By level and selection, as LargestPart found it; emptied when slots or places change.
+  mutable std::map<std::pair<int, int>, int64_t> largest_;
 };
 
 }  // namespace ijepa::coordinator

@@ -301,7 +301,10 @@ void HandleStreamClosed(Turn& turn, const StreamClosed& command) {
 void JudgeNodes(Turn& turn, absl::Duration stalled) {
   std::vector<std::string> forgotten;
   for (auto& [name, node] : turn.state.nodes) {
-    if (node.state != v1::NODE_STATE_LOST) node.last_seen += stalled;
+    // One that was heard since the standstill gets no credit for it.
+    if (node.state != v1::NODE_STATE_LOST) {
+      node.last_seen = std::min(node.last_seen + stalled, turn.now.monotonic);
+    }
     const absl::Duration silence = turn.now.monotonic - node.last_seen;
     if (node.state == v1::NODE_STATE_READY && silence >= turn.options.unreachable_after) {
       MoveNode(turn, name, v1::NODE_STATE_UNREACHABLE);

@@ -44,9 +44,7 @@ std::string Within(const QueuedJob& job) {
 int64_t LargestPart(const QueuedJob& job, const ClusterIndex& cluster) {
   int64_t largest = 0;
   for (const Selection& selection : SelectionsOf(job)) {
-    for (const Scope& scope : cluster.Parts(selection, job.required)) {
-      largest = std::max(largest, cluster.Count(scope).slots);
-    }
+    largest = std::max(largest, cluster.LargestPart(selection, job.required));
   }
   return largest;
 }

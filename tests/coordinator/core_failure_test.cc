@@ -202,6 +202,14 @@ TEST_F(CoreFailureTest, ACoordinatorThatStoodStillBlamesNoNode) {
   EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RUNNING);
 }
 
+TEST_F(CoreFailureTest, ANodeHeardAfterAStandstillGetsNoCreditForIt) {
+  core.Advance(absl::Seconds(1));
+  core.Skip(absl::Minutes(5));
+  core.Report("node-a");
+  core.Advance(core.options().lost_after + absl::Seconds(1));
+  EXPECT_EQ(core.state().nodes.at("node-a").state, v1::NODE_STATE_LOST);
+}
+
 TEST_F(CoreFailureTest, ARestartedWorkerKeepsItsRanks) {
   core.Disconnect("node-a");
   core.Advance(absl::Seconds(5));

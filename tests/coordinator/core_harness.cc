@@ -92,9 +92,13 @@ void CoreHarness::Advance(absl::Duration duration) {
   }
 }
 
-void CoreHarness::Jump(absl::Duration duration) {
+void CoreHarness::Skip(absl::Duration duration) {
   now_.wall += duration;
   now_.monotonic += duration;
+}
+
+void CoreHarness::Jump(absl::Duration duration) {
+  Skip(duration);
   Do(Tick{});
 }
 

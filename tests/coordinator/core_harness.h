@@ -28,6 +28,8 @@ class CoreHarness {
   void Advance(absl::Duration duration);
   // Moves both clocks, then ticks once: a coordinator that stood still.
   void Jump(absl::Duration duration);
+  // Moves both clocks, and nobody notices yet.
+  void Skip(absl::Duration duration);
   // Forgets the core and restores it from the store as the next epoch.
   void Restart();
 
