@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "ijepa/v1/auth.grpc.pb.h"
 #include "ijepa/v1/coordinator.grpc.pb.h"
 
 namespace ijepa::client {
@@ -22,7 +23,7 @@ constexpr int kKeepaliveTimeoutMs = 15'000;
 // A job with its history and logs stays well below this.
 constexpr int kMaxMessageBytes = 64 << 20;
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, const std::string& authority) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
@@ -32,7 +33,13 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 200);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  auto credentials = grpc::InsecureChannelCredentials();
+  if (!authority.empty()) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = authority;
+    credentials = grpc::SslCredentials(options);
+  }
+  return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 // gRPC's words for a connection that was refused repeat the address three times: the last part says
@@ -52,9 +59,12 @@ std::string WhyUnavailable(const std::string& message) {
 // The channel, its stubs and the stream that Cancel would end.
 class Api::Connection {
  public:
-  explicit Connection(const std::string& address)
-      : address_(address),
-        channel_(Connect(address)),
+  explicit Connection(const Options& options)
+      : address_(options.address),
+        token_(options.token),
+        channel_(Connect(options.address, options.authority)),
+        arrays(v1::ArrayService::NewStub(channel_)),
+        auth(v1::AuthService::NewStub(channel_)),
         jobs(v1::JobService::NewStub(channel_)),
         checkpoints(v1::CheckpointService::NewStub(channel_)),
         nodes(v1::NodeService::NewStub(channel_)),
@@ -80,6 +90,7 @@ class Api::Connection {
   absl::StatusOr<Response> Once(absl::Duration deadline, const Call& call) const {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+    Prepare(context);
     Response response;
     absl::Status status = Convert(call(&context, &response));
     if (!status.ok()) return status;
@@ -104,6 +115,7 @@ class Api::Connection {
                       const std::function<bool(const Item&)>& on_item) {
     grpc::ClientContext context;
     if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
+    Prepare(context);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (cancelled_) return absl::CancelledError("interrupted");
@@ -128,7 +140,12 @@ class Api::Connection {
   }
 
  private:
+  void Prepare(grpc::ClientContext& context) const {
+    if (!token_.empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", token_));
+  }
+
   std::string address_;
+  std::string token_;
   std::shared_ptr<grpc::Channel> channel_;
   std::mutex mutex_;
   // Guarded by mutex_.
@@ -136,6 +153,8 @@ class Api::Connection {
   grpc::ClientContext* streaming_ = nullptr;
 
  public:
+  std::unique_ptr<v1::ArrayService::Stub> arrays;
+  std::unique_ptr<v1::AuthService::Stub> auth;
   std::unique_ptr<v1::JobService::Stub> jobs;
   std::unique_ptr<v1::CheckpointService::Stub> checkpoints;
   std::unique_ptr<v1::NodeService::Stub> nodes;
@@ -149,49 +168,136 @@ Api::~Api() = default;
 
 Api::Connection& Api::connection() {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (connection_ == nullptr) connection_ = std::make_unique<Connection>(options_.address);
+  if (connection_ == nullptr) connection_ = std::make_unique<Connection>(options_);
   return *connection_;
 }
 
+template <typename Response, typename Stub, typename Request>
+absl::StatusOr<Response> Api::Call(absl::Duration retry_for, Stub& stub,
+                                   grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                const Request&, Response*),
+                                   const Request& request) {
+  return connection().template Retried<Response>(
+      options_.call_deadline, retry_for, [&](grpc::ClientContext* context, Response* response) {
+        return (stub.*method)(context, request, response);
+      });
+}
+
 absl::StatusOr<v1::Job> Api::CreateJob(const v1::CreateJobRequest& request) {
-  return connection().Retried<v1::Job>(options_.call_deadline, options_.retry_writes_for,
-                                       [&](grpc::ClientContext* context, v1::Job* job) {
-                                         return connection().jobs->CreateJob(context, request, job);
-                                       });
+  return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::CreateJob,
+              request);
 }
 
 absl::StatusOr<v1::Job> Api::GetJob(const std::string& name) {
   v1::GetJobRequest request;
   request.set_name(name);
-  return connection().Retried<v1::Job>(options_.call_deadline, options_.retry_reads_for,
-                                       [&](grpc::ClientContext* context, v1::Job* job) {
-                                         return connection().jobs->GetJob(context, request, job);
-                                       });
+  return Call(options_.retry_reads_for, *connection().jobs, &v1::JobService::Stub::GetJob, request);
 }
 
 absl::StatusOr<v1::ListJobsResponse> Api::ListJobs(const v1::ListJobsRequest& request) {
-  return connection().Retried<v1::ListJobsResponse>(
-      options_.call_deadline, options_.retry_reads_for,
-      [&](grpc::ClientContext* context, v1::ListJobsResponse* response) {
-        return connection().jobs->ListJobs(context, request, response);
-      });
+  return Call(options_.retry_reads_for, *connection().jobs, &v1::JobService::Stub::ListJobs,
+              request);
 }
 
 absl::StatusOr<v1::Job> Api::CancelJob(const v1::CancelJobRequest& request) {
-  return connection().Retried<v1::Job>(options_.call_deadline, options_.retry_writes_for,
-                                       [&](grpc::ClientContext* context, v1::Job* job) {
-                                         return connection().jobs->CancelJob(context, request, job);
-                                       });
+  return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::CancelJob,
+              request);
+}
+
+absl::StatusOr<v1::Job> Api::HoldJob(const v1::HoldJobRequest& request) {
+  return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::HoldJob,
+              request);
+}
+
+absl::StatusOr<v1::Job> Api::ReleaseJob(const v1::ReleaseJobRequest& request) {
+  return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::ReleaseJob,
+              request);
+}
+
+absl::StatusOr<v1::Job> Api::PauseJob(const v1::PauseJobRequest& request) {
+  return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::PauseJob,
+              request);
+}
+
+absl::StatusOr<v1::Job> Api::ResumeJob(const v1::ResumeJobRequest& request) {
+  return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::ResumeJob,
+              request);
+}
+
+absl::StatusOr<v1::Job> Api::ForkJob(const v1::ForkJobRequest& request) {
+  return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::ForkJob,
+              request);
+}
+
+absl::StatusOr<v1::JobExplanation> Api::ExplainJob(const std::string& name) {
+  v1::ExplainJobRequest request;
+  request.set_name(name);
+  return Call(options_.retry_reads_for, *connection().jobs, &v1::JobService::Stub::ExplainJob,
+              request);
+}
+
+absl::StatusOr<v1::JobArray> Api::CreateArray(const v1::CreateArrayRequest& request) {
+  return Call(options_.retry_writes_for, *connection().arrays, &v1::ArrayService::Stub::CreateArray,
+              request);
+}
+
+absl::StatusOr<v1::JobArray> Api::GetArray(const std::string& name) {
+  v1::GetArrayRequest request;
+  request.set_name(name);
+  return Call(options_.retry_reads_for, *connection().arrays, &v1::ArrayService::Stub::GetArray,
+              request);
+}
+
+absl::StatusOr<v1::JobArray> Api::CancelArray(const std::string& name) {
+  v1::CancelArrayRequest request;
+  request.set_name(name);
+  return Call(options_.retry_writes_for, *connection().arrays, &v1::ArrayService::Stub::CancelArray,
+              request);
+}
+
+absl::StatusOr<v1::CreateTokenResponse> Api::CreateToken(const v1::CreateTokenRequest& request) {
+  return Call(options_.retry_reads_for, *connection().auth, &v1::AuthService::Stub::CreateToken,
+              request);
+}
+
+absl::StatusOr<v1::ListTokensResponse> Api::ListTokens() {
+  const v1::ListTokensRequest request;
+  return Call(options_.retry_reads_for, *connection().auth, &v1::AuthService::Stub::ListTokens,
+              request);
+}
+
+absl::Status Api::RevokeToken(const std::string& name) {
+  v1::RevokeTokenRequest request;
+  request.set_name(name);
+  return Call(options_.retry_writes_for, *connection().auth, &v1::AuthService::Stub::RevokeToken,
+              request)
+      .status();
+}
+
+absl::StatusOr<v1::Token> Api::WhoAmI() {
+  const v1::WhoAmIRequest request;
+  return Call(options_.retry_reads_for, *connection().auth, &v1::AuthService::Stub::WhoAmI,
+              request);
+}
+
+absl::StatusOr<v1::ListAuditEventsResponse> Api::ListAuditEvents(
+    const v1::ListAuditEventsRequest& request) {
+  return Call(options_.retry_reads_for, *connection().auth, &v1::AuthService::Stub::ListAuditEvents,
+              request);
+}
+
+absl::StatusOr<v1::BackupStoreResponse> Api::BackupStore(const v1::BackupStoreRequest& request) {
+  return connection().Once<v1::BackupStoreResponse>(
+      absl::Hours(24), [&](grpc::ClientContext* context, v1::BackupStoreResponse* response) {
+        return connection().system->BackupStore(context, request, response);
+      });
 }
 
 absl::StatusOr<v1::ListCheckpointsResponse> Api::ListCheckpoints(const std::string& job) {
   v1::ListCheckpointsRequest request;
   request.set_parent(job);
-  return connection().Retried<v1::ListCheckpointsResponse>(
-      options_.call_deadline, options_.retry_reads_for,
-      [&](grpc::ClientContext* context, v1::ListCheckpointsResponse* response) {
-        return connection().checkpoints->ListCheckpoints(context, request, response);
-      });
+  return Call(options_.retry_reads_for, *connection().checkpoints,
+              &v1::CheckpointService::Stub::ListCheckpoints, request);
 }
 
 absl::StatusOr<v1::Job> Api::PinCheckpoint(const std::string& name, bool pinned) {
@@ -209,21 +315,16 @@ absl::StatusOr<v1::Job> Api::PinCheckpoint(const std::string& name, bool pinned)
 }
 
 absl::StatusOr<v1::ListNodesResponse> Api::ListNodes() {
-  return connection().Retried<v1::ListNodesResponse>(
-      options_.call_deadline, options_.retry_reads_for,
-      [&](grpc::ClientContext* context, v1::ListNodesResponse* response) {
-        return connection().nodes->ListNodes(context, v1::ListNodesRequest(), response);
-      });
+  const v1::ListNodesRequest request;
+  return Call(options_.retry_reads_for, *connection().nodes, &v1::NodeService::Stub::ListNodes,
+              request);
 }
 
 absl::StatusOr<v1::Node> Api::ReleaseNode(const std::string& name) {
   v1::ReleaseNodeRequest request;
   request.set_name(name);
-  return connection().Retried<v1::Node>(options_.call_deadline, options_.retry_writes_for,
-                                        [&](grpc::ClientContext* context, v1::Node* node) {
-                                          return connection().nodes->ReleaseNode(context, request,
-                                                                                 node);
-                                        });
+  return Call(options_.retry_writes_for, *connection().nodes, &v1::NodeService::Stub::ReleaseNode,
+              request);
 }
 
 absl::StatusOr<v1::Node> Api::CordonNode(const std::string& name, const std::string& reason) {

@@ -11,7 +11,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "ijepa/v1/auth.pb.h"
 #include "ijepa/v1/coordinator.pb.h"
+
+namespace grpc {
+class ClientContext;
+class Status;
+}  // namespace grpc
 
 namespace ijepa::client {
 
@@ -24,6 +30,10 @@ class Api {
   struct Options {
     // HOST:PORT.
     std::string address;
+    // Shown with every call; empty: none.
+    std::string token;
+    // Certificates (PEM) by one of which the coordinator must be certified; empty: no TLS.
+    std::string authority;
     // Longest wait for one answer.
     absl::Duration call_deadline = absl::Seconds(15);
     // How long an Unavailable call is repeated. Longer rides out a restart of the coordinator,
@@ -41,6 +51,23 @@ class Api {
   absl::StatusOr<v1::Job> GetJob(const std::string& name);
   absl::StatusOr<v1::ListJobsResponse> ListJobs(const v1::ListJobsRequest& request);
   absl::StatusOr<v1::Job> CancelJob(const v1::CancelJobRequest& request);
+  absl::StatusOr<v1::Job> HoldJob(const v1::HoldJobRequest& request);
+  absl::StatusOr<v1::Job> ReleaseJob(const v1::ReleaseJobRequest& request);
+  absl::StatusOr<v1::Job> PauseJob(const v1::PauseJobRequest& request);
+  absl::StatusOr<v1::Job> ResumeJob(const v1::ResumeJobRequest& request);
+  absl::StatusOr<v1::Job> ForkJob(const v1::ForkJobRequest& request);
+  absl::StatusOr<v1::JobExplanation> ExplainJob(const std::string& name);
+  absl::StatusOr<v1::JobArray> CreateArray(const v1::CreateArrayRequest& request);
+  absl::StatusOr<v1::JobArray> GetArray(const std::string& name);
+  absl::StatusOr<v1::JobArray> CancelArray(const std::string& name);
+  absl::StatusOr<v1::CreateTokenResponse> CreateToken(const v1::CreateTokenRequest& request);
+  absl::StatusOr<v1::ListTokensResponse> ListTokens();
+  absl::Status RevokeToken(const std::string& name);
+  absl::StatusOr<v1::Token> WhoAmI();
+  absl::StatusOr<v1::ListAuditEventsResponse> ListAuditEvents(
+      const v1::ListAuditEventsRequest& request);
+  // Once, however long it takes.
+  absl::StatusOr<v1::BackupStoreResponse> BackupStore(const v1::BackupStoreRequest& request);
   absl::StatusOr<v1::ListCheckpointsResponse> ListCheckpoints(const std::string& job);
   // `name`: {job}/checkpoints/{step}.
   absl::StatusOr<v1::Job> PinCheckpoint(const std::string& name, bool pinned);
@@ -66,6 +93,12 @@ class Api {
 
  private:
   class Connection;
+  // A call that may be repeated: `method` of `stub`.
+  template <typename Response, typename Stub, typename Request>
+  absl::StatusOr<Response> Call(absl::Duration retry_for, Stub& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request);
   Connection& connection();
 
   const Options options_;

@@ -38,6 +38,14 @@ void AddGlobals(CLI::App& app, Context& context) {
       ->type_name("HOST:PORT")
       ->check(CheckAddress)
       ->envname("IJEPA_COORDINATOR");
+  app.add_option("--token-file", context.token_file,
+                 "File with your token [that of a coordinator of yours on this machine]")
+      ->type_name("FILE")
+      ->envname("IJEPA_TOKEN_FILE");
+  app.add_option("--tls-authority", context.tls_authority,
+                 "PEM file of the authority that certifies the coordinator [none: no TLS]")
+      ->type_name("FILE")
+      ->envname("IJEPA_TLS_AUTHORITY");
   app.add_option_function<std::string>(
          "-o,--output",
          [&context](const std::string& name) {
@@ -73,8 +81,9 @@ ExitCode RunCommandLine(int argc, const char* const* argv, Context& context) {
 
   ExitCode exit = ExitCode::kOk;
   for (auto add :
-       {AddSubmit, AddRun, AddList, AddDescribe, AddWatch, AddLogs, AddCancel, AddCheckpoints,
-        AddPin, AddImport, AddExport, AddNodes, AddData, AddInspect, AddVersion, AddCompletion}) {
+       {AddSubmit,   AddRun,   AddList,        AddDescribe, AddWatch,   AddLogs,      AddCancel,
+        AddSteering, AddArray, AddCheckpoints, AddPin,      AddImport,  AddExport,    AddNodes,
+        AddAuth,     AddAdmin, AddData,        AddInspect,  AddVersion, AddCompletion}) {
     add(app, context, exit);
   }
   try {

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "common/file.h"
+#include "common/token_file.h"
 
 namespace ijepa::client {
 
@@ -12,9 +14,27 @@ Api& Context::api() {
   if (api_ == nullptr) {
     Api::Options options;
     options.address = coordinator;
+    options.token = ReadToken();
+    if (!tls_authority.empty()) {
+      absl::StatusOr<std::string> authority = ReadFile(tls_authority);
+      if (!authority.ok()) Say(absl::StrCat("warning: ", authority.status().message()));
+      // What is no certificate certifies nobody.
+      options.authority = authority.ok() ? *std::move(authority) : "none";
+    }
     api_ = std::make_unique<Api>(std::move(options));
   }
   return *api_;
+}
+
+std::string Context::ReadToken() {
+  const bool named = !token_file.empty();
+  absl::StatusOr<std::string> token = ReadTokenFile(named ? token_file : TokenFileFor(coordinator));
+  if (token.ok()) return *std::move(token);
+  // Without one the coordinator says what is missing, if it asks at all.
+  if (named || !absl::IsNotFound(token.status())) {
+    Say(absl::StrCat("warning: ", token.status().message()));
+  }
+  return "";
 }
 
 const Terminal& Context::out() {

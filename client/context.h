@@ -29,6 +29,10 @@ class Context {
 
   // Global options; set by the command line before a command runs.
   std::string coordinator;
+  // Empty: that of a local coordinator, if there is one.
+  std::string token_file;
+  // Empty: no TLS.
+  std::string tls_authority;
   OutputFormat output = OutputFormat::kTable;
   bool no_color = false;
 
@@ -55,6 +59,7 @@ class Context {
   ExitCode FailCall(const absl::Status& status, absl::string_view subject);
 
  private:
+  std::string ReadToken();
   Clock& clock_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<Terminal> out_;

@@ -84,8 +84,10 @@ absl::StatusOr<JobFile> ReadJobFile(const JobOptions& options) {
   IJEPA_ASSIGN_OR_RETURN(std::string text, ReadText(options.file));
   JobFile job;
   IJEPA_ASSIGN_OR_RETURN(
-      job.sparse,
-      spec::ReadJobSpec(text, from_stdin ? std::string(kStdinName) : options.file, &job.sources));
+      spec::Sweep sweep,
+      spec::ReadSweep(text, from_stdin ? std::string(kStdinName) : options.file, &job.sources));
+  job.sparse = std::move(sweep.spec);
+  job.axes = std::move(sweep.axes);
   for (const std::string& setting : options.settings) {
     IJEPA_RETURN_IF_ERROR(spec::ApplySetting(&job.sparse, setting, &job.sources));
   }

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "ijepa/v1/job.pb.h"
 #include "proto/spec/fields.h"
+#include "proto/spec/matrix.h"
 
 namespace ijepa::client {
 
@@ -34,6 +35,8 @@ struct JobFile {
   // With every default.
   v1::JobSpec resolved;
   spec::SourceMap sources;
+  // Of a sweep; none: it is one job.
+  std::vector<spec::MatrixAxis> axes;
 };
 
 // Reads and completes a job. Every error is InvalidArgument with one line per problem, naming file,

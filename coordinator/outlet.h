@@ -19,6 +19,8 @@ class Outlet {
   // The state was read anew: workers must say hello again.
   virtual void CloseAll(const absl::Status& why) = 0;
   virtual void Changed(const Job& job) = 0;
+  // What opens the API: after a start, and after every change.
+  virtual void TokensChanged(const State& /*state*/) {}
 };
 
 }  // namespace ijepa::coordinator

@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include <chrono>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/token_file.h"
 #include "coordinator/store/sqlite_store.h"
 
 namespace ijepa::coordinator {
@@ -32,8 +34,10 @@ constexpr int kMaxWorkerMessageBytes = 16 << 20;
 constexpr size_t kGrpcMemoryBytes = size_t{256} << 20;
 constexpr int kGrpcThreads = 16;
 constexpr std::chrono::milliseconds kShutdownGrace(1000);
+// 5 bits each.
+constexpr int kLocalSecretLength = 52;
 
-std::string RandomText(int length) {
+std::string DrawText(int length) {
   static constexpr char kAlphabet[] = "abcdefghijklmnopqrstuvwxyz234567";  // base32
   std::random_device device;
   std::string text(length, ' ');
@@ -61,23 +65,58 @@ void Configure(grpc::ServerBuilder& builder, int max_message_bytes) {
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 2);
 }
 
-// Serves `services` on `address`; `actual` becomes the address with its real port.
+// The same from start to start, so that a client need not look again.
+absl::StatusOr<std::string> LocalSecret(const std::string& data_dir) {
+  const std::string path = absl::StrCat(data_dir, "/local.token");
+  absl::StatusOr<std::string> kept = ReadTokenFile(path);
+  if (!absl::IsNotFound(kept.status())) return kept;
+  IJEPA_RETURN_IF_ERROR(MakeFolders(data_dir));
+  const std::string secret = DrawText(kLocalSecretLength);
+  IJEPA_RETURN_IF_ERROR(WriteToken(path, secret));
+  return secret;
+}
+
+// Where something listens, and who may come.
+struct Listener {
+  std::shared_ptr<grpc::ServerCredentials> credentials;
+  // With its real port.
+  std::string address;
+};
+
+// Serves `services` on `address`; the listener's address is filled in.
 absl::StatusOr<std::unique_ptr<grpc::Server>> Serve(const std::string& address,
                                                     int max_message_bytes,
                                                     const std::vector<grpc::Service*>& services,
-                                                    std::string& actual) {
+                                                    Listener& listener) {
   grpc::ServerBuilder builder;
   Configure(builder, max_message_bytes);
   int port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address, listener.credentials, &port);
   for (grpc::Service* service : services) builder.RegisterService(service);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", address, "; is the port taken? Choose another"));
   }
-  actual = absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
+  listener.address = absl::StrCat(address.substr(0, address.rfind(':')), ":", port);
   return server;
+}
+
+// Of clients (`authority` is empty) or of workers, who must show a certificate of `authority`.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsFor(
+    const Settings& settings, const std::string& authority) {
+  if (settings.tls_certificate.empty()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options(
+      authority.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                        : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
+  IJEPA_ASSIGN_OR_RETURN(pair.private_key, ReadFile(settings.tls_key));
+  IJEPA_ASSIGN_OR_RETURN(pair.cert_chain, ReadFile(settings.tls_certificate));
+  options.pem_key_cert_pairs.push_back(std::move(pair));
+  if (!authority.empty()) {
+    IJEPA_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFile(authority));
+  }
+  return grpc::SslServerCredentials(options);
 }
 
 }  // namespace
@@ -86,14 +125,18 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Serve(const std::string& address,
 class Server::Effects : public Outlet {
  public:
   Effects(WorkerStreams& streams, Watchers& watchers) : streams_(streams), watchers_(watchers) {}
+  // Before the state thread starts.
+  void Attach(Gate& gate) { gate_ = &gate; }
   void Send(uint64_t stream, const v1::CoordinatorMessage& message) override {
     streams_.Send(stream, message);
   }
   void Close(uint64_t stream, const absl::Status& why) override { streams_.Close(stream, why); }
   void CloseAll(const absl::Status& why) override { streams_.CloseAll(why); }
   void Changed(const Job& job) override { watchers_.Changed(job); }
+  void TokensChanged(const State& state) override { gate_->SetTokens(state.tokens); }
 
  private:
+  Gate* gate_ = nullptr;
   WorkerStreams& streams_;
   Watchers& watchers_;
 };
@@ -130,6 +173,14 @@ absl::Status Server::StartMetrics(const Settings& settings) {
 }
 
 absl::Status Server::StartState(const Settings& settings) {
+  Gate::Options gate;
+  gate.open = !settings.ask_for_token;
+  if (settings.ask_for_token) {
+    IJEPA_ASSIGN_OR_RETURN(local_secret_, LocalSecret(settings.data_dir));
+  }
+  gate.local_secret = local_secret_;
+  gate_ = std::make_unique<Gate>(std::move(gate), clock_);
+  effects_->Attach(*gate_);
   StateThread::Options options;
   options.core = settings.core;
   if (commit_metrics_ != nullptr) {
@@ -150,28 +201,50 @@ absl::Status Server::StartState(const Settings& settings) {
   return absl::OkStatus();
 }
 
-absl::Status Server::Listen(const Settings& settings) {
+void Server::MakeServices(const Settings& settings) {
   v1::ServerInfo info;
   info.set_version(IJEPA_VERSION);
   info.set_coordinator_epoch(state_->epoch());
   *info.mutable_start_time() = ToProto(clock_.Now());
+  calls_ = std::make_unique<ClientCalls>(*state_, *gate_);
+  backups_ =
+      std::make_unique<Backups>(*store_, clock_, absl::StrCat(settings.data_dir, "/backups"));
   log_readers_ = std::make_unique<LogReaders>(*state_, *job_reader_, logs_);
-  job_service_ = std::make_unique<JobService>(*state_, *job_reader_, watchers_, RandomText);
-  checkpoint_service_ = std::make_unique<CheckpointService>(*state_, *job_reader_);
-  node_service_ = std::make_unique<NodeService>(*state_);
-  queue_service_ = std::make_unique<QueueService>(*state_, settings.core.scheduling);
-  log_service_ = std::make_unique<LogService>(*log_readers_);
-  system_service_ = std::make_unique<SystemService>(std::move(info));
+  job_service_ = std::make_unique<JobService>(
+      JobService::Parts{*calls_, *job_reader_, watchers_, DrawText, settings.core});
+  array_service_ = std::make_unique<ArrayService>(*calls_, *job_reader_, DrawText);
+  auth_service_ =
+      std::make_unique<AuthService>(AuthService::Parts{*calls_, *history_, clock_, DrawText});
+  checkpoint_service_ = std::make_unique<CheckpointService>(*calls_, *job_reader_);
+  node_service_ = std::make_unique<NodeService>(*calls_);
+  queue_service_ = std::make_unique<QueueService>(*calls_, settings.core.scheduling);
+  log_service_ = std::make_unique<LogService>(*gate_, *log_readers_);
+  system_service_ = std::make_unique<SystemService>(*calls_, *backups_, std::move(info));
   worker_service_ = std::make_unique<WorkerService>(streams_);
+}
+
+absl::Status Server::Listen(const Settings& settings) {
+  MakeServices(settings);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  IJEPA_ASSIGN_OR_RETURN(client_server_,
-                         Serve(settings.listen, kMaxClientMessageBytes,
-                               {job_service_.get(), checkpoint_service_.get(), node_service_.get(),
-                                queue_service_.get(), log_service_.get(), system_service_.get()},
-                               client_address_));
+  Listener clients;
+  IJEPA_ASSIGN_OR_RETURN(clients.credentials, CredentialsFor(settings, ""));
+  IJEPA_ASSIGN_OR_RETURN(
+      client_server_, Serve(settings.listen, kMaxClientMessageBytes,
+                            {job_service_.get(), array_service_.get(), auth_service_.get(),
+                             checkpoint_service_.get(), node_service_.get(), queue_service_.get(),
+                             log_service_.get(), system_service_.get()},
+                            clients));
+  client_address_ = clients.address;
+  Listener workers;
+  IJEPA_ASSIGN_OR_RETURN(workers.credentials, CredentialsFor(settings, settings.tls_authority));
   IJEPA_ASSIGN_OR_RETURN(worker_server_, Serve(settings.worker_listen, kMaxWorkerMessageBytes,
-                                               {worker_service_.get()}, worker_address_));
+                                               {worker_service_.get()}, workers));
+  worker_address_ = workers.address;
+  // Not before the port is ours: the file may be that of another coordinator on it.
+  if (settings.ask_for_token) {
+    IJEPA_ASSIGN_OR_RETURN(token_file_, WriteTokenFile(client_address_, local_secret_));
+  }
   return absl::OkStatus();
 }
 
@@ -189,6 +262,9 @@ void Server::Shutdown() {
   if (worker_server_ != nullptr) worker_server_->Shutdown(deadline);
   client_server_.reset();
   worker_server_.reset();
+  backups_.reset();
+  if (!token_file_.empty()) std::remove(token_file_.c_str());
+  token_file_.clear();
   if (state_ != nullptr) state_->Stop();
   if (history_ != nullptr) history_->Stop();
   logs_.Stop();

@@ -15,6 +15,7 @@
 #include "coordinator/log_store.h"
 #include "coordinator/metrics.h"
 #include "coordinator/outlet.h"
+#include "coordinator/services/auth_service.h"
 #include "coordinator/services/cluster_services.h"
 #include "coordinator/services/job_reader.h"
 #include "coordinator/services/job_service.h"
@@ -54,6 +55,7 @@ class Server {
   Server(Clock& clock, std::unique_ptr<Store> store, const std::string& data_dir);
   absl::Status StartMetrics(const Settings& settings);
   absl::Status StartState(const Settings& settings);
+  void MakeServices(const Settings& settings);
   absl::Status Listen(const Settings& settings);
   absl::Status WriteAddresses(const std::string& data_dir);
 
@@ -68,9 +70,14 @@ class Server {
   std::unique_ptr<StateThread> state_;
   std::unique_ptr<HistoryThread> history_;
   std::unique_ptr<JobReader> job_reader_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<ClientCalls> calls_;
+  std::unique_ptr<Backups> backups_;
   std::shared_ptr<StateCollector> collector_;
   std::unique_ptr<LogReaders> log_readers_;
   std::unique_ptr<JobService> job_service_;
+  std::unique_ptr<ArrayService> array_service_;
+  std::unique_ptr<AuthService> auth_service_;
   std::unique_ptr<CheckpointService> checkpoint_service_;
   std::unique_ptr<NodeService> node_service_;
   std::unique_ptr<QueueService> queue_service_;
@@ -81,6 +88,10 @@ class Server {
   std::unique_ptr<grpc::Server> worker_server_;
   std::string client_address_;
   std::string worker_address_;
+  // Of the local token; empty: none.
+  std::string local_secret_;
+  // Where the local token is; empty: nowhere.
+  std::string token_file_;
 };
 
 }  // namespace ijepa::coordinator

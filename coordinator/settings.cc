@@ -45,6 +45,11 @@ constexpr Key kKeys[] = {
     {"listen", "HOST:PORT of the API (default 127.0.0.1:7440)"},
     {"worker_listen", "HOST:PORT where workers connect (default 127.0.0.1:7441)"},
     {"metrics_listen", "HOST:PORT of /metrics, or none (default 127.0.0.1:7442)"},
+    {"auth", "token: clients must show one; none: everybody may do everything (default token)"},
+    {"tls_certificate", "PEM file; with tls_key, the API and workers are served over TLS"},
+    {"tls_key", "PEM file with the key of tls_certificate"},
+    {"tls_authority",
+     "PEM file; workers must show a certificate of it with their node as common name"},
     {"data_dir", "folder of the store and the job logs, local disk"},
     {"checkpoint_root", "folder for checkpoints that every node sees"},
     {"heartbeat_interval_seconds", "between reports of a worker (default 5)"},
@@ -138,6 +143,15 @@ absl::Status TakeBool(const Texts& texts, const char* key, bool& field) {
       absl::StrCat(key, " is ", found->second, "; must be true or false"));
 }
 
+absl::Status TakeAuth(const Texts& texts, bool& ask_for_token) {
+  const auto found = texts.values.find("auth");
+  if (found == texts.values.end()) return absl::OkStatus();
+  ask_for_token = found->second == "token";
+  if (ask_for_token || found->second == "none") return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("auth is ", found->second, "; must be token or none"));
+}
+
 absl::Status TakeScheduling(const Texts& texts, SchedulingRules& rules) {
   IJEPA_RETURN_IF_ERROR(
       TakeSeconds(texts, "fair_share_half_life_seconds", rules.fair_share_half_life));
@@ -147,7 +161,8 @@ absl::Status TakeScheduling(const Texts& texts, SchedulingRules& rules) {
   return TakeQueues(texts.file, rules);
 }
 
-absl::Status CheckAddress(const char* name, const std::string& value, bool insecure) {
+// `safe`: it may be reached from elsewhere.
+absl::Status CheckAddress(const char* name, const std::string& value, bool safe) {
   const size_t colon = value.rfind(':');
   int port = -1;
   if (colon == std::string::npos || colon == 0 ||
@@ -156,10 +171,11 @@ absl::Status CheckAddress(const char* name, const std::string& value, bool insec
   }
   const std::string host = value.substr(0, colon);
   const bool loopback = absl::StartsWith(host, "127.") || host == "localhost" || host == "[::1]";
-  if (!loopback && !insecure) {
+  if (!loopback && !safe) {
     return absl::InvalidArgumentError(
-        absl::StrCat(name, " is ", value, ", beyond loopback, and nothing protects it yet; ",
-                     "pass --insecure if only trusted machines reach it"));
+        absl::StrCat(name, " is ", value, ", beyond loopback, and nothing protects it; set ",
+                     "tls_certificate, tls_key and tls_authority (deploy/local.sh certs makes ",
+                     "them), or pass --insecure if only trusted machines reach it"));
   }
   return absl::OkStatus();
 }
@@ -175,8 +191,16 @@ absl::Status CheckFolder(const char* name, std::string& folder) {
 }
 
 absl::Status Check(Settings& settings) {
-  IJEPA_RETURN_IF_ERROR(CheckAddress("listen", settings.listen, settings.insecure));
-  IJEPA_RETURN_IF_ERROR(CheckAddress("worker_listen", settings.worker_listen, settings.insecure));
+  const bool tls = !settings.tls_certificate.empty();
+  if (tls == settings.tls_key.empty() || (!tls && !settings.tls_authority.empty())) {
+    return absl::InvalidArgumentError(
+        "tls_certificate and tls_key go together, and tls_authority only with them; set all three");
+  }
+  const bool workers_known = !settings.tls_authority.empty();
+  IJEPA_RETURN_IF_ERROR(CheckAddress("listen", settings.listen,
+                                     settings.insecure || (tls && settings.ask_for_token)));
+  IJEPA_RETURN_IF_ERROR(
+      CheckAddress("worker_listen", settings.worker_listen, settings.insecure || workers_known));
   if (settings.metrics_listen != "none") {
     IJEPA_RETURN_IF_ERROR(
         CheckAddress("metrics_listen", settings.metrics_listen, settings.insecure));
@@ -210,6 +234,9 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
       {"worker_listen", &settings.worker_listen},
       {"metrics_listen", &settings.metrics_listen},
       {"data_dir", &settings.data_dir},
+      {"tls_certificate", &settings.tls_certificate},
+      {"tls_key", &settings.tls_key},
+      {"tls_authority", &settings.tls_authority},
       {"checkpoint_root", &settings.core.checkpoint_root}};
   for (const auto& [key, field] : fields) {
     const auto found = texts.values.find(key);
@@ -225,6 +252,7 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "quarantine_seconds", core.quarantine.length));
   IJEPA_RETURN_IF_ERROR(TakeBool(texts, "allow_fault_injection", core.allow_fault_injection));
   IJEPA_RETURN_IF_ERROR(TakeScheduling(texts, core.scheduling));
+  IJEPA_RETURN_IF_ERROR(TakeAuth(texts, settings.ask_for_token));
   IJEPA_RETURN_IF_ERROR(Check(settings));
   return settings;
 }

@@ -17,8 +17,17 @@ struct Settings {
   std::string metrics_listen = "127.0.0.1:7442";
   // Required. On a local disk; survives the coordinator.
   std::string data_dir;
-  // Allows addresses beyond loopback, though nothing is encrypted and nobody is asked who they are.
+  // Allows addresses beyond loopback without TLS.
   bool insecure = false;
+  // PEM files. With certificate and key, clients and workers are served over TLS; with an
+  // authority, too, workers must show a certificate of it whose common name is their node. Empty:
+  // none.
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_authority;
+  // Clients must show a token; there is always one in a file for the user who runs the coordinator
+  // (common/token_file.h). False: everybody may do everything.
+  bool ask_for_token = true;
   // Times, limits, and checkpoint_root, which is required.
   CoreOptions core;
 };

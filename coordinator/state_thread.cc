@@ -16,6 +16,7 @@
 #include "coordinator/core/records.h"
 #include "coordinator/core/sealing.h"
 #include "coordinator/history_thread.h"
+#include "ijepa/v1/auth.pb.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -69,9 +70,17 @@ uint64_t* TokenIn(Command& command) {
       command);
 }
 
-uint64_t TokenOf(Command& command) {
-  const uint64_t* token = TokenIn(command);
-  return token == nullptr ? 0 : *token;
+// 0 for commands that nobody waits for.
+uint64_t TokenOf(const Command& command) {
+  return std::visit(
+      [](const auto& of_kind) -> uint64_t {
+        if constexpr (requires { of_kind.token; }) {
+          return of_kind.token;
+        } else {
+          return 0;
+        }
+      },
+      command);
 }
 
 }  // namespace
@@ -112,8 +121,36 @@ absl::Status StateThread::Load() {
   return absl::OkStatus();
 }
 
-absl::Status StateThread::CommitOutcomes(std::vector<Outcome>& outcomes) {
+std::vector<AuditRow> StateThread::AuditOf(const std::deque<Item>& items,
+                                           const std::vector<Outcome>& outcomes) {
+  std::unordered_map<uint64_t, const Reply*> replies;
+  for (const Outcome& outcome : outcomes) {
+    for (const Reply& reply : outcome.replies) replies[reply.token] = &reply;
+  }
+  std::vector<AuditRow> rows;
+  for (const Item& item : items) {
+    if (!item.line.has_value() || history_ == nullptr) continue;
+    const auto found = replies.find(TokenOf(std::get<Command>(item.body)));
+    if (found == replies.end()) continue;
+    const absl::StatusOr<v1::Job>& job = found->second->job;
+    const absl::Time now = clock_.Now();
+    v1::AuditEvent event;
+    *event.mutable_time() = ToProto(now);
+    event.set_user(item.line->user);
+    event.set_method(item.line->method);
+    const bool named = job.ok() && !job->name().empty();
+    event.set_resource(named ? job->name() : item.line->resource);
+    event.set_code(absl::StatusCodeToString(job.status().code()));
+    event.set_peer(item.line->peer);
+    rows.push_back({now, item.line->user, event.SerializeAsString()});
+  }
+  return rows;
+}
+
+absl::Status StateThread::CommitOutcomes(const std::deque<Item>& items,
+                                         std::vector<Outcome>& outcomes) {
   Batch batch;
+  batch.audit = AuditOf(items, outcomes);
   for (Outcome& outcome : outcomes) {
     std::move(outcome.writes.begin(), outcome.writes.end(), std::back_inserter(batch.writes));
     std::move(outcome.sealed.begin(), outcome.sealed.end(), std::back_inserter(batch.sealed));
@@ -123,7 +160,8 @@ absl::Status StateThread::CommitOutcomes(std::vector<Outcome>& outcomes) {
 }
 
 absl::Status StateThread::CommitBatch(Batch batch) {
-  if (batch.writes.empty() && batch.sealed.empty() && !batch.prune.has_value()) {
+  if (batch.writes.empty() && batch.sealed.empty() && batch.audit.empty() &&
+      !batch.prune.has_value()) {
     return absl::OkStatus();
   }
   const absl::Duration start = clock_.Monotonic();
@@ -147,12 +185,12 @@ absl::Status StateThread::TooMany() const {
                    " calls wait for this coordinator, the limit; try again in a second"));
 }
 
-void StateThread::Call(Command command, ReplyCallback reply) {
+void StateThread::Call(Command command, ReplyCallback reply, std::optional<AuditLine> line) {
   uint64_t* token = TokenIn(command);
   IJEPA_CHECK(token != nullptr);
   *token = next_token_.fetch_add(1);
   if (!Admit()) return reply(TooMany());
-  Enqueue({std::move(command), std::move(reply), nullptr, true});
+  Enqueue({std::move(command), std::move(reply), nullptr, true, std::move(line)});
 }
 
 void StateThread::Post(Command command, std::function<void()> done) {
@@ -237,7 +275,7 @@ void StateThread::Turn(std::deque<Item> items, bool tick_due) {
     return;
   }
   std::vector<Outcome> outcomes = ApplyAll(items, tick_due);
-  if (absl::Status status = CommitOutcomes(outcomes); !status.ok()) {
+  if (absl::Status status = CommitOutcomes(items, outcomes); !status.ok()) {
     Discard(items, status);
     return;
   }
@@ -275,6 +313,8 @@ void StateThread::LetOut(const Effect& effect) {
     outlet_.Close(close->stream, close->why);
   } else if (const auto* changed = std::get_if<JobChanged>(&effect)) {
     if (const Job* job = FindJob(core_->state(), changed->id)) outlet_.Changed(*job);
+  } else if (std::holds_alternative<TokensChanged>(effect)) {
+    outlet_.TokensChanged(core_->state());
   }
 }
 
@@ -320,6 +360,7 @@ absl::Status StateThread::Reload() {
   }
   IJEPA_ASSIGN_OR_RETURN(
       core_, Core::Restore(options_.core, {epoch_, last_revision_}, store_, past, ReadClock()));
+  outlet_.TokensChanged(core_->state());
   return absl::OkStatus();
 }
 

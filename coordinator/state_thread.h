@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <variant>
@@ -24,6 +25,14 @@
 #include "coordinator/store/store.h"
 
 namespace ijepa::coordinator {
+
+// For the audit log: who asked for what. The code is that of the answer.
+struct AuditLine {
+  std::string user;
+  std::string method;
+  std::string resource;
+  std::string peer;
+};
 
 // Public methods are thread-safe.
 class StateThread {
@@ -51,7 +60,8 @@ class StateThread {
 
   // Calls of clients; `reply` is called once, on the state thread, after the effect is durable:
   // with the core's answer, or Unavailable if the store fails. `token` is filled in.
-  void Call(Command command, ReplyCallback reply);
+  // With `line`, the answer is written to the audit log in the same step.
+  void Call(Command command, ReplyCallback reply, std::optional<AuditLine> line = std::nullopt);
   // What a worker said. `done` is called once its effects are out; a worker has one such message
   // waiting at a time, which bounds them.
   void Post(Command command, std::function<void()> done);
@@ -74,13 +84,17 @@ class StateThread {
     std::function<void()> done;
     // Counts as a call that waits.
     bool counted = false;
+    std::optional<AuditLine> line;
   };
 
   StateThread(Options options, Store& store, Clock& clock, Outlet& outlet);
 
   absl::Status Load();
   absl::Status Reload();
-  absl::Status CommitOutcomes(std::vector<Outcome>& outcomes);
+  absl::Status CommitOutcomes(const std::deque<Item>& items, std::vector<Outcome>& outcomes);
+  // Lines of the audit log for the answers.
+  std::vector<AuditRow> AuditOf(const std::deque<Item>& items,
+                                const std::vector<Outcome>& outcomes);
   absl::Status CommitBatch(Batch batch);
   Now ReadClock();
   bool Admit();

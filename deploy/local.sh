@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # A cluster of one machine: a coordinator and a worker, restarted when they die, in .local/ of this clone.
-# usage: deploy/local.sh demo | up | down | status
+# usage: deploy/local.sh demo | up | down | status | certs [NODE...]
 #   demo    installs, builds, starts the cluster, pretrains on rendered scenes, shows what was learnt
 #   up      installs, builds, starts the cluster and leaves it running
 #   down    stops it; jobs keep their checkpoints and go on at the next up
 #   status  says what runs
+#   certs   makes an authority and certificates for a coordinator and the nodes that are named, in .local/certs
 # IJEPA_PORT (default 7440) is the first of four ports on 127.0.0.1: clients, workers, and two for metrics.
 # IJEPA_SLOTS (default auto): ranks that this machine takes at a time. IJEPA_LOCAL (default .local): where state is kept.
 set -euo pipefail
@@ -146,11 +147,36 @@ demo() {
   say "done after $((SECONDS - began)) s; stop the cluster with: deploy/local.sh down"
 }
 
+# An authority that is kept, a certificate of the coordinator for its host names, one for each node.
+certs() {
+  local folder=$local_dir/certs name names="DNS:localhost,IP:127.0.0.1,DNS:$(hostname)" days=825
+  mkdir -p "$folder"
+  (
+    umask 077
+    cd "$folder"
+    if [ ! -e authority.key ]; then
+      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
+        -subj "/CN=ijepa authority" -keyout authority.key -out authority.pem 2> openssl.log || { cat openssl.log >&2; exit 1; }
+    fi
+    for name in coordinator "$@"; do
+      openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$name" \
+        -keyout "$name.key" -out "$name.csr" 2> openssl.log || { cat openssl.log >&2; exit 1; }
+      if [ "$name" != coordinator ]; then names="DNS:$name"; fi
+      openssl x509 -req -in "$name.csr" -CA authority.pem -CAkey authority.key -CAcreateserial -days $days \
+        -extfile <(echo "subjectAltName=$names") -out "$name.pem" 2> openssl.log || { cat openssl.log >&2; exit 1; }
+      rm -f "$name.csr"
+    done
+    rm -f openssl.log
+  )
+  say "certificates are in $folder"
+}
+
 case "${1:-}" in
   demo) demo ;;
   up) build; start ;;
   down) stop ;;
   status) status ;;
+  certs) shift; certs "$@" ;;
   supervise) shift; supervise "$@" ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$self" >&2; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$self" >&2; exit 2 ;;
 esac

@@ -18,6 +18,13 @@ void AddDescribe(CLI::App& app, Context& context, ExitCode& exit);
 void AddWatch(CLI::App& app, Context& context, ExitCode& exit);
 void AddLogs(CLI::App& app, Context& context, ExitCode& exit);
 void AddCancel(CLI::App& app, Context& context, ExitCode& exit);
+// hold, release, pause, resume, fork and explain.
+void AddSteering(CLI::App& app, Context& context, ExitCode& exit);
+void AddArray(CLI::App& app, Context& context, ExitCode& exit);
+// Prints an array as `array` does.
+ExitCode ShowArray(Context& context, const v1::JobArray& array);
+void AddAuth(CLI::App& app, Context& context, ExitCode& exit);
+void AddAdmin(CLI::App& app, Context& context, ExitCode& exit);
 void AddCheckpoints(CLI::App& app, Context& context, ExitCode& exit);
 // pin and unpin.
 void AddPin(CLI::App& app, Context& context, ExitCode& exit);

@@ -18,6 +18,7 @@ constexpr int kLargestPage = 1000;
 struct ListOptions {
   int limit = 50;
   std::vector<std::string> states;
+  std::vector<std::string> labels;
 };
 
 std::vector<Cell> Row(const v1::Job& job, absl::Time now) {
@@ -60,13 +61,15 @@ ExitCode RunList(Context& context, const ListOptions& options) {
   for (const std::string& name : options.states) {
     v1::JobState state;
     if (!v1::JobState_Parse(absl::StrCat("JOB_STATE_", absl::AsciiStrToUpper(name)), &state)) {
-      return context.Fail(ExitCode::kUsage,
-                          {absl::StrCat(name, " is not a state of a job"), "--state",
-                           "one of queued, starting, running, recovering, cancelling, succeeded, "
-                           "failed, cancelled"});
+      return context.Fail(
+          ExitCode::kUsage,
+          {absl::StrCat(name, " is not a state of a job"), "--state",
+           "one of queued, starting, running, recovering, cancelling, held, blocked, "
+           "pausing, paused, succeeded, failed, cancelled"});
     }
     request.add_states(state);
   }
+  for (const std::string& label : options.labels) request.add_labels(label);
   absl::StatusOr<v1::ListJobsResponse> jobs = FetchJobs(context.api(), request, options.limit);
   if (!jobs.ok()) return context.FailCall(jobs.status(), "");
   if (context.output != OutputFormat::kTable) return context.PrintMessage(*jobs);
@@ -101,9 +104,13 @@ void AddList(CLI::App& app, Context& context, ExitCode& exit) {
   command->add_option("--state", options->states, "Only jobs in these states")
       ->delimiter(',')
       ->type_name("STATE,...");
+  command->add_option("-l,--label", options->labels, "Only jobs with these labels")
+      ->delimiter(',')
+      ->type_name("KEY=VALUE,...");
   command->footer(
       "Examples:\n"
       "  ijepactl list\n"
+      "  ijepactl list -l team=vision\n"
       "  ijepactl list --state running,queued\n"
       "  ijepactl list --limit 5 -o yaml");
   command->callback([options, &context, &exit] { exit = RunList(context, *options); });

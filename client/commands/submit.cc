@@ -117,6 +117,7 @@ std::optional<std::string> Create(Context& context, const SubmitOptions& options
   *request.mutable_spec() = job.sparse;
   request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
   request.set_queue_anyway(options.queue_anyway);
+  request.set_hold(options.hold);
   absl::StatusOr<v1::Job> created = context.api().CreateJob(request);
   if (!created.ok()) {
     exit = FailCreate(context, created.status(), options);
@@ -130,6 +131,27 @@ std::optional<std::string> Create(Context& context, const SubmitOptions& options
   }
   std::fflush(stdout);
   return created->name();
+}
+
+// A file with a matrix: prints the array's id.
+ExitCode CreateSweep(Context& context, const SubmitOptions& options, const JobFile& job) {
+  v1::CreateArrayRequest request;
+  *request.mutable_spec() = job.sparse;
+  for (const spec::MatrixAxis& axis : job.axes) {
+    v1::MatrixAxis& sent = *request.add_matrix();
+    sent.set_path(axis.path);
+    for (const std::string& value : axis.values) sent.add_values(value);
+  }
+  request.set_request_id(options.request_id.empty() ? NewRequestId() : options.request_id);
+  request.set_queue_anyway(options.queue_anyway);
+  request.set_hold(options.hold);
+  absl::StatusOr<v1::JobArray> array = context.api().CreateArray(request);
+  if (!array.ok()) return FailCreate(context, array.status(), options);
+  if (context.output != OutputFormat::kTable) return context.PrintMessage(*array);
+  const std::string id = ShortName(array->name());
+  context.Print(absl::StrCat(id, "\n"));
+  context.Say(absl::StrCat(array->jobs_size(), " jobs; see them with `ijepactl array ", id, "`"));
+  return ExitCode::kOk;
 }
 
 // The job as the options say it, checked; nothing when `exit` says what is wrong with it.
@@ -186,6 +208,10 @@ ExitCode RunSubmit(Context& context, const SubmitOptions& options) {
 std::optional<std::string> SubmitJob(Context& context, const SubmitOptions& options,
                                      ExitCode& exit) {
   const std::optional<JobFile> job = Check(context, options, exit);
+  if (job.has_value() && !job->axes.empty()) {
+    exit = CreateSweep(context, options, *job);
+    return std::nullopt;
+  }
   return job.has_value() ? Create(context, options, *job, exit) : std::nullopt;
 }
 
@@ -216,6 +242,7 @@ void AddSubmit(CLI::App& app, Context& context, ExitCode& exit) {
               "With --watch: leave with code 124 after this long");
   command->add_flag("--queue-anyway", options->queue_anyway,
                     "Accept a job that needs more slots than there are");
+  command->add_flag("--hold", options->hold, "The job waits until it is released");
   command->add_flag("--no-data-check", options->no_data_check,
                     "Do not look for the data here: only the workers see it");
   command

@@ -19,6 +19,7 @@ struct SubmitOptions {
   bool dry_run = false;
   bool watch = false;
   bool queue_anyway = false;
+  bool hold = false;
   bool no_data_check = false;
   std::string request_id;
   FollowOptions follow;
@@ -28,7 +29,8 @@ struct SubmitOptions {
 void AddJobOptions(CLI::App& command, JobOptions* job);
 
 // Reads the job, checks it and its data, submits it and prints its id. Answers its name; or
-// nothing, after a dry run or when what is wrong has been explained: `exit` is then the command's.
+// nothing, after a dry run, for a sweep, whose array it prints, or when what is wrong has been
+// explained: `exit` is then the command's.
 std::optional<std::string> SubmitJob(Context& context, const SubmitOptions& options,
                                      ExitCode& exit);
 

@@ -97,6 +97,7 @@ Tone StateTone(v1::JobState state) {
       return Tone::kBad;
     case v1::JOB_STATE_RECOVERING:
     case v1::JOB_STATE_CANCELLING:
+    case v1::JOB_STATE_PAUSING:
     case v1::JOB_STATE_CANCELLED:
       return Tone::kWarn;
     default:

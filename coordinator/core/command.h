@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/store/store.h"
 #include "ijepa/v1/job.pb.h"
+#include "ijepa/v1/storage.pb.h"
 #include "ijepa/v1/worker.pb.h"
 
 namespace ijepa::coordinator {
@@ -68,6 +69,17 @@ struct SteerJob {
   std::string etag;
   std::string request_id;
   uint64_t digest = 0;
+};
+
+struct AddToken {
+  uint64_t token = 0;
+  v1::StoredToken stored;
+};
+
+struct RevokeToken {
+  uint64_t token = 0;
+  // tokens/ID, or ID alone.
+  std::string name;
 };
 
 struct ReleaseNode {
@@ -129,13 +141,13 @@ struct Tick {};
 // Seals jobs that have ended. Given now and then, where there is a history.
 struct SealEnded {};
 
-using Command = std::variant<CreateJob, CreateArray, CancelJob, SteerJob, PinCheckpoint,
-                             ReleaseNode, CordonNode, SetMaintenance, WorkerHello, WorkerReport,
-                             FromRankOn, StreamClosed, RunScheduler, Tick, SealEnded>;
+using Command = std::variant<CreateJob, CreateArray, CancelJob, SteerJob, PinCheckpoint, AddToken,
+                             RevokeToken, ReleaseNode, CordonNode, SetMaintenance, WorkerHello,
+                             WorkerReport, FromRankOn, StreamClosed, RunScheduler, Tick, SealEnded>;
 
 struct Reply {
   uint64_t token = 0;
-  // Of commands for nodes: an empty one.
+  // Of commands that are about no job: an empty one.
   absl::StatusOr<v1::Job> job;
 };
 
@@ -154,7 +166,10 @@ struct JobChanged {
   std::string id;
 };
 
-using Effect = std::variant<SendToWorker, CloseStream, JobChanged>;
+// What opens the API is another.
+struct TokensChanged {};
+
+using Effect = std::variant<SendToWorker, CloseStream, JobChanged, TokensChanged>;
 
 // Replies and effects may leave only after the writes are durable.
 struct Outcome {

@@ -21,6 +21,7 @@
 #include "coordinator/core/sealing.h"
 #include "coordinator/core/steering.h"
 #include "coordinator/core/tick.h"
+#include "coordinator/core/tokens.h"
 #include "coordinator/core/turn.h"
 
 namespace ijepa::coordinator {
@@ -40,6 +41,8 @@ struct Dispatch {
   void operator()(const ReleaseNode& command) { HandleReleaseNode(turn, command); }
   void operator()(const CordonNode& command) { HandleCordon(turn, command); }
   void operator()(const SetMaintenance& command) { HandleSetMaintenance(turn, command); }
+  void operator()(const AddToken& command) { HandleAddToken(turn, command); }
+  void operator()(const RevokeToken& command) { HandleRevokeToken(turn, command); }
   void operator()(const PinCheckpoint& command) { HandlePin(turn, command); }
   void operator()(const WorkerHello& command) { HandleHello(turn, command); }
   void operator()(const WorkerReport& command) { HandleReport(turn, command); }

@@ -43,6 +43,8 @@ inline std::string RendezvousKey(absl::string_view id, int64_t generation, absl:
 inline std::string NodeKey(absl::string_view node) { return absl::StrFormat("node/%s", node); }
 // StoredUsage.
 inline std::string UsageKey(absl::string_view queue) { return absl::StrFormat("usage/%s", queue); }
+// StoredToken.
+inline std::string TokenKey(absl::string_view id) { return absl::StrFormat("token/%s", id); }
 // StoredRequest.
 inline std::string RequestKey(absl::string_view id) { return absl::StrFormat("request/%s", id); }
 

@@ -136,6 +136,7 @@ absl::Status AddPair(const KeyValue& pair, Now now, State& state) {
   if (parts.size() < 2) return Damaged(pair.key);
   if (parts[0] == "node") return AddNode(pair, pair.key.substr(5), now, state);
   if (parts[0] == "usage") return AddUsage(pair, parts[1], state);
+  if (parts[0] == "token") return Parse(pair, state.tokens[pair.key.substr(6)]);
   if (parts[0] == "request") return Parse(pair, state.requests[pair.key.substr(8)]);
   const auto job = state.jobs.find(parts[1]);
   if (job == state.jobs.end()) {

@@ -192,6 +192,8 @@ struct State {
   absl::Duration last_forgetting = -absl::InfiniteDuration();
   std::map<std::string, Node> nodes;
   std::map<uint64_t, std::string> nodes_by_stream;
+  // By id.
+  std::map<std::string, v1::StoredToken> tokens;
   // By request id; forgotten after request_id_lifetime. The cursor is the last one that was looked
   // at.
   std::map<std::string, v1::StoredRequest> requests;

@@ -74,6 +74,8 @@ void Turn::DeleteEvent(Job& job, int index) {
 
 void Turn::Announce(Job& job) { outcome_.effects.push_back(JobChanged{job.id}); }
 
+void Turn::AnnounceTokens() { outcome_.effects.emplace_back(std::in_place_type<TokensChanged>); }
+
 void Turn::Move(Job& job, v1::JobState to, v1::Reason reason) {
   IJEPA_CHECK(MayMove(job.state(), to));
   v1::JobStatus& status = *job.proto.mutable_status();

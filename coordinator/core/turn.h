@@ -53,6 +53,7 @@ class Turn {
   // Watchers are told, nothing is written: for figures and for reasons that can be worked out
   // again.
   void Announce(Job& job);
+  void AnnounceTokens();
   // Appends to the job's history, and touches it.
   void AddEvent(Job& job, EventCode code, std::string message);
   // Moves the job along a legal transition, and touches it. The reason is shown to people.

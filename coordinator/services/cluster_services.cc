@@ -8,63 +8,19 @@
 #include "absl/strings/strip.h"
 #include "coordinator/core/placing.h"
 #include "coordinator/services/grpc_status.h"
-#include "coordinator/services/state_calls.h"
-#include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
-
-grpc::ServerUnaryReactor* CheckpointService::ListCheckpoints(
-    grpc::CallbackServerContext* context, const v1::ListCheckpointsRequest* request,
-    v1::ListCheckpointsResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reader_.FindCheckpoints(request->parent(), FinishWith(reactor, response));
-  return reactor;
-}
-
-grpc::ServerUnaryReactor* CheckpointService::PinCheckpoint(grpc::CallbackServerContext* context,
-                                                           const v1::PinCheckpointRequest* request,
-                                                           v1::Job* response) {
-  return ChangeJob(state_, *context,
-                   coordinator::PinCheckpoint{.name = request->name(), .pinned = true}, response);
-}
-
-grpc::ServerUnaryReactor* CheckpointService::UnpinCheckpoint(
-    grpc::CallbackServerContext* context, const v1::UnpinCheckpointRequest* request,
-    v1::Job* response) {
-  return ChangeJob(state_, *context,
-                   coordinator::PinCheckpoint{.name = request->name(), .pinned = false}, response);
-}
-
-grpc::ServerUnaryReactor* NodeService::ListNodes(grpc::CallbackServerContext* context,
-                                                 const v1::ListNodesRequest*,
-                                                 v1::ListNodesResponse* response) {
-  return ReadState(state_, *context, [response](const State& state) -> absl::Status {
-    for (const auto& [name, node] : state.nodes) {
-      *response->add_nodes() = DescribeNode(state, name, node);
-    }
-    return absl::OkStatus();
-  });
-}
-
-grpc::ServerUnaryReactor* NodeService::Change(grpc::CallbackServerContext& context, Command command,
-                                              std::string name, v1::Node* response) {
-  grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
-  // The answer to the command comes when it is durable; what the node is then is read after it.
-  state_.Call(std::move(command), [this, reactor, response, name](absl::StatusOr<v1::Job> done) {
-    if (!done.ok()) return reactor->Finish(ToGrpc(done.status()));
-    state_.Read([reactor, response, name](const State* state) {
-      if (state == nullptr) {
-        return reactor->Finish(ToGrpc(absl::UnavailableError("the store cannot be read")));
-      }
-      const auto found = state->nodes.find(name);
-      if (found != state->nodes.end()) *response = DescribeNode(*state, name, found->second);
-      reactor->Finish(grpc::Status::OK);
-    });
-  });
-  return reactor;
-}
-
 namespace {
+
+using Unary = grpc::ServerUnaryReactor;
+
+// As TLS words it: of the name that a certificate is for.
+constexpr char kCommonName[] = "x509_common_name";
+
+template <typename Request>
+PinCheckpoint PinOf(const Request& request, bool pinned) {
+  return {.name = request.name(), .pinned = pinned, .etag = request.etag()};
+}
 
 std::string NodeNameOf(const std::string& name) {
   return std::string(absl::StripPrefix(name, "nodes/"));
@@ -72,59 +28,135 @@ std::string NodeNameOf(const std::string& name) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* NodeService::ReleaseNode(grpc::CallbackServerContext* context,
-                                                   const v1::ReleaseNodeRequest* request,
-                                                   v1::Node* response) {
-  const std::string name = NodeNameOf(request->name());
-  return Change(*context, coordinator::ReleaseNode{.name = name}, name, response);
+Unary* CheckpointService::ListCheckpoints(grpc::CallbackServerContext* context,
+                                          const v1::ListCheckpointsRequest* request,
+                                          v1::ListCheckpointsResponse* response) {
+  return calls_.Run({*context, "CheckpointService/ListCheckpoints"},
+                    [&](Unary* reactor, const Caller&) {
+                      reader_.FindCheckpoints(request->parent(), FinishWith(reactor, response));
+                    });
 }
 
-grpc::ServerUnaryReactor* NodeService::CordonNode(grpc::CallbackServerContext* context,
-                                                  const v1::CordonNodeRequest* request,
-                                                  v1::Node* response) {
+Unary* CheckpointService::PinCheckpoint(grpc::CallbackServerContext* context,
+                                        const v1::PinCheckpointRequest* request,
+                                        v1::Job* response) {
+  return calls_.Change({*context, "CheckpointService/PinCheckpoint"}, request->name(),
+                       PinOf(*request, true), response);
+}
+
+Unary* CheckpointService::UnpinCheckpoint(grpc::CallbackServerContext* context,
+                                          const v1::UnpinCheckpointRequest* request,
+                                          v1::Job* response) {
+  return calls_.Change({*context, "CheckpointService/UnpinCheckpoint"}, request->name(),
+                       PinOf(*request, false), response);
+}
+
+Unary* NodeService::ListNodes(grpc::CallbackServerContext* context, const v1::ListNodesRequest*,
+                              v1::ListNodesResponse* response) {
+  return calls_.Run({*context, "NodeService/ListNodes"}, [&](Unary* reactor, const Caller&) {
+    ReadStateFor(calls_.state(), reactor, [response](const State& state) {
+      for (const auto& [name, node] : state.nodes) {
+        *response->add_nodes() = DescribeNode(state, name, node);
+      }
+      return absl::OkStatus();
+    });
+  });
+}
+
+Unary* NodeService::Change(const UnaryCall& call, const std::string& node, Command command,
+                           v1::Node* response) {
+  return calls_.Run(call, [&](Unary* reactor, const Caller& caller) {
+    StateThread& state = calls_.state();
+    // The answer to the command comes when it is durable; what the node is then is read after it.
+    const auto done = [&state, reactor, response, node](absl::StatusOr<v1::Job> changed) {
+      if (!changed.ok()) return reactor->Finish(ToGrpc(changed.status()));
+      state.Read([reactor, response, node](const State* now) {
+        if (now == nullptr) {
+          return reactor->Finish(ToGrpc(absl::UnavailableError("the store cannot be read")));
+        }
+        const auto found = now->nodes.find(node);
+        if (found != now->nodes.end()) *response = DescribeNode(*now, node, found->second);
+        reactor->Finish(grpc::Status::OK);
+      });
+    };
+    state.Call(std::move(command), done, ClientCalls::LineOf(call.method, node, caller));
+  });
+}
+
+Unary* NodeService::ReleaseNode(grpc::CallbackServerContext* context,
+                                const v1::ReleaseNodeRequest* request, v1::Node* response) {
+  const std::string name = NodeNameOf(request->name());
+  return Change({*context, "NodeService/ReleaseNode"}, name, coordinator::ReleaseNode{.name = name},
+                response);
+}
+
+Unary* NodeService::CordonNode(grpc::CallbackServerContext* context,
+                               const v1::CordonNodeRequest* request, v1::Node* response) {
   const std::string name = NodeNameOf(request->name());
   return Change(
-      *context,
-      coordinator::CordonNode{.name = name, .cordoned = true, .reason = request->reason()}, name,
+      {*context, "NodeService/CordonNode"}, name,
+      coordinator::CordonNode{.name = name, .cordoned = true, .reason = request->reason()},
       response);
 }
 
-grpc::ServerUnaryReactor* NodeService::UncordonNode(grpc::CallbackServerContext* context,
-                                                    const v1::UncordonNodeRequest* request,
-                                                    v1::Node* response) {
+Unary* NodeService::UncordonNode(grpc::CallbackServerContext* context,
+                                 const v1::UncordonNodeRequest* request, v1::Node* response) {
   const std::string name = NodeNameOf(request->name());
-  return Change(*context, coordinator::CordonNode{.name = name, .cordoned = false, .reason = ""},
-                name, response);
+  return Change({*context, "NodeService/UncordonNode"}, name,
+                coordinator::CordonNode{.name = name, .cordoned = false, .reason = ""}, response);
 }
 
-grpc::ServerUnaryReactor* NodeService::SetMaintenance(grpc::CallbackServerContext* context,
-                                                      const v1::SetMaintenanceRequest* request,
-                                                      v1::Node* response) {
+Unary* NodeService::SetMaintenance(grpc::CallbackServerContext* context,
+                                   const v1::SetMaintenanceRequest* request, v1::Node* response) {
   const std::string name = NodeNameOf(request->name());
   coordinator::SetMaintenance command;
   command.name = name;
   command.windows.assign(request->windows().begin(), request->windows().end());
-  return Change(*context, std::move(command), name, response);
+  return Change({*context, "NodeService/SetMaintenance"}, name, std::move(command), response);
 }
 
-grpc::ServerUnaryReactor* QueueService::ListQueues(grpc::CallbackServerContext* context,
-                                                   const v1::ListQueuesRequest*,
-                                                   v1::ListQueuesResponse* response) {
-  return ReadState(state_, *context, [this, response](const State& state) -> absl::Status {
-    for (const auto& [name, rules] : rules_.queues) {
-      *response->add_queues() = DescribeQueue(state, name, rules_);
-    }
-    return absl::OkStatus();
+Unary* QueueService::ListQueues(grpc::CallbackServerContext* context, const v1::ListQueuesRequest*,
+                                v1::ListQueuesResponse* response) {
+  return calls_.Run({*context, "QueueService/ListQueues"}, [&](Unary* reactor, const Caller&) {
+    ReadStateFor(calls_.state(), reactor, [this, response](const State& state) {
+      for (const auto& [name, rules] : rules_.queues) {
+        *response->add_queues() = DescribeQueue(state, name, rules_);
+      }
+      return absl::OkStatus();
+    });
   });
 }
 
-grpc::ServerUnaryReactor* SystemService::GetServerInfo(grpc::CallbackServerContext* context,
-                                                       const v1::GetServerInfoRequest*,
-                                                       v1::ServerInfo* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+grpc::ServerWriteReactor<v1::LogLines>* LogService::ReadLogs(grpc::CallbackServerContext* context,
+                                                             const v1::ReadLogsRequest* request) {
+  absl::StatusOr<Caller> caller = gate_.Admit(*context, "LogService/ReadLogs");
+  if (!caller.ok()) return new RefusedStream<v1::LogLines>(caller.status());
+  return readers_.NewReader(*request);
+}
+
+Unary* SystemService::GetServerInfo(grpc::CallbackServerContext* context,
+                                    const v1::GetServerInfoRequest*, v1::ServerInfo* response) {
+  Unary* reactor = context->DefaultReactor();
   *response = info_;
   reactor->Finish(grpc::Status::OK);
   return reactor;
+}
+
+Unary* SystemService::BackupStore(grpc::CallbackServerContext* context,
+                                  const v1::BackupStoreRequest* request,
+                                  v1::BackupStoreResponse* response) {
+  return calls_.Run({*context, "SystemService/BackupStore"}, [&](Unary* reactor, const Caller&) {
+    backups_.Start(request->file_name(), FinishWith(reactor, response));
+  });
+}
+
+grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* WorkerService::Connect(
+    grpc::CallbackServerContext* context) {
+  std::string certified;
+  for (const grpc::string_ref& name : context->auth_context()->FindPropertyValues(kCommonName)) {
+    certified.assign(name.data(), name.size());
+  }
+  return streams_.NewStream(certified);
 }
 
 }  // namespace ijepa::coordinator

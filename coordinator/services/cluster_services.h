@@ -4,11 +4,15 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
+#include "common/clock.h"
 #include "coordinator/core/command.h"
 #include "coordinator/core/queues.h"
+#include "coordinator/services/backups.h"
+#include "coordinator/services/client_calls.h"
 #include "coordinator/services/job_reader.h"
 #include "coordinator/services/log_readers.h"
 #include "coordinator/services/worker_streams.h"
@@ -17,12 +21,10 @@
 
 namespace ijepa::coordinator {
 
-class StateThread;
-
 // All thread-safe; what they borrow outlives them.
 class CheckpointService : public v1::CheckpointService::CallbackService {
  public:
-  CheckpointService(StateThread& state, JobReader& reader) : state_(state), reader_(reader) {}
+  CheckpointService(ClientCalls& calls, JobReader& reader) : calls_(calls), reader_(reader) {}
   grpc::ServerUnaryReactor* ListCheckpoints(grpc::CallbackServerContext* context,
                                             const v1::ListCheckpointsRequest* request,
                                             v1::ListCheckpointsResponse* response) override;
@@ -34,13 +36,13 @@ class CheckpointService : public v1::CheckpointService::CallbackService {
                                             v1::Job* response) override;
 
  private:
-  StateThread& state_;
+  ClientCalls& calls_;
   JobReader& reader_;
 };
 
 class NodeService : public v1::NodeService::CallbackService {
  public:
-  explicit NodeService(StateThread& state) : state_(state) {}
+  explicit NodeService(ClientCalls& calls) : calls_(calls) {}
   grpc::ServerUnaryReactor* ListNodes(grpc::CallbackServerContext* context,
                                       const v1::ListNodesRequest* request,
                                       v1::ListNodesResponse* response) override;
@@ -58,57 +60,62 @@ class NodeService : public v1::NodeService::CallbackService {
                                            v1::Node* response) override;
 
  private:
-  // Gives a command for the node of that name to the core, and answers with the node.
-  grpc::ServerUnaryReactor* Change(grpc::CallbackServerContext& context, Command command,
-                                   std::string name, v1::Node* response);
+  // Gives `command` to the core and answers with the node as it is after that.
+  grpc::ServerUnaryReactor* Change(const UnaryCall& call, const std::string& node, Command command,
+                                   v1::Node* response);
 
-  StateThread& state_;
+  ClientCalls& calls_;
 };
 
 // Queues and how they are used.
 class QueueService : public v1::QueueService::CallbackService {
  public:
-  QueueService(StateThread& state, SchedulingRules rules)
-      : state_(state), rules_(std::move(rules)) {}
+  QueueService(ClientCalls& calls, SchedulingRules rules)
+      : calls_(calls), rules_(std::move(rules)) {}
   grpc::ServerUnaryReactor* ListQueues(grpc::CallbackServerContext* context,
                                        const v1::ListQueuesRequest* request,
                                        v1::ListQueuesResponse* response) override;
 
  private:
-  StateThread& state_;
+  ClientCalls& calls_;
   const SchedulingRules rules_;
 };
 
 class LogService : public v1::LogService::CallbackService {
  public:
-  explicit LogService(LogReaders& readers) : readers_(readers) {}
-  grpc::ServerWriteReactor<v1::LogLines>* ReadLogs(grpc::CallbackServerContext*,
-                                                   const v1::ReadLogsRequest* request) override {
-    return readers_.NewReader(*request);
-  }
+  LogService(Gate& gate, LogReaders& readers) : gate_(gate), readers_(readers) {}
+  grpc::ServerWriteReactor<v1::LogLines>* ReadLogs(grpc::CallbackServerContext* context,
+                                                   const v1::ReadLogsRequest* request) override;
 
  private:
+  Gate& gate_;
   LogReaders& readers_;
 };
 
 class SystemService : public v1::SystemService::CallbackService {
  public:
-  explicit SystemService(v1::ServerInfo info) : info_(std::move(info)) {}
+  SystemService(ClientCalls& calls, Backups& backups, v1::ServerInfo info)
+      : calls_(calls), backups_(backups), info_(std::move(info)) {}
+  // Anyone may ask.
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
                                           const v1::GetServerInfoRequest*,
                                           v1::ServerInfo* response) override;
+  grpc::ServerUnaryReactor* BackupStore(grpc::CallbackServerContext* context,
+                                        const v1::BackupStoreRequest* request,
+                                        v1::BackupStoreResponse* response) override;
 
  private:
+  ClientCalls& calls_;
+  Backups& backups_;
   const v1::ServerInfo info_;
 };
 
 class WorkerService : public v1::WorkerService::CallbackService {
  public:
   explicit WorkerService(WorkerStreams& streams) : streams_(streams) {}
+  // With TLS, the common name of the certificate is the node that the worker may speak for.
   grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* Connect(
-      grpc::CallbackServerContext*) override {
-    return streams_.NewStream();
-  }
+      grpc::CallbackServerContext* context) override;
 
  private:
   WorkerStreams& streams_;

@@ -68,6 +68,20 @@ void JobReader::Find(const std::string& name, Answer<v1::Job> answer) {
   if (!taken.ok()) answer(taken);
 }
 
+void JobReader::FindWhole(const std::string& name, Answer<v1::SealedJob> answer) {
+  const absl::Status taken = state_.TryRead([this, name, answer](const State* state) {
+    if (state == nullptr) return answer(NoState());
+    const Job* job = FindJob(*state, name);
+    if (job == nullptr) return FindPast(name, answer);
+    v1::SealedJob whole;
+    whole.set_number(job->number);
+    *whole.mutable_job() = job->proto;
+    whole.mutable_checkpoints()->Assign(job->checkpoints.begin(), job->checkpoints.end());
+    answer(std::move(whole));
+  });
+  if (!taken.ok()) answer(taken);
+}
+
 void JobReader::FindCheckpoints(const std::string& name,
                                 Answer<v1::ListCheckpointsResponse> answer) {
   const absl::Status taken = state_.TryRead([this, name, answer](const State* state) {

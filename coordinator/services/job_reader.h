@@ -26,6 +26,8 @@ class JobReader {
 
   // The whole job. NotFound names it.
   void Find(const std::string& name, Answer<v1::Job> answer);
+  // With its checkpoints.
+  void FindWhole(const std::string& name, Answer<v1::SealedJob> answer);
   // Newest first, with what keeps each.
   void FindCheckpoints(const std::string& job, Answer<v1::ListCheckpointsResponse> answer);
   // A page. InvalidArgument as ReadListQuery.

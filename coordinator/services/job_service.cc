@@ -5,83 +5,120 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/explain.h"
 #include "coordinator/services/digest.h"
 #include "coordinator/services/grpc_status.h"
-#include "coordinator/services/state_calls.h"
-#include "coordinator/state_thread.h"
-#include "proto/spec/spec_defaults.h"
-#include "proto/spec/spec_validate.h"
+#include "coordinator/services/submission.h"
 
 namespace ijepa::coordinator {
 namespace {
 
-// control-plane.md section 6, rule 18.
-constexpr size_t kMaxSpecBytes = 256 * 1024;
-constexpr size_t kMaxRequestId = 128;
-constexpr int kUidLength = 26;
+using Unary = grpc::ServerUnaryReactor;
 
-absl::Status CheckRequest(const v1::CreateJobRequest& request) {
-  if (request.spec().ByteSizeLong() > kMaxSpecBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("spec has ", request.spec().ByteSizeLong(),
-                                                   " bytes; at most ", kMaxSpecBytes));
-  }
-  if (request.request_id().size() > kMaxRequestId) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("request_id is longer than ", kMaxRequestId, " characters; use a UUID"));
-  }
-  return absl::OkStatus();
+template <typename Request>
+SteerJob SteeringOf(const Request& request, Steering steering) {
+  return {.name = request.name(),
+          .steering = steering,
+          .etag = request.etag(),
+          .request_id = request.request_id(),
+          .digest = DigestOf(request, absl::StrCat("steer", static_cast<int>(steering)))};
+}
+
+// A job that is to be made, by whom.
+void Submit(ClientCalls& calls, const char* method, const Caller& caller,
+            absl::StatusOr<CreateJob> command, std::function<void(absl::StatusOr<v1::Job>)> done) {
+  if (!command.ok()) return done(command.status());
+  command->user = caller.user;
+  std::string resource = command->parent;
+  calls.state().Call(*std::move(command), std::move(done),
+                     ClientCalls::LineOf(method, resource, caller));
 }
 
 }  // namespace
 
-grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* context,
-                                                const v1::CreateJobRequest* request,
-                                                v1::Job* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  coordinator::CreateJob command;
-  command.spec = request->spec();
-  absl::Status status = CheckRequest(*request);
-  if (status.ok()) {
-    spec::ResolveDefaults(&command.spec);
-    status = spec::Validate(command.spec);
-  }
-  if (!status.ok()) {
-    reactor->Finish(ToGrpc(status));
-    return reactor;
-  }
-  command.uid = random_(kUidLength);
-  command.request_id = request->request_id();
-  command.digest = DigestOf(*request);
-  command.validate_only = request->validate_only();
-  command.queue_anyway = request->queue_anyway();
-  state_.Call(std::move(command), FinishWith(reactor, response));
-  return reactor;
+Unary* JobService::CreateJob(Context* context, const v1::CreateJobRequest* request,
+                             v1::Job* response) {
+  static constexpr char kMethod[] = "JobService/CreateJob";
+  return parts_.calls.Run({*context, kMethod}, [&](Unary* reactor, const Caller& caller) {
+    Submit(parts_.calls, kMethod, caller, JobCommand(*request, parts_.random),
+           FinishWith(reactor, response));
+  });
 }
 
-grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* context,
-                                             const v1::GetJobRequest* request, v1::Job* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reader_.Find(request->name(), FinishWith(reactor, response));
-  return reactor;
+Unary* JobService::GetJob(Context* context, const v1::GetJobRequest* request, v1::Job* response) {
+  return parts_.calls.Run({*context, "JobService/GetJob"}, [&](Unary* reactor, const Caller&) {
+    parts_.reader.Find(request->name(), FinishWith(reactor, response));
+  });
 }
 
-grpc::ServerUnaryReactor* JobService::ListJobs(grpc::CallbackServerContext* context,
-                                               const v1::ListJobsRequest* request,
-                                               v1::ListJobsResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reader_.List(*request, FinishWith(reactor, response));
-  return reactor;
+Unary* JobService::ListJobs(Context* context, const v1::ListJobsRequest* request,
+                            v1::ListJobsResponse* response) {
+  return parts_.calls.Run({*context, "JobService/ListJobs"}, [&](Unary* reactor, const Caller&) {
+    parts_.reader.List(*request, FinishWith(reactor, response));
+  });
 }
 
-grpc::ServerUnaryReactor* JobService::CancelJob(grpc::CallbackServerContext* context,
-                                                const v1::CancelJobRequest* request,
-                                                v1::Job* response) {
-  return ChangeJob(state_, *context, coordinator::CancelJob{.name = request->name()}, response);
+Unary* JobService::CancelJob(Context* context, const v1::CancelJobRequest* request,
+                             v1::Job* response) {
+  return parts_.calls.Change({*context, "JobService/CancelJob"}, request->name(),
+                             coordinator::CancelJob{.name = request->name(),
+                                                    .etag = request->etag(),
+                                                    .request_id = request->request_id(),
+                                                    .digest = DigestOf(*request, "cancel")},
+                             response);
 }
 
-grpc::ServerWriteReactor<v1::Job>* JobService::WatchJob(grpc::CallbackServerContext*,
+Unary* JobService::HoldJob(Context* context, const v1::HoldJobRequest* request, v1::Job* response) {
+  return parts_.calls.Change({*context, "JobService/HoldJob"}, request->name(),
+                             SteeringOf(*request, Steering::kHold), response);
+}
+
+Unary* JobService::ReleaseJob(Context* context, const v1::ReleaseJobRequest* request,
+                              v1::Job* response) {
+  return parts_.calls.Change({*context, "JobService/ReleaseJob"}, request->name(),
+                             SteeringOf(*request, Steering::kRelease), response);
+}
+
+Unary* JobService::PauseJob(Context* context, const v1::PauseJobRequest* request,
+                            v1::Job* response) {
+  return parts_.calls.Change({*context, "JobService/PauseJob"}, request->name(),
+                             SteeringOf(*request, Steering::kPause), response);
+}
+
+Unary* JobService::ResumeJob(Context* context, const v1::ResumeJobRequest* request,
+                             v1::Job* response) {
+  return parts_.calls.Change({*context, "JobService/ResumeJob"}, request->name(),
+                             SteeringOf(*request, Steering::kResume), response);
+}
+
+Unary* JobService::ForkJob(Context* context, const v1::ForkJobRequest* request, v1::Job* response) {
+  static constexpr char kMethod[] = "JobService/ForkJob";
+  return parts_.calls.Run({*context, kMethod}, [&](Unary* reactor, const Caller& caller) {
+    parts_.reader.FindWhole(request->name(), [this, caller, request,
+                                              done = FinishWith(reactor, response)](
+                                                 absl::StatusOr<v1::SealedJob> parent) {
+      if (!parent.ok()) return done(parent.status());
+      Submit(parts_.calls, kMethod, caller, ForkCommand(*request, *parent, parts_.random), done);
+    });
+  });
+}
+
+Unary* JobService::ExplainJob(Context* context, const v1::ExplainJobRequest* request,
+                              v1::JobExplanation* response) {
+  return parts_.calls.Run({*context, "JobService/ExplainJob"}, [&](Unary* reactor, const Caller&) {
+    parts_.reader.Find(request->name(),
+                       [this, done = FinishWith(reactor, response)](absl::StatusOr<v1::Job> job) {
+                         if (!job.ok()) return done(job.status());
+                         done(Explain(*job, parts_.options));
+                       });
+  });
+}
+
+grpc::ServerWriteReactor<v1::Job>* JobService::WatchJob(Context* context,
                                                         const v1::WatchJobRequest* request) {
-  return watchers_.NewWatcher(request->name());
+  absl::StatusOr<Caller> caller = parts_.calls.gate().Admit(*context, "JobService/WatchJob");
+  if (!caller.ok()) return new RefusedStream<v1::Job>(caller.status());
+  return parts_.watchers.NewWatcher(request->name());
 }
 
 }  // namespace ijepa::coordinator

@@ -19,8 +19,8 @@ class StateThread;
 // Runs `read` on the state thread and finishes the call with its status: ResourceExhausted if too
 // many calls wait, Unavailable while there is no state. What `read` borrows from the call lives
 // until then.
-grpc::ServerUnaryReactor* ReadState(StateThread& state, grpc::CallbackServerContext& context,
-                                    std::function<absl::Status(const State&)> read);
+void ReadStateFor(StateThread& state, grpc::ServerUnaryReactor* reactor,
+                  std::function<absl::Status(const State&)> read);
 
 // A callback that finishes the call with what it is given.
 template <typename Response>
@@ -31,10 +31,6 @@ std::function<void(absl::StatusOr<Response>)> FinishWith(grpc::ServerUnaryReacto
     reactor->Finish(ToGrpc(answer.status()));
   };
 }
-
-// Gives `command` to the core and finishes the call with its answer, once that is durable.
-grpc::ServerUnaryReactor* ChangeJob(StateThread& state, grpc::CallbackServerContext& context,
-                                    Command command, v1::Job* response);
 
 }  // namespace ijepa::coordinator
 

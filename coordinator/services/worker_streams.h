@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "coordinator/log_store.h"
@@ -35,7 +36,9 @@ class WorkerStreams {
   void Close(uint64_t stream, const absl::Status& why);
   void CloseAll(const absl::Status& why);
 
-  grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* NewStream();
+  // `certified`: the only node that the stream may speak for; empty: any.
+  grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* NewStream(
+      const std::string& certified);
 
  private:
   friend class WorkerStream;

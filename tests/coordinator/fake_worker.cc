@@ -5,11 +5,13 @@
 
 namespace ijepa::coordinator {
 
-FakeWorker::FakeWorker(const std::string& address)
-    : stub_(v1::WorkerService::NewStub(
-          grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))) {
-  context_.set_wait_for_ready(true);
+FakeWorker::FakeWorker(const std::string& address,
+                       std::shared_ptr<grpc::ChannelCredentials> credentials) {
+  // Who shows a certificate wants to know at once that it is refused.
+  context_.set_wait_for_ready(credentials == nullptr);
   context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  if (credentials == nullptr) credentials = grpc::InsecureChannelCredentials();
+  stub_ = v1::WorkerService::NewStub(grpc::CreateChannel(address, credentials));
   stream_ = stub_->Connect(&context_);
 }
 

@@ -15,7 +15,9 @@ namespace ijepa::coordinator {
 // Every wait ends after 30 s at most. Not thread-safe.
 class FakeWorker {
  public:
-  explicit FakeWorker(const std::string& address);
+  // `credentials`: null connects without TLS.
+  explicit FakeWorker(const std::string& address,
+                      std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr);
   ~FakeWorker();
 
   void Hello(const std::string& node, int slots);

@@ -5,20 +5,31 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "common/clock.h"
 #include "coordinator/server.h"
 #include "tests/fakes/temporary_folder.h"
 
 namespace ijepa::coordinator {
 
+// The real one, that may be moved ahead. Thread-safe.
+class ShiftedClock : public Clock {
+ public:
+  absl::Time Now() override { return Clock::Real().Now() + absl::Seconds(shift_seconds.load()); }
+  absl::Duration Monotonic() override { return Clock::Real().Monotonic(); }
+
+  std::atomic<int64_t> shift_seconds{0};
+};
+
 class ServicesTest : public ::testing::Test {
  protected:
   void SetUp() override { StartServer(); }
 
-  Settings MakeSettings() {
+  virtual Settings MakeSettings() {
     Settings settings;
     settings.listen = "127.0.0.1:0";
     settings.worker_listen = "127.0.0.1:0";
@@ -26,12 +37,13 @@ class ServicesTest : public ::testing::Test {
     settings.data_dir = folder.path();
     settings.core.checkpoint_root = "/checkpoints";
     settings.core.seal_after = seal_after;
+    settings.ask_for_token = ask_for_token;
     return settings;
   }
 
   void StartServer() {
     server.reset();
-    auto started = Server::Start(MakeSettings(), Clock::Real());
+    auto started = Server::Start(MakeSettings(), clock);
     ASSERT_TRUE(started.ok()) << started.status();
     server = *std::move(started);
     channel = grpc::CreateChannel(server->client_address(), grpc::InsecureChannelCredentials());
@@ -126,8 +138,10 @@ class ServicesTest : public ::testing::Test {
   }
 
   TemporaryFolder folder;
+  ShiftedClock clock;
   // Of the next StartServer.
   absl::Duration seal_after = absl::Minutes(1);
+  bool ask_for_token = false;
   // The metrics server takes two seconds to stop.
   std::string metrics_listen = "none";
   std::unique_ptr<Server> server;

@@ -62,6 +62,8 @@ CoordinatorProcess::CoordinatorProcess(const std::string& data_dir, const std::s
                                     listen,
                                     "--worker-listen",
                                     "127.0.0.1:0",
+                                    "--auth",
+                                    "none",
                                     "--metrics-listen",
                                     "none",
                                     "--data-dir",

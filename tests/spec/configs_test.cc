@@ -100,21 +100,38 @@ TEST(ConfigsTest, SmallJobsRunAsManyImagesAsTheirFilesSay) {
 }
 
 TEST(ConfigsTest, DaemonFilesHoldTheDocumentedKeys) {
-  const auto coordinator = ReadSettingsWithTables(
-      *ReadFile("configs/coordinator.yaml"), "coordinator.yaml",
-      {"listen", "worker_listen", "metrics_listen", "data_dir", "checkpoint_root",
-       "heartbeat_interval_seconds", "unreachable_after_seconds", "lost_after_seconds",
-       "step_deadline_seconds", "allow_fault_injection", "quarantine_after_faults",
-       "quarantine_seconds", "reattach_window_seconds", "fair_share_half_life_seconds",
-       "max_bypass", "min_run_time_seconds", "max_preemptions"},
-      {{"queues", {"weight"}}, {"priority_classes", {"value"}}});
+  const auto coordinator =
+      ReadSettingsWithTables(*ReadFile("configs/coordinator.yaml"), "coordinator.yaml",
+                             {"listen",
+                              "worker_listen",
+                              "metrics_listen",
+                              "data_dir",
+                              "checkpoint_root",
+                              "heartbeat_interval_seconds",
+                              "unreachable_after_seconds",
+                              "lost_after_seconds",
+                              "step_deadline_seconds",
+                              "allow_fault_injection",
+                              "quarantine_after_faults",
+                              "quarantine_seconds",
+                              "reattach_window_seconds",
+                              "fair_share_half_life_seconds",
+                              "max_bypass",
+                              "min_run_time_seconds",
+                              "max_preemptions",
+                              "auth",
+                              "tls_certificate",
+                              "tls_key",
+                              "tls_authority"},
+                             {{"queues", {"weight"}}, {"priority_classes", {"value"}}});
   ASSERT_TRUE(coordinator.ok()) << coordinator.status();
-  EXPECT_EQ(coordinator->values.size(), 17u);
+  EXPECT_EQ(coordinator->values.size(), 18u);
   EXPECT_EQ(coordinator->tables.at("priority_classes").size(), 3u);
   EXPECT_EQ(coordinator->values.at("listen"), "127.0.0.1:7440");
-  const auto worker = ReadSettings(*ReadFile("configs/worker.yaml"), "worker.yaml",
-                                   {"coordinator", "node", "slots", "state_dir", "rank_binary",
-                                    "metrics_listen", "host_address", "drain_seconds", "labels"});
+  const auto worker = ReadSettings(
+      *ReadFile("configs/worker.yaml"), "worker.yaml",
+      {"coordinator", "node", "slots", "state_dir", "rank_binary", "metrics_listen", "host_address",
+       "drain_seconds", "labels", "tls_certificate", "tls_key", "tls_authority"});
   ASSERT_TRUE(worker.ok()) << worker.status();
   EXPECT_EQ(worker->at("coordinator"), coordinator->values.at("worker_listen"));
 }

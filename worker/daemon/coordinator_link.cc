@@ -26,7 +26,16 @@ constexpr int kConnectTimeoutMilliseconds = 5000;
 // A coordinator that takes the stream and never welcomes is as good as none.
 constexpr absl::Duration kWelcomeTimeout = absl::Seconds(30);
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
+std::shared_ptr<grpc::ChannelCredentials> CredentialsFor(const LinkTls& tls) {
+  if (tls.authority.empty()) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = tls.authority;
+  options.pem_private_key = tls.key;
+  options.pem_cert_chain = tls.certificate;
+  return grpc::SslCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const LinkTls& tls) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
@@ -35,7 +44,7 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   // The back-off is ours: a channel of its own for every attempt.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, CredentialsFor(tls), arguments);
 }
 
 }  // namespace
@@ -45,9 +54,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
 class CoordinatorStream final
     : public grpc::ClientBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage> {
  public:
-  CoordinatorStream(const std::string& address, std::function<void()> wake,
-                    const v1::WorkerMessage& hello)
-      : wake_(std::move(wake)), stub_(v1::WorkerService::NewStub(MakeChannel(address))) {
+  CoordinatorStream(const CoordinatorLink::Options& options, const v1::WorkerMessage& hello)
+      : wake_(options.wake),
+        stub_(v1::WorkerService::NewStub(MakeChannel(options.address, options.tls))) {
     stub_->async()->Connect(&context_, this);
     AddHold();  // Writes start outside of reactions.
     queue_.push_back(hello);
@@ -172,7 +181,7 @@ void CoordinatorLink::ConnectIfDue(absl::Duration now,
                                    const std::function<v1::WorkerMessage()>& hello) {
   if (stream_ != nullptr || now < next_attempt_) return;
   opened_ = now;
-  stream_ = std::make_unique<CoordinatorStream>(options_.address, options_.wake, hello());
+  stream_ = std::make_unique<CoordinatorStream>(options_, hello());
 }
 
 std::optional<v1::CoordinatorMessage> CoordinatorLink::Poll(absl::Duration now) {

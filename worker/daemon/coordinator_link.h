@@ -18,12 +18,22 @@ namespace ijepa::worker {
 
 class CoordinatorStream;
 
+// Contents of PEM files. All empty: no TLS.
+struct LinkTls {
+  // Of this node: its common name is the node's.
+  std::string certificate;
+  std::string key;
+  // By which the coordinator must be certified.
+  std::string authority;
+};
+
 // Owned by the loop thread; gRPC's threads only fill a mailbox of one message and call `wake`.
 // Never blocks, but for its end: it waits until gRPC has let go of the stream.
 class CoordinatorLink {
  public:
   struct Options {
     std::string address;  // HOST:PORT
+    LinkTls tls;
     absl::Duration min_back_off = absl::Milliseconds(200);
     absl::Duration max_back_off = absl::Seconds(5);
     // Messages queued beyond this are refused.

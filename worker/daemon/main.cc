@@ -56,6 +56,11 @@ absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--cgroup", flags.cgroup, "for a group per rank: auto, none, or a cgroup2 folder")
       ->capture_default_str();
+  app.add_option("--tls-certificate", flags.tls_certificate,
+                 "PEM file; its common name is the node");
+  app.add_option("--tls-key", flags.tls_key, "PEM file with its key");
+  app.add_option("--tls-authority", flags.tls_authority,
+                 "PEM file of the authority that certifies the coordinator");
   app.add_option("--labels", flags.labels, "where it is: island=a,rack=r7,block=b1");
   app.add_option("--host-address", flags.host_address, "where ranks of other nodes reach this one")
       ->capture_default_str();
@@ -123,6 +128,11 @@ absl::Status RunWorker(const Settings& settings) {
   options.state_dir = settings.state_dir;
   options.rank_binary = settings.rank_binary;
   options.coordinator = settings.coordinator;
+  if (!settings.tls_authority.empty()) {
+    IJEPA_ASSIGN_OR_RETURN(options.tls.certificate, ReadFile(settings.tls_certificate));
+    IJEPA_ASSIGN_OR_RETURN(options.tls.key, ReadFile(settings.tls_key));
+    IJEPA_ASSIGN_OR_RETURN(options.tls.authority, ReadFile(settings.tls_authority));
+  }
   options.host_address = settings.host_address;
   options.devices = inventory.devices;
   options.cgroup_base = cgroup;

@@ -62,6 +62,9 @@ std::map<std::string, std::string*> SettingFields(Settings& settings) {
           {"host_address", &settings.host_address},
           {"cgroup", &settings.cgroup},
           {"drain_seconds", &settings.drain_seconds},
+          {"tls_certificate", &settings.tls_certificate},
+          {"tls_key", &settings.tls_key},
+          {"tls_authority", &settings.tls_authority},
           {"labels", &settings.labels}};
 }
 
@@ -69,6 +72,11 @@ absl::StatusOr<Settings> Resolve(Settings settings) {
   IJEPA_RETURN_IF_ERROR(CheckAddress("coordinator", settings.coordinator));
   if (settings.metrics_listen != "none") {
     IJEPA_RETURN_IF_ERROR(CheckAddress("metrics_listen", settings.metrics_listen));
+  }
+  if (settings.tls_certificate.empty() != settings.tls_key.empty() ||
+      settings.tls_certificate.empty() != settings.tls_authority.empty()) {
+    return absl::InvalidArgumentError(
+        "tls_certificate, tls_key and tls_authority go together; set all three, or none");
   }
   if (settings.state_dir.empty()) {
     return absl::InvalidArgumentError(

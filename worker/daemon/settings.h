@@ -31,6 +31,11 @@ struct Settings {
   // From a request to drain until ranks that still save are killed: within (0, 1e6].
   std::string drain_seconds = "120";
   absl::Duration drain_time;  // The same, filled in by Resolve.
+  // PEM files, all three or none: with them the coordinator is reached over TLS. The certificate's
+  // common name is the node.
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_authority;
   // Where the node is: "island=a, rack=r7, block=b1"; other keys are kept and shown.
   std::string labels;
   std::map<std::string, std::string> label_map;  // The same, filled in by Resolve.

@@ -62,6 +62,7 @@ Worker::Worker(Options options, UniqueFd wake)
       last_heard_(options_.clock->Monotonic()) {
   CoordinatorLink::Options link;
   link.address = options_.coordinator;
+  link.tls = options_.tls;
   link.wake = [fd = wake_.get()] {
     const uint64_t one = 1;
     // Fails only when the counter is full: then the loop is awake.

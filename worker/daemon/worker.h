@@ -31,7 +31,8 @@ class Worker {
   struct Options {
     std::string state_dir;
     std::string rank_binary;
-    std::string coordinator;   // HOST:PORT of its worker listener.
+    std::string coordinator;  // HOST:PORT of its worker listener.
+    LinkTls tls;
     std::string host_address;  // Where ranks of other nodes reach this node.
     v1::NodeInfo info;
     // CUDA_VISIBLE_DEVICES by slot; empty without GPUs.

@@ -1,0 +1,277 @@
+// Who may do what: tokens, roles, the audit log, and TLS with real certificates.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/token_file.h"
+#include "coordinator/services/gate.h"
+#include "fake_worker.h"
+#include "ijepa/v1/auth.grpc.pb.h"
+#include "services_fixture.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(GateTest, EveryMethodHasARole) {
+  for (const auto* file :
+       {v1::CreateJobRequest::descriptor()->file(), v1::CreateTokenRequest::descriptor()->file()}) {
+    for (int s = 0; s < file->service_count(); ++s) {
+      for (int m = 0; m < file->service(s)->method_count(); ++m) {
+        const std::string method =
+            absl::StrCat(file->service(s)->name(), "/", file->service(s)->method(m)->name());
+        EXPECT_TRUE(HasRoleFor(method)) << method;
+      }
+    }
+  }
+  EXPECT_EQ(RoleFor("JobService/Unheard"), v1::ROLE_ADMIN) << "what is unknown is closed";
+}
+
+TEST(GateTest, AUserPastTheRateIsToldWhenToTryAgain) {
+  Gate::Options options;
+  options.calls_per_second = 1;
+  options.burst = 2;
+  ShiftedClock clock;
+  Gate gate(options, clock);
+  EXPECT_TRUE(gate.Spend("ann").ok());
+  EXPECT_TRUE(gate.Spend("ann").ok());
+  const absl::Status past = gate.Spend("ann");
+  EXPECT_EQ(past.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(past.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
+  EXPECT_TRUE(gate.Spend("bob").ok()) << "each has a rate of its own";
+}
+
+class AuthTest : public ServicesTest {
+ protected:
+  void SetUp() override {
+    ask_for_token = true;
+    StartServer();
+    Connect();
+  }
+
+  void Connect() {
+    secret = *ReadTokenFile(TokenFileFor(server->client_address()));
+    auth = v1::AuthService::NewStub(channel);
+  }
+
+  // A context of one who shows `token`.
+  std::unique_ptr<grpc::ClientContext> As(const std::string& token) {
+    auto context = std::make_unique<grpc::ClientContext>();
+    SetDeadline(*context);
+    if (!token.empty()) context->AddMetadata("authorization", "Bearer " + token);
+    return context;
+  }
+
+  v1::CreateTokenResponse NewToken(v1::Role role, v1::Role scope = v1::ROLE_UNSPECIFIED,
+                                   int64_t lifetime = 0) {
+    v1::CreateTokenRequest request;
+    request.set_user("ann");
+    v1::Grant& grant = *request.add_grants();
+    grant.set_project("default");
+    grant.set_role(role);
+    request.set_scope(scope);
+    request.set_lifetime_seconds(lifetime);
+    v1::CreateTokenResponse response;
+    const grpc::Status status = auth->CreateToken(As(secret).get(), request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response;
+  }
+
+  grpc::StatusCode List(const std::string& token) {
+    v1::ListJobsResponse response;
+    return jobs->ListJobs(As(token).get(), {}, &response).error_code();
+  }
+
+  grpc::StatusCode SubmitAs(const std::string& token, v1::Job* job = nullptr) {
+    v1::CreateJobRequest request = RequestFor("job", 1);
+    request.set_queue_anyway(true);
+    v1::Job made;
+    return jobs->CreateJob(As(token).get(), request, job == nullptr ? &made : job).error_code();
+  }
+
+  std::string secret;
+  std::unique_ptr<v1::AuthService::Stub> auth;
+};
+
+TEST_F(AuthTest, NobodyComesInWithoutAToken) {
+  EXPECT_EQ(List(""), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(List("wrong"), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(List(secret), grpc::StatusCode::OK);
+  v1::WatchJobRequest watch;
+  auto context = As("");
+  auto reader = jobs->WatchJob(context.get(), watch);
+  v1::Job job;
+  EXPECT_FALSE(reader->Read(&job));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(AuthTest, TheLocalTokenIsForItsOwnerAloneAndLastsOverARestart) {
+  const std::string path = TokenFileFor(server->client_address());
+  struct stat info;
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600);
+  const std::string before = secret;
+  StartServer();
+  Connect();
+  EXPECT_EQ(secret, before);
+  EXPECT_EQ(List(secret), grpc::StatusCode::OK);
+  server.reset();
+  EXPECT_FALSE(std::filesystem::exists(path)) << "a coordinator that stops takes its token along";
+}
+
+TEST_F(AuthTest, RolesAndScopesLimitWhatATokenMayDo) {
+  const std::string viewer = NewToken(v1::ROLE_VIEWER).secret();
+  EXPECT_EQ(List(viewer), grpc::StatusCode::OK);
+  EXPECT_EQ(SubmitAs(viewer), grpc::StatusCode::PERMISSION_DENIED);
+  const std::string user = NewToken(v1::ROLE_USER).secret();
+  v1::Job job;
+  EXPECT_EQ(SubmitAs(user, &job), grpc::StatusCode::OK);
+  EXPECT_EQ(job.user(), "ann");
+  v1::ListTokensResponse tokens;
+  EXPECT_EQ(auth->ListTokens(As(user).get(), {}, &tokens).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(SubmitAs(NewToken(v1::ROLE_ADMIN, v1::ROLE_VIEWER).secret()),
+            grpc::StatusCode::PERMISSION_DENIED);
+  v1::Token me;
+  ASSERT_TRUE(auth->WhoAmI(As(viewer).get(), {}, &me).ok());
+  EXPECT_EQ(me.user(), "ann");
+}
+
+TEST_F(AuthTest, ARevokedTokenAndAnExpiredOneAreClosed) {
+  const v1::CreateTokenResponse made = NewToken(v1::ROLE_USER);
+  const std::string brief = NewToken(v1::ROLE_USER, v1::ROLE_UNSPECIFIED, 60).secret();
+  StartServer();
+  Connect();
+  EXPECT_EQ(List(made.secret()), grpc::StatusCode::OK) << "tokens outlive the coordinator";
+  v1::RevokeTokenRequest revoke;
+  revoke.set_name(made.token().name());
+  v1::RevokeTokenResponse done;
+  ASSERT_TRUE(auth->RevokeToken(As(secret).get(), revoke, &done).ok());
+  EXPECT_EQ(List(made.secret()), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(List(brief), grpc::StatusCode::OK);
+  clock.shift_seconds = 61;
+  EXPECT_EQ(List(brief), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(AuthTest, SecretsAreNotInTheStore) {
+  const std::string made = NewToken(v1::ROLE_USER).secret();
+  for (const char* file : {"/coordinator.db", "/coordinator.db-wal"}) {
+    const auto bytes = ReadFile(folder.path() + file);
+    if (!bytes.ok()) continue;
+    EXPECT_FALSE(absl::StrContains(*bytes, made)) << file;
+    EXPECT_FALSE(absl::StrContains(*bytes, secret)) << file;
+  }
+}
+
+TEST_F(AuthTest, EveryChangeIsInTheAuditLog) {
+  const std::string user = NewToken(v1::ROLE_USER).secret();
+  v1::Job job;
+  ASSERT_EQ(SubmitAs(user, &job), grpc::StatusCode::OK);
+  v1::CancelJobRequest cancel;
+  cancel.set_name("nobody");
+  v1::Job none;
+  EXPECT_EQ(jobs->CancelJob(As(user).get(), cancel, &none).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  ASSERT_EQ(List(user), grpc::StatusCode::OK);
+  v1::ListAuditEventsResponse audit;
+  ASSERT_TRUE(auth->ListAuditEvents(As(secret).get(), {}, &audit).ok());
+  ASSERT_EQ(audit.events_size(), 3) << "reads are not in it";
+  EXPECT_EQ(audit.events(0).method(), "JobService/CancelJob");
+  EXPECT_EQ(audit.events(0).code(), "NOT_FOUND");
+  EXPECT_EQ(audit.events(0).resource(), "nobody");
+  EXPECT_EQ(audit.events(1).user(), "ann");
+  EXPECT_EQ(audit.events(1).resource(), job.name());
+  EXPECT_EQ(audit.events(1).code(), "OK");
+  EXPECT_EQ(audit.events(2).user(), "local");
+  EXPECT_EQ(audit.events(2).method(), "AuthService/CreateToken");
+}
+
+TEST_F(AuthTest, RefusesTokensThatNobodyCouldUse) {
+  v1::CreateTokenRequest request;
+  request.set_user("Not A User");
+  v1::CreateTokenResponse response;
+  grpc::Status status = auth->CreateToken(As(secret).get(), request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  request.set_user("ann");
+  status = auth->CreateToken(As(secret).get(), request, &response);
+  EXPECT_THAT(status.error_message(), HasSubstr("grants has 0 entries"));
+}
+
+TEST(TokenFileTest, AFileThatOthersCanReadIsRefused) {
+  TemporaryFolder folder;
+  const std::string path = folder.path() + "/token";
+  ASSERT_TRUE(WriteToken(path, "secret").ok());
+  EXPECT_EQ(*ReadTokenFile(path), "secret");
+  ASSERT_EQ(chmod(path.c_str(), 0644), 0);
+  EXPECT_EQ(ReadTokenFile(path).status().code(), absl::StatusCode::kPermissionDenied);
+}
+
+// With certificates as deploy/local.sh makes them.
+class TlsTest : public ServicesTest {
+ protected:
+  void SetUp() override {
+    const std::string make = absl::StrCat("IJEPA_LOCAL=", folder.path(),
+                                          " deploy/local.sh certs node-a node-b 2> /dev/null");
+    ASSERT_EQ(std::system(make.c_str()), 0);
+    StartServer();
+  }
+
+  Settings MakeSettings() override {
+    Settings settings = ServicesTest::MakeSettings();
+    settings.tls_certificate = File("coordinator.pem");
+    settings.tls_key = File("coordinator.key");
+    settings.tls_authority = File("authority.pem");
+    return settings;
+  }
+
+  std::string File(const std::string& name) { return absl::StrCat(folder.path(), "/certs/", name); }
+
+  // Of one who trusts the authority and, with a name, shows that one's certificate.
+  std::shared_ptr<grpc::ChannelCredentials> Credentials(const std::string& name) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = *ReadFile(File("authority.pem"));
+    if (!name.empty()) {
+      options.pem_cert_chain = *ReadFile(File(name + ".pem"));
+      options.pem_private_key = *ReadFile(File(name + ".key"));
+    }
+    return grpc::SslCredentials(options);
+  }
+
+  grpc::StatusCode ListOver(std::shared_ptr<grpc::ChannelCredentials> credentials) {
+    auto stub = v1::JobService::NewStub(grpc::CreateChannel(server->client_address(), credentials));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    v1::ListJobsResponse response;
+    return stub->ListJobs(&context, {}, &response).error_code();
+  }
+};
+
+TEST_F(TlsTest, ClientsComeOverTlsOnly) {
+  EXPECT_EQ(ListOver(Credentials("")), grpc::StatusCode::OK);
+  EXPECT_EQ(ListOver(grpc::InsecureChannelCredentials()), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(TlsTest, AWorkerSpeaksForTheNodeOfItsCertificate) {
+  FakeWorker own(server->worker_address(), Credentials("node-a"));
+  own.Hello("node-a", 1);
+  EXPECT_TRUE(own.ReadDesired(0));
+  FakeWorker other(server->worker_address(), Credentials("node-b"));
+  other.Hello("node-a", 1);
+  EXPECT_EQ(other.WaitForEnd().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TEST_F(TlsTest, AWorkerWithoutACertificateDoesNotComeIn) {
+  FakeWorker nobody(server->worker_address(), Credentials(""));
+  nobody.Hello("node-a", 1);
+  EXPECT_EQ(nobody.WaitForEnd().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+}  // namespace
+}  // namespace ijepa::coordinator
