@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/lifecycle.h"
@@ -20,6 +21,8 @@ namespace {
 
 // What a step of the world may take beyond a deadline: queues, ticks, the way to a worker and back.
 constexpr absl::Duration kSlack = absl::Seconds(10);
+// What standstills below the core's stall limit may add up to within a lease.
+constexpr absl::Duration kShortStandstills = absl::Seconds(4);
 // Slots that lie idle for longer, though every waiting job fits, are forgotten.
 constexpr absl::Duration kIdle = absl::Seconds(5);
 
@@ -45,7 +48,7 @@ void Auditor::Acknowledged(const std::string& request_id, const v1::Job& job) {
   }
 }
 
-void Auditor::Taken(const coordinator::Command& command) {
+void Auditor::Taken(const SimCoordinator& coordinator, const coordinator::Command& command) {
   uint64_t stream = 0;
   if (const auto* hello = std::get_if<coordinator::WorkerHello>(&command)) {
     stream = hello->stream;
@@ -53,7 +56,8 @@ void Auditor::Taken(const coordinator::Command& command) {
   } else if (const auto* report = std::get_if<coordinator::WorkerReport>(&command)) {
     stream = report->stream;
   }
-  if (stream != 0) heard_at_[nodes_by_stream_[stream]] = events_.now();
+  if (stream == 0) return;
+  heard_[nodes_by_stream_[stream]] = {events_.now(), coordinator.stood_still()};
 }
 
 void Auditor::Sent(const SimCoordinator& coordinator, const std::string& node,
@@ -275,17 +279,35 @@ void Auditor::CheckNodes(const SimCoordinator& coordinator) {
     const bool heard = node->connected();
     if (found == coordinator.state().nodes.end() || !coordinator.serving()) continue;
     const v1::NodeState state = found->second.state;
+    CheckLoss(coordinator, node->name(), state);
     const absl::Duration quiet = coordinator.disturbed();
     if (heard && state == v1::NODE_STATE_LOST &&
         events_.now() - std::max(node->heard_since(), quiet) > options_.lost_after) {
       Violated(absl::StrCat(node->name(), " is LOST and has been heard all the time"));
     }
-    const absl::Duration last = std::max(heard_at_[node->name()], quiet);
+    const absl::Duration last = std::max(heard_[node->name()].time, quiet);
     if (state == v1::NODE_STATE_READY && events_.now() - last > options_.lost_after + kSlack) {
       Violated(absl::StrCat("I7: ", node->name(), " is READY and has not been heard for ",
                             absl::FormatDuration(events_.now() - last)));
     }
     CheckZombies(coordinator, *node);
+  }
+}
+
+// A node may be lost only after it was silent while the coordinator listened.
+void Auditor::CheckLoss(const SimCoordinator& coordinator, const std::string& node,
+                        v1::NodeState state) {
+  const v1::NodeState before = std::exchange(node_states_[node], state);
+  if (state != v1::NODE_STATE_LOST || before == v1::NODE_STATE_LOST) return;
+  const Heard& heard = heard_[node];
+  // A restart begins every lease anew; short standstills count as silence.
+  const absl::Duration silent =
+      coordinator.reloaded() >= heard.time
+          ? options_.lost_after
+          : events_.now() - heard.time - (coordinator.stood_still() - heard.stood_still);
+  if (silent < options_.lost_after - kShortStandstills) {
+    Violated(absl::StrCat(node, " is LOST after ", absl::FormatDuration(silent),
+                          " of silence while the coordinator listened"));
   }
 }
 

@@ -25,7 +25,7 @@ class Auditor {
   // A submit was acknowledged.
   void Acknowledged(const std::string& request_id, const v1::Job& job);
   // The coordinator takes this.
-  void Taken(const coordinator::Command& command);
+  void Taken(const SimCoordinator& coordinator, const coordinator::Command& command);
   // The coordinator let a message out.
   void Sent(const SimCoordinator& coordinator, const std::string& node,
             const v1::CoordinatorMessage& message);
@@ -65,6 +65,7 @@ class Auditor {
   void CheckSlots(const coordinator::State& state);
   void CheckIndexes(const coordinator::State& state);
   void CheckNodes(const SimCoordinator& coordinator);
+  void CheckLoss(const SimCoordinator& coordinator, const std::string& node, v1::NodeState state);
   void CheckZombies(const SimCoordinator& coordinator, SimNode& node);
   void CheckIdle(const SimCoordinator& coordinator);
 
@@ -76,8 +77,14 @@ class Auditor {
   std::map<std::string, int64_t> revisions_;
   std::map<std::string, int64_t> acknowledged_steps_;
   std::map<RankKey, absl::Duration> zombies_;
-  // Of the node's last hello or report that the coordinator took.
-  std::map<std::string, absl::Duration> heard_at_;
+  // The node's last hello or report that the coordinator took, and how long that had stood still
+  // until then.
+  struct Heard {
+    absl::Duration time;
+    absl::Duration stood_still;
+  };
+  std::map<std::string, Heard> heard_;
+  std::map<std::string, v1::NodeState> node_states_;
   std::map<uint64_t, std::string> nodes_by_stream_;
   absl::Duration idle_since_ = absl::InfiniteDuration();
   std::string violation_;

@@ -102,7 +102,7 @@ bool SimCoordinator::Reload() {
     return false;
   }
   core_ = *std::move(core);
-  disturbed_ = events_.now();
+  disturbed_ = reloaded_ = events_.now();
   return true;
 }
 
@@ -120,7 +120,10 @@ void SimCoordinator::Crash() {
 
 void SimCoordinator::Stall(absl::Duration length) {
   if (!up()) return;
-  stalled_until_ = std::max(stalled_until_, events_.now() + length);
+  const absl::Duration begin = std::max(stalled_until_, events_.now());
+  const absl::Duration end = std::max(begin, events_.now() + length);
+  stood_still_ += end - begin;
+  stalled_until_ = end;
   disturbed_ = std::max(disturbed_, stalled_until_);
 }
 

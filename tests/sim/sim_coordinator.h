@@ -71,6 +71,10 @@ class SimCoordinator {
   coordinator::Now now() const;
   // When it last started, stood still or read its store anew.
   absl::Duration disturbed() const { return disturbed_; }
+  // When it last read its store: leases count from there.
+  absl::Duration reloaded() const { return reloaded_; }
+  // Time that it stood still since the run began.
+  absl::Duration stood_still() const { return stood_still_; }
 
   // Null `reply` for what workers say. A call that is lost with the process is answered with
   // Unavailable.
@@ -114,6 +118,8 @@ class SimCoordinator {
   absl::Duration stalled_until_;
   absl::Duration wall_offset_;
   absl::Duration disturbed_;
+  absl::Duration reloaded_;
+  absl::Duration stood_still_;
   // Counts starts, so that timers of a process that died do nothing.
   int64_t life_ = 0;
   bool turn_scheduled_ = false;

@@ -190,7 +190,7 @@ SimCoordinator::Hooks Simulation::CoordinatorHooks() {
   hooks.reloaded = [this] { auditor_.Check(coordinator_); };
   hooks.trace = [this](const coordinator::Command& command) {
     ++commands_;
-    auditor_.Taken(command);
+    auditor_.Taken(coordinator_, command);
     if (run_.trace > 0) Trace(Describe(command));
   };
   hooks.note = [this](const std::string& note) { Trace(note); };
