@@ -43,6 +43,8 @@ class CutJob:
         """(generation, step) of the registry's checkpoints, in the order of their commits."""
         listed = json.loads(self.cluster.ctl("checkpoints", self.name, "-o", "json").out)["checkpoints"]
         listed.sort(key=lambda checkpoint: checkpoint["commitTime"])
+        for checkpoint in listed:
+            assert checkpoint["path"].endswith(f".g{checkpoint['generation']}"), f"{checkpoint} is of another generation"
         return [(int(checkpoint["generation"]), int(checkpoint["step"])) for checkpoint in listed]
 
     def stale_ranks(self):
