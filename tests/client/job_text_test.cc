@@ -50,6 +50,15 @@ TEST(JobTextTest, ShowsEveryAttemptWithItsCauseAndEvidence) {
       "    step 420 loss 0.21\n");
 }
 
+TEST(JobTextTest, ShowsTheErrorsOfAGpuWithTheCause) {
+  v1::Job job = SampleJob("demo-1", v1::JOB_STATE_RUNNING, 600);
+  AddAttempts(&job);
+  job.mutable_status()->mutable_attempts(0)->mutable_failure()->add_xids(31);
+  job.mutable_status()->mutable_attempts(0)->mutable_failure()->add_xids(79);
+  EXPECT_THAT(AttemptsSection(job.status(), kNow, Terminal()),
+              HasSubstr("signal 9, Xid 31, 79: killed from outside"));
+}
+
 TEST(JobTextTest, ShowsWhatWasLearntAgainstTheRandomInitialisation) {
   v1::Job job = SampleJob("demo-1", v1::JOB_STATE_SUCCEEDED, 1000);
   AddProbes(&job);
