@@ -134,12 +134,26 @@ class FakeCoordinator::Nodes : public v1::NodeService::Service {
   // Every node is known.
   grpc::Status ReleaseNode(grpc::ServerContext*, const v1::ReleaseNodeRequest* request,
                            v1::Node* response) override {
-    if (grpc::Status failure = owner_.NextFailure(); !failure.ok()) return failure;
-    response->set_name(request->name());
-    return grpc::Status::OK;
+    return NameNode(*request, response);
+  }
+  grpc::Status CordonNode(grpc::ServerContext*, const v1::CordonNodeRequest* request,
+                          v1::Node* response) override {
+    response->set_cordoned(true);
+    return NameNode(*request, response);
+  }
+  grpc::Status UncordonNode(grpc::ServerContext*, const v1::UncordonNodeRequest* request,
+                            v1::Node* response) override {
+    return NameNode(*request, response);
   }
 
  private:
+  template <typename Request>
+  grpc::Status NameNode(const Request& request, v1::Node* response) {
+    if (grpc::Status failure = owner_.NextFailure(); !failure.ok()) return failure;
+    response->set_name(request.name());
+    return grpc::Status::OK;
+  }
+
   FakeCoordinator& owner_;
 };
 
