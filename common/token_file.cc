@@ -20,7 +20,9 @@ namespace {
 
 std::string Folder() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && runtime[0] == '/') return absl::StrCat(runtime, "/ijepa");
+  // A batch job may have the variable of the machine that it was submitted from.
+  if (runtime != nullptr && runtime[0] == '/' && access(runtime, W_OK | X_OK) == 0)
+    return absl::StrCat(runtime, "/ijepa");
   return absl::StrCat("/tmp/ijepa-", getuid());
 }
 

@@ -220,7 +220,7 @@ void Server::MakeServices(const Settings& settings) {
   queue_service_ = std::make_unique<QueueService>(*calls_, settings.core.scheduling);
   log_service_ = std::make_unique<LogService>(*gate_, *log_readers_);
   system_service_ = std::make_unique<SystemService>(*calls_, *backups_, std::move(info));
-  worker_service_ = std::make_unique<WorkerService>(streams_);
+  worker_service_ = std::make_unique<WorkerService>(streams_, !settings.tls_authority.empty());
 }
 
 absl::Status Server::Listen(const Settings& settings) {

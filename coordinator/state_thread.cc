@@ -23,6 +23,8 @@ namespace {
 
 // Items applied between two commits: bounds the wait of the first of them.
 constexpr size_t kMaxBatch = 512;
+// Of what a client named, in a line of the audit log.
+constexpr size_t kMaxAuditName = 256;
 // While the store fails, one try to write per second.
 constexpr absl::Duration kHealInterval = absl::Seconds(1);
 
@@ -139,7 +141,7 @@ std::vector<AuditRow> StateThread::AuditOf(const std::deque<Item>& items,
     event.set_user(item.line->user);
     event.set_method(item.line->method);
     const bool named = job.ok() && !job->name().empty();
-    event.set_resource(named ? job->name() : item.line->resource);
+    event.set_resource(named ? job->name() : item.line->resource.substr(0, kMaxAuditName));
     event.set_code(absl::StatusCodeToString(job.status().code()));
     event.set_peer(item.line->peer);
     rows.push_back({now, item.line->user, event.SerializeAsString()});

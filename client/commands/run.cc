@@ -137,6 +137,9 @@ ExitCode Run(Context& context, RunOptions& options) {
   absl::StatusOr<std::unique_ptr<Standalone>> started = Standalone::Start(cluster, *allocation);
   if (!started.ok()) return FailCluster(context, options, started.status());
   context.coordinator = (*started)->address();
+  // Those of another cluster.
+  context.token_file.clear();
+  context.tls_authority.clear();
   api = &context.api();
   context.Say(absl::StrCat("coordinator on ", context.coordinator, ", ",
                            allocation->nodes == 0

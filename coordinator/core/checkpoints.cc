@@ -195,6 +195,8 @@ void HandlePin(Turn& turn, const PinCheckpoint& command) {
     if (checkpoint == &job->checkpoints.back()) {
       *job->proto.mutable_status()->mutable_latest_checkpoint() = *checkpoint;
     }
+    // The one that Finish will give.
+    job->proto.set_etag(EtagOf(job->revision + 1));
   }
   turn.Reply(command.token, job->proto);
 }

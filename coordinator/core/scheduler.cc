@@ -62,8 +62,9 @@ class Pass {
   bool StartOn(const QueuedJob& like, const std::string& id, int size, const Selection& selection);
   void Close(const Head& head, v1::Reason reason);
   void Wait(const Head& head);
-  // Whether gangs stop, or are stopping, for it.
-  bool Preempt(Reservation& reservation);
+  enum class Preempted { kNone, kVictims, kEnding };
+  // Whether gangs are asked to stop for it, or those that end anyway are enough.
+  Preempted Preempt(Reservation& reservation);
 
   const ScheduleView& view_;
   std::unique_ptr<JobGroup> also_;
@@ -187,10 +188,14 @@ void Pass::Wait(const Head& head) {
   const QueuedJob& like = head.group->like;
   v1::Reason reason = WaitingReason(like, view_.cluster, reservations_.Holders(kNamedAhead));
   plan_.held_back = plan_.held_back || reason.short_by() == 0;
+  // One pool is enough for it: others are not asked to stop gangs as well.
+  bool served = false;
   for (const Selection& selection : SelectionsOf(like)) {
     Reservation* reservation = reservations_.Reserve(like, head.next->second, selection);
     if (reservation == nullptr) continue;
-    if (Preempt(*reservation)) {
+    const Preempted preempted = served ? Preempted::kNone : Preempt(*reservation);
+    served = served || preempted != Preempted::kNone;
+    if (preempted == Preempted::kVictims) {
       reason.set_code(kPreempting);
       reason.set_message(absl::StrCat(reason.message(), "; others stop for it"));
     }
@@ -201,7 +206,7 @@ void Pass::Wait(const Head& head) {
   Close(head, std::move(reason));
 }
 
-bool Pass::Preempt(Reservation& reservation) {
+Pass::Preempted Pass::Preempt(Reservation& reservation) {
   const QueuedJob& like = *reservation.like;
   const int size = like.sizes.back();
   const size_t most = static_cast<size_t>(view_.rules.max_preemptions);
@@ -219,17 +224,17 @@ bool Pass::Preempt(Reservation& reservation) {
     best = choice;
     where = *part;
   }
-  if (!best.has_value()) return false;
+  if (!best.has_value()) return Preempted::kNone;
   for (const std::string& id : best->victims) {
     plan_.preemptions.push_back({id, reservation.id});
   }
   // Without victims it waits for gangs that end anyway: the reservation knows when.
-  if (best->victims.empty()) return false;
+  if (best->victims.empty()) return Preempted::kEnding;
   reservation.scope = where;
   reservation.time = view_.now + view_.stop_time;
   reservation.extra = 0;
   reservation.strict = true;
-  return true;
+  return Preempted::kVictims;
 }
 
 }  // namespace

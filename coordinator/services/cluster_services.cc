@@ -1,6 +1,7 @@
 // See cluster_services.h.
 #include "coordinator/services/cluster_services.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -152,9 +153,11 @@ Unary* SystemService::BackupStore(grpc::CallbackServerContext* context,
 
 grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* WorkerService::Connect(
     grpc::CallbackServerContext* context) {
-  std::string certified;
+  std::optional<std::string> certified;
+  // Without a common name it stays empty, and speaks for no node.
+  if (certificates_) certified.emplace();
   for (const grpc::string_ref& name : context->auth_context()->FindPropertyValues(kCommonName)) {
-    certified.assign(name.data(), name.size());
+    certified.emplace(name.data(), name.size());
   }
   return streams_.NewStream(certified);
 }

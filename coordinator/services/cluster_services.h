@@ -112,13 +112,16 @@ class SystemService : public v1::SystemService::CallbackService {
 
 class WorkerService : public v1::WorkerService::CallbackService {
  public:
-  explicit WorkerService(WorkerStreams& streams) : streams_(streams) {}
-  // With TLS, the common name of the certificate is the node that the worker may speak for.
+  // `certificates`: every worker has shown one.
+  WorkerService(WorkerStreams& streams, bool certificates)
+      : streams_(streams), certificates_(certificates) {}
+  // The common name of the certificate is the only node that the worker may speak for.
   grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* Connect(
       grpc::CallbackServerContext* context) override;
 
  private:
   WorkerStreams& streams_;
+  const bool certificates_;
 };
 
 }  // namespace ijepa::coordinator

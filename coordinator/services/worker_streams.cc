@@ -48,7 +48,7 @@ std::string LogOwner(const v1::Job& job, const std::string& node, const RankId& 
 // a worker is slowed down rather than queued. Deletes itself when gRPC is done with it.
 class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage> {
  public:
-  WorkerStream(WorkerStreams& streams, std::string certified) : streams_(streams) {
+  WorkerStream(WorkerStreams& streams, std::optional<std::string> certified) : streams_(streams) {
     certified_ = std::move(certified);
     number_ = streams_.streams_.Add(this);
     StartRead(&incoming_);
@@ -161,11 +161,12 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
     if (!node_.empty()) return Close(absl::FailedPreconditionError("a second hello"));
     node_ = incoming_.hello().info().node();
     if (node_.empty()) return Close(absl::InvalidArgumentError("hello without a node name"));
-    if (!certified_.empty() && node_ != certified_) {
+    if (certified_.has_value() && node_ != *certified_) {
       const std::string claimed = std::exchange(node_, "");
       return Close(absl::PermissionDeniedError(absl::StrCat(
-          "hello of node ", claimed, " with a certificate of ", certified_,
-          "; start the worker with --node ", certified_, ", or give it a certificate of its own")));
+          "hello of node ", claimed, " with a certificate of \"", *certified_,
+          "\"; start the worker with that --node, or give it a certificate whose common name is ",
+          claimed)));
     }
     LogInfo("worker connected node=", node_, " slots=", incoming_.hello().info().slots(),
             " stream=", number_);
@@ -252,7 +253,7 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
   WorkerStreams& streams_;
   uint64_t number_ = 0;
   // Constant once it is made.
-  std::string certified_;
+  std::optional<std::string> certified_;
   // Touched by one callback at a time: between a read that is done and the next that is asked for.
   v1::WorkerMessage incoming_;
   std::string node_;
@@ -280,8 +281,8 @@ void WorkerStreams::CloseAll(const absl::Status& why) {
 }
 
 grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* WorkerStreams::NewStream(
-    const std::string& certified) {
-  return new WorkerStream(*this, certified);
+    std::optional<std::string> certified) {
+  return new WorkerStream(*this, std::move(certified));
 }
 
 }  // namespace ijepa::coordinator

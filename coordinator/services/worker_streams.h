@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -36,9 +37,9 @@ class WorkerStreams {
   void Close(uint64_t stream, const absl::Status& why);
   void CloseAll(const absl::Status& why);
 
-  // `certified`: the only node that the stream may speak for; empty: any.
+  // `certified`: the only node that the stream may speak for; none: any.
   grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* NewStream(
-      const std::string& certified);
+      std::optional<std::string> certified);
 
  private:
   friend class WorkerStream;

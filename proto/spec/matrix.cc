@@ -23,6 +23,12 @@ absl::Status CheckAxis(const MatrixAxis& axis) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, " is the same for all jobs of a matrix; remove it"));
   }
+  for (const std::string& value : axis.values) {
+    if (value.size() > kMaxValueBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " has a value of ", value.size(),
+                                                     " bytes; must be at most ", kMaxValueBytes));
+    }
+  }
   const std::set<std::string> distinct(axis.values.begin(), axis.values.end());
   if (distinct.empty() || distinct.size() != axis.values.size()) {
     return absl::InvalidArgumentError(

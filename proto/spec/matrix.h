@@ -12,6 +12,8 @@ namespace ijepa::spec {
 
 // Jobs of one sweep.
 inline constexpr size_t kMaxMatrixJobs = 1000;
+// Of one value of an axis: it is copied into every job that has it.
+inline constexpr size_t kMaxValueBytes = 4096;
 
 // Values for one path, as YAML.
 struct MatrixAxis {

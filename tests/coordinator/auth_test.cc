@@ -267,6 +267,18 @@ TEST_F(TlsTest, AWorkerSpeaksForTheNodeOfItsCertificate) {
   EXPECT_EQ(other.WaitForEnd().error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
+TEST_F(TlsTest, ACertificateWithoutACommonNameSpeaksForNoNode) {
+  const std::string make = absl::StrCat(
+      "cd ", folder.path(), "/certs && openssl req -newkey rsa:2048 -nodes -keyout nameless.key ",
+      "-subj /O=somebody -out nameless.csr 2> /dev/null && openssl x509 -req -in nameless.csr "
+      "-days 1 ",
+      "-CA authority.pem -CAkey authority.key -CAcreateserial -out nameless.pem 2> /dev/null");
+  ASSERT_EQ(std::system(make.c_str()), 0);
+  FakeWorker nameless(server->worker_address(), Credentials("nameless"));
+  nameless.Hello("node-a", 1);
+  EXPECT_EQ(nameless.WaitForEnd().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
 TEST_F(TlsTest, AWorkerWithoutACertificateDoesNotComeIn) {
   FakeWorker nobody(server->worker_address(), Credentials(""));
   nobody.Hello("node-a", 1);

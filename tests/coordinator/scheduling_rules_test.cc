@@ -311,6 +311,20 @@ TEST_F(PreemptionTest, WaitsForThoseThatAreOnTheirWayOut) {
   EXPECT_TRUE(Victims().empty());
 }
 
+TEST_F(PreemptionTest, OneKindOfSlotsIsEnoughForAJobThatTakesAny) {
+  NodeView gpus = CpuNode("g", 4, 4);
+  gpus.gpu = true;
+  scene_.cluster.Update(gpus);
+  high_.device = "auto";
+  scene_.Run("on-gpus", {{"g", 4}});
+  scene_.Run("on-cores", {{"n", 8}});
+  EXPECT_EQ(Victims(), Ids{"on-gpus"});
+  // Nor in the next pass, while that one ends.
+  scene_.gangs["on-gpus"].ending = true;
+  scene_.gangs["on-gpus"].end = scene_.now + absl::Minutes(1);
+  EXPECT_TRUE(Victims().empty());
+}
+
 TEST_F(PreemptionTest, StopsNoMoreGangsThanOnePassMay) {
   scene_.rules.max_preemptions = 1;
   for (const char* id : {"a", "b", "c", "d"}) scene_.Run(id, {{"n", 2}});
