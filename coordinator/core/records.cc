@@ -170,28 +170,31 @@ void IndexJobs(State& state) {
 
 }  // namespace
 
+void CopyHeader(const v1::Job& from, v1::Job& to) {
+  to.set_name(from.name());
+  to.set_uid(from.uid());
+  to.set_etag(from.etag());
+  to.set_parent(from.parent());
+  to.set_from_checkpoint(from.from_checkpoint());
+  if (from.has_array()) *to.mutable_array() = from.array();
+  to.set_user(from.user());
+  const v1::JobStatus& was = from.status();
+  v1::JobStatus& status = *to.mutable_status();
+  status.set_state(was.state());
+  if (was.has_state_time()) *status.mutable_state_time() = was.state_time();
+  if (was.has_reason()) *status.mutable_reason() = was.reason();
+  if (was.has_submit_time()) *status.mutable_submit_time() = was.submit_time();
+  if (was.has_start_time()) *status.mutable_start_time() = was.start_time();
+  if (was.has_end_time()) *status.mutable_end_time() = was.end_time();
+  if (was.has_progress()) *status.mutable_progress() = was.progress();
+  status.set_generation(was.generation());
+  status.set_restarts(was.restarts());
+}
+
 std::string EncodeJob(const Job& job) {
   v1::StoredJob stored;
   stored.set_number(job.number);
-  v1::Job& header = *stored.mutable_job();
-  header.set_name(job.proto.name());
-  header.set_uid(job.proto.uid());
-  header.set_etag(job.proto.etag());
-  header.set_parent(job.proto.parent());
-  header.set_from_checkpoint(job.proto.from_checkpoint());
-  if (job.proto.has_array()) *header.mutable_array() = job.proto.array();
-  header.set_user(job.proto.user());
-  const v1::JobStatus& from = job.proto.status();
-  v1::JobStatus& to = *header.mutable_status();
-  to.set_state(from.state());
-  if (from.has_state_time()) *to.mutable_state_time() = from.state_time();
-  if (from.has_reason()) *to.mutable_reason() = from.reason();
-  if (from.has_submit_time()) *to.mutable_submit_time() = from.submit_time();
-  if (from.has_start_time()) *to.mutable_start_time() = from.start_time();
-  if (from.has_end_time()) *to.mutable_end_time() = from.end_time();
-  if (from.has_progress()) *to.mutable_progress() = from.progress();
-  to.set_generation(from.generation());
-  to.set_restarts(from.restarts());
+  CopyHeader(job.proto, *stored.mutable_job());
   stored.set_no_progress(job.no_progress);
   stored.set_spent_restarts(job.spent_restarts);
   stored.set_healing_commits(job.healing_commits);

@@ -14,6 +14,9 @@
 namespace ijepa::coordinator {
 
 std::string EncodeJob(const Job& job);
+// What stands in both a stored job and a job in a list: names, kinship, state and its figures; no
+// spec and no histories.
+void CopyHeader(const v1::Job& from, v1::Job& to);
 std::string EncodeCurve(const Job& job);
 std::string EncodeNode(const Node& node);
 std::string EncodeUsage(const QueueUsage& usage);

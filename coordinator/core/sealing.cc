@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "coordinator/core/keys.h"
+#include "coordinator/core/records.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -132,26 +133,11 @@ SealedRow RowOf(const v1::SealedJob& sealed) {
 
 v1::Job BriefOf(const v1::Job& job) {
   v1::Job brief;
-  brief.set_name(job.name());
-  brief.set_uid(job.uid());
-  brief.set_etag(job.etag());
+  CopyHeader(job, brief);
   *brief.mutable_spec() = job.spec();
-  brief.set_parent(job.parent());
-  brief.set_from_checkpoint(job.from_checkpoint());
-  if (job.has_array()) *brief.mutable_array() = job.array();
-  brief.set_user(job.user());
   const v1::JobStatus& from = job.status();
   v1::JobStatus& to = *brief.mutable_status();
-  to.set_state(from.state());
-  if (from.has_state_time()) *to.mutable_state_time() = from.state_time();
-  if (from.has_reason()) *to.mutable_reason() = from.reason();
-  if (from.has_submit_time()) *to.mutable_submit_time() = from.submit_time();
-  if (from.has_start_time()) *to.mutable_start_time() = from.start_time();
-  if (from.has_end_time()) *to.mutable_end_time() = from.end_time();
-  to.set_generation(from.generation());
-  if (from.has_progress()) *to.mutable_progress() = from.progress();
   if (from.has_latest_checkpoint()) *to.mutable_latest_checkpoint() = from.latest_checkpoint();
-  to.set_restarts(from.restarts());
   *to.mutable_slow_ranks() = from.slow_ranks();
   // Of the probes the newest, by which arrays compare their jobs.
   if (from.probes_size() > 0) *to.add_probes() = from.probes(from.probes_size() - 1);

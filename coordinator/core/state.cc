@@ -16,6 +16,10 @@ const Job* FindJob(const State& state, absl::string_view name) {
   return found == state.jobs.end() ? nullptr : &found->second;
 }
 
+absl::Status NoJob(absl::string_view name) {
+  return absl::NotFoundError(absl::StrCat("there is no job ", name));
+}
+
 const Job* FindJobByUid(const State& state, const std::string& uid) {
   const auto found = state.ids_by_uid.find(uid);
   return found == state.ids_by_uid.end() ? nullptr : FindJob(state, found->second);
@@ -88,24 +92,6 @@ std::set<std::string> NodesOf(const Gang& gang) {
   std::set<std::string> result;
   for (const RankState& rank : gang.ranks) result.insert(rank.node);
   return result;
-}
-
-google::protobuf::Timestamp ToProto(absl::Time time) {
-  google::protobuf::Timestamp proto;
-  const int64_t nanos = absl::ToUnixNanos(time);
-  int64_t seconds = nanos / 1000000000;
-  int64_t rest = nanos % 1000000000;
-  if (rest < 0) {
-    rest += 1000000000;
-    --seconds;
-  }
-  proto.set_seconds(seconds);
-  proto.set_nanos(static_cast<int32_t>(rest));
-  return proto;
-}
-
-absl::Time FromProto(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
 }  // namespace ijepa::coordinator

@@ -12,12 +12,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "coordinator/core/cluster_index.h"
 #include "coordinator/core/fair_share.h"
 #include "coordinator/core/job_index.h"
 #include "coordinator/core/progress_watch.h"
+#include "coordinator/core/proto_time.h"
 #include "coordinator/core/running_gangs.h"
 #include "coordinator/core/scheduler_figures.h"
 #include "coordinator/core/slow_ranks.h"
@@ -219,9 +221,10 @@ void MarkLive(State& state, Job& job);
 
 // Takes projects/default/jobs/ID, or ID alone. Null if there is no such job.
 const Job* FindJob(const State& state, absl::string_view name);
+// The answer to those who name a job that there is not.
+absl::Status NoJob(absl::string_view name);
 const Job* FindJobByUid(const State& state, const std::string& uid);
 std::string JobName(absl::string_view id);
-// The other way round.
 std::string JobId(absl::string_view name);
 
 // Slots of a node held by live gangs or by processes that are still to be killed.
@@ -241,9 +244,6 @@ std::vector<int> RanksOn(const Gang& gang, const std::string& node);
 void ForgiveRanks(Gang& gang, absl::Duration now);
 // Nodes of a gang.
 std::set<std::string> NodesOf(const Gang& gang);
-
-google::protobuf::Timestamp ToProto(absl::Time time);
-absl::Time FromProto(const google::protobuf::Timestamp& time);
 
 }  // namespace ijepa::coordinator
 

@@ -19,10 +19,6 @@ RequestMark MarkOf(const Command& command) {
   return {command.token, command.request_id, command.digest};
 }
 
-absl::Status NoJob(const std::string& name) {
-  return absl::NotFoundError(absl::StrCat("there is no job ", name));
-}
-
 // The live job, with the etag that was asked for. Null: the command has been answered.
 template <typename Command>
 Job* FindToChange(Turn& turn, const Command& command) {
@@ -51,7 +47,7 @@ void Answer(Turn& turn, const Command& command, Job& job, bool changed) {
 
 // Ranks save and stop within the drain deadline; an attempt that has not trained has nothing to
 // save.
-void StopGang(Turn& turn, Job& job, v1::JobState to, v1::Reason reason) {
+void MoveAndDrain(Turn& turn, Job& job, v1::JobState to, v1::Reason reason) {
   const v1::JobState before = job.state();
   job.drain_deadline = turn.now.wall + turn.options.drain_deadline;
   turn.Move(job, to, std::move(reason));
@@ -106,8 +102,8 @@ absl::StatusOr<bool> Pause(Turn& turn, Job& job) {
   if (state == v1::JOB_STATE_QUEUED) {
     turn.Move(job, v1::JOB_STATE_PAUSED, MakeReason("PAUSED", "paused by request"));
   } else {
-    StopGang(turn, job, v1::JOB_STATE_PAUSING,
-             MakeReason("PAUSING", "ranks are saving and stopping"));
+    MoveAndDrain(turn, job, v1::JOB_STATE_PAUSING,
+                 MakeReason("PAUSING", "ranks are saving and stopping"));
   }
   return true;
 }
@@ -172,8 +168,8 @@ void HandleCancelJob(Turn& turn, const CancelJob& command) {
   if (change) {
     turn.AddEvent(*job, EventCode::kCancelRequested, "cancel requested");
     if (HasGang(before)) {
-      StopGang(turn, *job, v1::JOB_STATE_CANCELLING,
-               MakeReason("CANCELLING", "ranks are saving and stopping"));
+      MoveAndDrain(turn, *job, v1::JOB_STATE_CANCELLING,
+                   MakeReason("CANCELLING", "ranks are saving and stopping"));
     } else {
       turn.AddEvent(*job, EventCode::kCancelled, "cancelled while it waited");
       turn.Move(*job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));

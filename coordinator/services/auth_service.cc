@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "coordinator/services/grpc_status.h"
+#include "coordinator/services/page_size.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -22,8 +23,6 @@ constexpr char kSecretPrefix[] = "ijepa_";
 constexpr int64_t kMaxLifetime = 315360000;
 constexpr size_t kMaxUserBytes = 63;
 constexpr int kMaxGrants = 64;
-constexpr int kDefaultPage = 50;
-constexpr int kLargestPage = 1000;
 
 bool IsUser(const std::string& user) {
   const auto fits = [](char c) {
@@ -66,11 +65,7 @@ absl::StatusOr<v1::ListAuditEventsResponse> ReadAudit(History& history,
   if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &below)) {
     return absl::InvalidArgumentError("page_token is damaged; start again without it");
   }
-  if (request.page_size() < 0 || request.page_size() > kLargestPage) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("page_size is ", request.page_size(), "; must be in [0, ", kLargestPage, "]"));
-  }
-  const int size = request.page_size() == 0 ? kDefaultPage : request.page_size();
+  IJEPA_ASSIGN_OR_RETURN(const int size, PageSize(request.page_size()));
   IJEPA_ASSIGN_OR_RETURN(const auto lines, history.Audit(below, request.user(), size + 1));
   v1::ListAuditEventsResponse response;
   for (const auto& [sequence, record] : lines) {

@@ -17,10 +17,6 @@ namespace {
 
 absl::Status NoState() { return absl::UnavailableError("the store cannot be read"); }
 
-absl::Status NoJob(const std::string& name) {
-  return absl::NotFoundError(absl::StrCat("there is no job ", name));
-}
-
 v1::ListCheckpointsResponse Describe(const State& state, const Job& job) {
   v1::ListCheckpointsResponse response;
   for (size_t i = job.checkpoints.size(); i-- > 0;) {

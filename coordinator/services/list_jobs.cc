@@ -16,12 +16,11 @@
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/core/sealing.h"
 #include "coordinator/services/digest.h"
+#include "coordinator/services/page_size.h"
 
 namespace ijepa::coordinator {
 namespace {
 
-constexpr int kDefaultPage = 50;
-constexpr int kLargestPage = 1000;
 constexpr int kMaxLabels = 16;
 constexpr char kNewestFirst[] = "number desc";
 constexpr char kOldestFirst[] = "number";
@@ -69,12 +68,8 @@ absl::Status ReadFilter(const v1::ListJobsRequest& request, JobQuery& query) {
 }  // namespace
 
 absl::StatusOr<ListQuery> ReadListQuery(const v1::ListJobsRequest& request) {
-  if (request.page_size() < 0 || request.page_size() > kLargestPage) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("page_size is ", request.page_size(), "; must be in [0, ", kLargestPage, "]"));
-  }
   ListQuery query;
-  query.size = request.page_size() == 0 ? kDefaultPage : request.page_size();
+  IJEPA_ASSIGN_OR_RETURN(query.size, PageSize(request.page_size()));
   IJEPA_RETURN_IF_ERROR(ReadFilter(request, query.jobs));
   if (request.order_by() == kOldestFirst) {
     query.jobs.newest_first = false;

@@ -55,8 +55,6 @@ int Main(int argc, char** argv) {
 
 }  // namespace
 
-double Median(std::vector<double> values) { return Percentile(values, 0.5); }
-
 double Percentile(std::vector<double>& values, double share) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());

@@ -9,6 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "tests/bench/median.h"
 
 namespace ijepa::bench {
 
@@ -39,8 +40,7 @@ double MillisecondsOf(const Body& body) {
   return absl::ToDoubleMilliseconds(absl::Now() - start);
 }
 
-// Of an odd number of values the middle one.
-double Median(std::vector<double> values);
+using jepa::bench::Median;
 // `share` in [0, 1]: 0.99 is the value that one in a hundred exceeds. `values` is sorted.
 double Percentile(std::vector<double>& values, double share);
 

@@ -71,6 +71,17 @@ void FakeWorker::FromRank(int rank, const v1::FromRank& from) {
   Send(message);
 }
 
+bool FakeWorker::OfferCheckpoint(int64_t step, const std::string& path) {
+  v1::FromRank ready;
+  ready.set_sequence(1);
+  ready.mutable_checkpoint()->mutable_checkpoint()->set_step(step);
+  ready.mutable_checkpoint()->mutable_checkpoint()->set_path(path);
+  FromRank(0, ready);
+  return ReadUntil([](const v1::CoordinatorMessage& message) {
+    return message.has_rank() && message.rank().message().has_commit();
+  });
+}
+
 void FakeWorker::Log(int rank, int64_t offset, const std::string& data) {
   v1::WorkerMessage message;
   v1::LogChunk& chunk = *message.mutable_log();

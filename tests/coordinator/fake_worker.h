@@ -33,6 +33,8 @@ class FakeWorker {
   void Report(v1::RankPhase phase, v1::RankOutcome outcome = v1::RANK_OUTCOME_COMPLETED);
   // A message of a rank of the first gang.
   void FromRank(int rank, const v1::FromRank& message);
+  // Rank 0 offers a checkpoint; reads the answer, which is then last(). False if the stream ended.
+  bool OfferCheckpoint(int64_t step, const std::string& path);
   void Log(int rank, int64_t offset, const std::string& data);
   // Closes and gives the final status.
   grpc::Status Finish();

@@ -12,6 +12,7 @@
 #include "common/file.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sqlite_store.h"
+#include "tests/coordinator/store_fixture.h"
 #include "tests/fakes/temporary_folder.h"
 
 namespace ijepa::coordinator {
@@ -33,14 +34,10 @@ SealedRow Row(int64_t number, int state, std::vector<std::string> labels = {}) {
   return row;
 }
 
-class HistoryTest : public ::testing::TestWithParam<bool> {
+class HistoryTest : public EitherStoreTest {
  protected:
   void SetUp() override {
-    if (GetParam()) {
-      store = *SqliteStore::Open(folder.path());
-    } else {
-      store = std::make_unique<MemoryStore>();
-    }
+    EitherStoreTest::SetUp();
     history = *store->OpenHistory();
   }
 
@@ -58,8 +55,6 @@ class HistoryTest : public ::testing::TestWithParam<bool> {
     });
   }
 
-  TemporaryFolder folder;
-  std::unique_ptr<Store> store;
   std::unique_ptr<History> history;
 };
 

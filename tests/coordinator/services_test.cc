@@ -28,15 +28,7 @@ TEST_F(ServicesTest, AJobRunsFromSubmitToSuccess) {
   EXPECT_EQ(worker.desired().gangs(0).launch().spec().shards(), 2) << "defaults are resolved";
   worker.Report(v1::RANK_PHASE_TRAINING);
   for (int rank : {0, 1}) worker.FromRank(rank, StepOf(1));
-  v1::FromRank ready;
-  ready.set_sequence(1);
-  ready.mutable_checkpoint()->mutable_checkpoint()->set_step(1);
-  ready.mutable_checkpoint()->mutable_checkpoint()->set_path("/c/1");
-  worker.FromRank(0, ready);
-  const auto is_commit = [](const v1::CoordinatorMessage& message) {
-    return message.has_rank() && message.rank().message().has_commit();
-  };
-  ASSERT_TRUE(worker.ReadUntil(is_commit));
+  ASSERT_TRUE(worker.OfferCheckpoint(1, "/c/1"));
   EXPECT_TRUE(worker.last().rank().message().commit().committed());
   EXPECT_EQ(Get(name).status().state(), v1::JOB_STATE_RUNNING);
   worker.Report(v1::RANK_PHASE_EXITED);

@@ -140,15 +140,7 @@ TEST_F(SteeringServicesTest, AForkStartsFromACheckpointWithOtherValues) {
       << "there is no checkpoint yet";
   worker.Report(v1::RANK_PHASE_TRAINING);
   worker.FromRank(0, StepOf(1));
-  v1::FromRank ready;
-  ready.set_sequence(1);
-  ready.mutable_checkpoint()->mutable_checkpoint()->set_step(1);
-  ready.mutable_checkpoint()->mutable_checkpoint()->set_path("/c/1");
-  worker.FromRank(0, ready);
-  const auto is_commit = [](const v1::CoordinatorMessage& message) {
-    return message.has_rank() && message.rank().message().has_commit();
-  };
-  ASSERT_TRUE(worker.ReadUntil(is_commit));
+  ASSERT_TRUE(worker.OfferCheckpoint(1, "/c/1"));
   const grpc::Status status = Call(*jobs, &v1::JobService::Stub::ForkJob, request, fork);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(fork.status().state(), v1::JOB_STATE_HELD);

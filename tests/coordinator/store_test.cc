@@ -16,30 +16,20 @@
 #include "common/file.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sqlite_store.h"
+#include "tests/coordinator/store_fixture.h"
 #include "tests/fakes/temporary_folder.h"
 
 namespace ijepa::coordinator {
 namespace {
 
-class StoreTest : public ::testing::TestWithParam<bool> {
+class StoreTest : public EitherStoreTest {
  protected:
-  void SetUp() override {
-    if (GetParam()) {
-      store = *SqliteStore::Open(folder.path());
-    } else {
-      store = std::make_unique<MemoryStore>();
-    }
-  }
-
   std::string All() {
     std::string text;
     const auto pairs = store->Range("");
     for (const KeyValue& pair : *pairs) absl::StrAppend(&text, pair.key, "=", pair.value, ";");
     return text;
   }
-
-  TemporaryFolder folder;
-  std::unique_ptr<Store> store;
 };
 
 TEST_P(StoreTest, PutsDeletesAndReadsByPrefixInOrder) {

@@ -253,26 +253,12 @@ void SimNode::Reconcile() {
   }
 }
 
-v1::RankLaunch SimNode::LaunchOf(const RankKey& key, int slot) const {
-  v1::RankLaunch launch;
-  for (const v1::DesiredGang& gang : desired_->gangs()) {
-    if (gang.job_uid() == key.job_uid && gang.generation() == key.generation) {
-      launch = gang.launch();
-    }
-  }
-  launch.set_job_uid(key.job_uid);
-  launch.set_generation(key.generation);
-  launch.set_rank(key.rank);
-  launch.set_slot(slot);
-  return launch;
-}
-
 void SimNode::StartRank(const RankKey& key, int slot) {
   SimRank& rank = ranks_[key];
   rank.key = key;
   rank.slot = slot;
   rank.pid = world_.fresh();
-  rank.launch = LaunchOf(key, slot);
+  rank.launch = worker::LaunchOf(*desired_, key, slot);
   world_.started(*this, rank);
   ReportSoon();
 }

@@ -120,7 +120,6 @@ class SimNode {
   void Reconcile();
   void StartRank(const RankKey& key, int slot);
   void AddUnstarted(const RankKey& key);
-  v1::RankLaunch LaunchOf(const RankKey& key, int slot) const;
   v1::DesiredState Wanted() const;
   v1::NodeReport MakeReport() const;
   void ReportSoon();

@@ -88,4 +88,18 @@ Actions Reconcile(const v1::DesiredState& desired, const std::vector<ActualRank>
   return actions;
 }
 
+v1::RankLaunch LaunchOf(const v1::DesiredState& desired, const RankKey& key, int slot) {
+  v1::RankLaunch launch;
+  for (const v1::DesiredGang& gang : desired.gangs()) {
+    if (gang.job_uid() == key.job_uid && gang.generation() == key.generation) {
+      launch = gang.launch();
+    }
+  }
+  launch.set_job_uid(key.job_uid);
+  launch.set_generation(key.generation);
+  launch.set_rank(key.rank);
+  launch.set_slot(slot);
+  return launch;
+}
+
 }  // namespace ijepa::worker

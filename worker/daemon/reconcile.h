@@ -65,6 +65,9 @@ struct Actions {
 Actions Reconcile(const v1::DesiredState& desired, const std::vector<ActualRank>& actual, int slots,
                   absl::Time now);
 
+// What the rank is started with: its gang's launch of `desired`, and what tells it from the others.
+v1::RankLaunch LaunchOf(const v1::DesiredState& desired, const RankKey& key, int slot);
+
 }  // namespace ijepa::worker
 
 #endif  // IJEPA_WORKER_DAEMON_RECONCILE_H_

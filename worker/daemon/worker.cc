@@ -334,16 +334,7 @@ void Worker::ReconcileRanks(absl::Duration now) {
 }
 
 v1::RankLaunch Worker::LaunchOf(const RankKey& key, int slot) const {
-  v1::RankLaunch launch;
-  for (const v1::DesiredGang& gang : desired_->gangs()) {
-    if (gang.job_uid() == key.job_uid && gang.generation() == key.generation) {
-      launch = gang.launch();
-    }
-  }
-  launch.set_job_uid(key.job_uid);
-  launch.set_generation(key.generation);
-  launch.set_rank(key.rank);
-  launch.set_slot(slot);
+  v1::RankLaunch launch = worker::LaunchOf(*desired_, key, slot);
   launch.set_host_address(options_.host_address);
   launch.set_index_folder(absl::StrCat(options_.state_dir, "/index"));
   return launch;
