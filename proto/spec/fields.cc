@@ -94,7 +94,9 @@ std::string ListText(const Message& holder, const FieldDescriptor* field) {
   const google::protobuf::Reflection& values = *holder.GetReflection();
   if (field->message_type() == v1::Label::descriptor()) {
     std::vector<std::string> pairs;
-    for (const v1::Label& label : static_cast<const v1::JobSpec&>(holder).labels()) {
+    for (int i = 0; i < values.FieldSize(holder, field); ++i) {
+      const auto& label =
+          static_cast<const v1::Label&>(values.GetRepeatedMessage(holder, field, i));
       pairs.push_back(absl::StrCat(TextAsYaml(label.key()), ": ", TextAsYaml(label.value())));
     }
     return absl::StrCat("{", absl::StrJoin(pairs, ", "), "}");

@@ -169,6 +169,13 @@ void ResolveHealth(v1::TelemetrySpec* telemetry, v1::FaultsSpec* faults) {
   }
 }
 
+void ResolveKubernetes(v1::KubernetesSpec* kubernetes) {
+  IJEPA_DEFAULT(kubernetes, gpu_resource, "nvidia.com/gpu");
+  IJEPA_DEFAULT(kubernetes, ranks_per_pod, 8);
+  IJEPA_DEFAULT(kubernetes, shm_size, "16Gi");
+  IJEPA_DEFAULT(kubernetes, host_network, false);
+}
+
 void ResolveOnFailure(v1::OnFailureSpec* on_failure) {
   const google::protobuf::Descriptor& classes = *on_failure->GetDescriptor();
   const google::protobuf::Reflection& actions = *on_failure->GetReflection();
@@ -197,6 +204,7 @@ void ResolveDefaults(v1::JobSpec* spec) {
   ResolveService(spec);
   ResolveHealth(spec->mutable_telemetry(), spec->mutable_faults());
   ResolveOnFailure(spec->mutable_on_failure());
+  ResolveKubernetes(spec->mutable_kubernetes());
 }
 
 }  // namespace ijepa::spec

@@ -89,6 +89,33 @@ std::string NearestKey(absl::string_view key, const Message& entry) {
   return Nearest(key, keys);
 }
 
+// One line that reads back as an equal value.
+std::string WriteYaml(const YamlNode& node) {
+  std::vector<std::string> items;
+  for (const YamlNode& item : node.items) {
+    const bool is_map = node.kind == YamlNode::Kind::kMap;
+    items.push_back(
+        absl::StrCat(is_map ? absl::StrCat(TextAsYaml(item.key), ": ") : "", WriteYaml(item)));
+  }
+  switch (node.kind) {
+    case YamlNode::Kind::kNull:
+      return "null";
+    case YamlNode::Kind::kList:
+      return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
+    case YamlNode::Kind::kMap:
+      return absl::StrCat("{", absl::StrJoin(items, ", "), "}");
+    case YamlNode::Kind::kScalar:
+      break;
+  }
+  const auto safe = [](char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("+-._/", absl::string_view(&c, 1));
+  };
+  // Quotes around a number or a word would make it text.
+  const bool plain =
+      !node.quoted && !node.text.empty() && std::all_of(node.text.begin(), node.text.end(), safe);
+  return plain ? node.text : TextAsYaml(node.text);
+}
+
 class Reader {
  public:
   // `file_name` alone is the place of a problem when the text has no lines (--set).
@@ -181,7 +208,7 @@ class Reader {
     const google::protobuf::Reflection& values = *message->GetReflection();
     values.ClearField(message, field);
     if (field->message_type() == v1::Label::descriptor()) {
-      return ReadLabels(node, path, static_cast<v1::JobSpec*>(message));
+      return ReadLabels(node, path, field, message);
     }
     if (node.kind != YamlNode::Kind::kList) {
       return WrongType(node, path, "a list of {key: value, ...}");
@@ -192,7 +219,8 @@ class Reader {
     }
   }
 
-  void ReadLabels(const YamlNode& node, const std::string& path, v1::JobSpec* spec) {
+  void ReadLabels(const YamlNode& node, const std::string& path, const FieldDescriptor* field,
+                  Message* message) {
     if (node.kind != YamlNode::Kind::kMap) {
       return WrongType(node, path, "names and values, such as {team: vision}");
     }
@@ -200,7 +228,7 @@ class Reader {
       if (item.kind != YamlNode::Kind::kScalar) {
         return WrongType(item, absl::StrCat(path, ".", Shown(item.key)), "text");
       }
-      v1::Label& label = *spec->add_labels();
+      auto& label = static_cast<v1::Label&>(*message->GetReflection()->AddMessage(message, field));
       label.set_key(item.key);
       label.set_value(item.text);
     }
@@ -337,6 +365,11 @@ class Reader {
 
   void ReadString(const YamlNode& node, const std::string& path, const FieldDescriptor* field,
                   Message* message) {
+    // Text that is itself YAML may be written as such.
+    if (field->full_name() == "ijepa.v1.KubernetesSpec.pod_patch" &&
+        node.kind == YamlNode::Kind::kMap) {
+      return message->GetReflection()->SetString(message, field, WriteYaml(node));
+    }
     const std::string lower = absl::AsciiStrToLower(node.text);
     const bool is_bool = !node.quoted && (lower == "true" || lower == "false");
     if (node.kind != YamlNode::Kind::kScalar || is_bool) {
@@ -360,33 +393,6 @@ YamlNode Nest(absl::string_view path, YamlNode value) {
   value.key = std::string(path.substr(0, dot));
   map.items.push_back(std::move(value));
   return map;
-}
-
-// One line that reads back as an equal value.
-std::string WriteYaml(const YamlNode& node) {
-  std::vector<std::string> items;
-  for (const YamlNode& item : node.items) {
-    const bool is_map = node.kind == YamlNode::Kind::kMap;
-    items.push_back(
-        absl::StrCat(is_map ? absl::StrCat(TextAsYaml(item.key), ": ") : "", WriteYaml(item)));
-  }
-  switch (node.kind) {
-    case YamlNode::Kind::kNull:
-      return "null";
-    case YamlNode::Kind::kList:
-      return absl::StrCat("[", absl::StrJoin(items, ", "), "]");
-    case YamlNode::Kind::kMap:
-      return absl::StrCat("{", absl::StrJoin(items, ", "), "}");
-    case YamlNode::Kind::kScalar:
-      break;
-  }
-  const auto safe = [](char c) {
-    return absl::ascii_isalnum(c) || absl::StrContains("+-._/", absl::string_view(&c, 1));
-  };
-  // Quotes around a number or a word would make it text.
-  const bool plain =
-      !node.quoted && !node.text.empty() && std::all_of(node.text.begin(), node.text.end(), safe);
-  return plain ? node.text : TextAsYaml(node.text);
 }
 
 // The axes that a `matrix` section describes.

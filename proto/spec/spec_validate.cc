@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "proto/spec/kubernetes_rules.h"
 #include "proto/spec/nearest.h"
 #include "proto/spec/schedule_rules.h"
 #include "proto/spec/spec_references.h"
@@ -88,6 +89,7 @@ constexpr NumberRule kNumberRules[] = {
     {"telemetry.collapse_std", 0, 1},
     {"faults.budget", 0, 10000},
     {"faults.window_steps", 1, 1e9},
+    {"kubernetes.ranks_per_pod", 1, 64},
 };
 
 constexpr size_t kMaxTextBytes = 4096;
@@ -215,6 +217,9 @@ class Validator {
     if (const std::string text = LabelProblem(spec_); !text.empty()) Violation("labels", text);
     if (const std::string text = DependencyProblem(spec_); !text.empty()) {
       Violation("depends_on", text);
+    }
+    for (const auto& [path, text] : KubernetesViolations(spec_.kubernetes())) {
+      if (bad_.count(path) == 0) Violation(path, text);
     }
     if (violations_.empty()) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrJoin(violations_, "\n"));

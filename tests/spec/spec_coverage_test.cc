@@ -30,12 +30,33 @@ using google::protobuf::FieldDescriptor;
 const std::set<std::string> kRequired = {"name", "data.batch_size", "meta.model_name",
                                          "optimization.epochs"};
 // Absent means none.
-const std::set<std::string> kAbsentMeansNone = {
-    "data.root_path",    "data.image_folder",    "data.path",      "logging.folder",
-    "eval.path",         "meta.read_checkpoint", "meta.embed_dim", "meta.depth",
-    "meta.num_heads",    "meta.mlp_ratio",       "eval.fit_path",  "meta.precision",
-    "data.index_folder", "faults.inject",        "labels",         "depends_on",
-    "time_limit",        "priority_class"};
+const std::set<std::string> kAbsentMeansNone = {"data.root_path",
+                                                "data.image_folder",
+                                                "data.path",
+                                                "logging.folder",
+                                                "eval.path",
+                                                "meta.read_checkpoint",
+                                                "meta.embed_dim",
+                                                "meta.depth",
+                                                "meta.num_heads",
+                                                "meta.mlp_ratio",
+                                                "eval.fit_path",
+                                                "meta.precision",
+                                                "data.index_folder",
+                                                "faults.inject",
+                                                "labels",
+                                                "depends_on",
+                                                "time_limit",
+                                                "priority_class",
+                                                "kubernetes.image",
+                                                "kubernetes.node_selector",
+                                                "kubernetes.tolerations",
+                                                "kubernetes.pod_priority_class",
+                                                "kubernetes.volumes",
+                                                "kubernetes.resources",
+                                                "kubernetes.service_account",
+                                                "kubernetes.local_queue",
+                                                "kubernetes.pod_patch"};
 // Read by coordinator and tools, not by a rank.
 const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "ranks",
@@ -53,7 +74,8 @@ const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "labels",
                                                  "depends_on"};
 bool IsControlPlaneOnly(const Field& field) {
-  return absl::StartsWith(field.path, "on_failure.") || kControlPlaneOnly.count(field.path) > 0;
+  return absl::StartsWith(field.path, "on_failure.") ||
+         absl::StartsWith(field.path, "kubernetes.") || kControlPlaneOnly.count(field.path) > 0;
 }
 // Accepted for the sake of published files; no effect here.
 const std::set<std::string> kWithoutEffect = {"meta.copy_data"};
@@ -274,22 +296,27 @@ std::string Digest(const jepa::TrainConfig& c) {
 
 // Another value of the field, as YAML; good enough for the conversion, not always valid.
 std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
-  static const std::map<std::string, std::string> kWords = {{"device", "cpu"},
-                                                            {"meta.model_name", "vit_tiny"},
-                                                            {"mask.mode", "fixed"},
-                                                            {"init.mode", "reference"},
-                                                            {"faults.non_finite", "rollback"},
-                                                            {"ranks", "2"},
-                                                            {"data.crop_size", "[96, 112]"},
-                                                            {"data.rng", "reference"},
-                                                            {"faults.inject", "[{step: 5}]"},
-                                                            {"labels", "{team: vision}"},
-                                                            {"topology.required", "rack"},
-                                                            {"topology.preferred", "rack"},
-                                                            {"depends_on", "[{job: other}]"},
-                                                            {"meta.precision", "bf16"},
-                                                            {"optimization.gradient_wire", "bf16"},
-                                                            {"meta.cuda_graphs", "off"}};
+  static const std::map<std::string, std::string> kWords = {
+      {"device", "cpu"},
+      {"meta.model_name", "vit_tiny"},
+      {"mask.mode", "fixed"},
+      {"init.mode", "reference"},
+      {"faults.non_finite", "rollback"},
+      {"ranks", "2"},
+      {"data.crop_size", "[96, 112]"},
+      {"data.rng", "reference"},
+      {"faults.inject", "[{step: 5}]"},
+      {"labels", "{team: vision}"},
+      {"kubernetes.node_selector", "{pool: a}"},
+      {"kubernetes.resources", "{cpu: \"4\"}"},
+      {"kubernetes.tolerations", "[{key: a}]"},
+      {"kubernetes.volumes", "[{claim: a}]"},
+      {"topology.required", "rack"},
+      {"topology.preferred", "rack"},
+      {"depends_on", "[{job: other}]"},
+      {"meta.precision", "bf16"},
+      {"optimization.gradient_wire", "bf16"},
+      {"meta.cuda_graphs", "off"}};
   const auto word = kWords.find(field.path);
   if (word != kWords.end()) return word->second;
   const std::string now = FieldText(spec, field);
