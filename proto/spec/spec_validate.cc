@@ -18,6 +18,7 @@
 #include "proto/spec/kubernetes_rules.h"
 #include "proto/spec/nearest.h"
 #include "proto/spec/schedule_rules.h"
+#include "proto/spec/slurm_rules.h"
 #include "proto/spec/spec_references.h"
 #include "proto/spec/train_config.h"
 #include "proto/spec/yaml_tree.h"
@@ -90,6 +91,8 @@ constexpr NumberRule kNumberRules[] = {
     {"faults.budget", 0, 10000},
     {"faults.window_steps", 1, 1e9},
     {"kubernetes.ranks_per_pod", 1, 64},
+    {"slurm.nodes", 1, 4096},
+    {"slurm.cpus_per_rank", 1, 1024},
 };
 
 constexpr size_t kMaxTextBytes = 4096;
@@ -203,6 +206,9 @@ class Validator {
     CheckIdentity();
     CheckRanks();
     for (const auto& [path, text] : ScheduleViolations(spec_)) {
+      if (bad_.count(path) == 0) Violation(path, text);
+    }
+    for (const auto& [path, text] : SlurmViolations(spec_)) {
       if (bad_.count(path) == 0) Violation(path, text);
     }
     CheckData();
