@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Gathers what programs need to run: OUT/bin (stripped), OUT/packages (Debian packages of the libraries they load, with the
+# versions that are installed here), OUT/wheels (libraries of wheels, with the wheels' metadata, at their own paths).
+# usage: deploy/docker/runtime.sh OUT PROGRAM...
+set -euo pipefail
+out=$1
+shift
+mkdir -p "$out"/{bin,wheels}
+libraries() { ldd "$@" 2> /dev/null | awk '$2 == "=>" && $3 ~ /^\// {print $3} $1 ~ /^\// && NF == 2 {print $1}' | sort -u; }
+
+missing=$(ldd "$@" | grep 'not found' || true)
+[ -z "$missing" ] || { echo "runtime: $missing" >&2; exit 1; }
+# dpkg knows the path without links, and on merged /usr for some packages the one without /usr.
+mapfile -t found < <(libraries "$@" | xargs -r readlink -f | sort -u)
+declare -A owner
+while IFS=: read -r package _ path; do
+  owner[/usr/${path#*/usr/}]=$package
+done < <(dpkg-query -S "${found[@]}" "${found[@]#/usr}" 2> /dev/null |
+  awk -F': ' '{split($1, package, ":"); path = $2; sub(/^\/usr/, "", path); print package[1] "::/usr" path}')
+packages=(ca-certificates)
+sites=()
+for library in "${found[@]}"; do
+  if [ -n "${owner[$library]:-}" ]; then packages+=("${owner[$library]}"); else sites+=("${library%%/site/*}/site"); fi
+done
+printf '%s\n' "${packages[@]}" | sort -u | xargs dpkg-query -W -f '${Package}=${Version}\n' > "$out/packages"
+if [ ${#sites[@]} -gt 0 ]; then
+  for site in $(printf '%s\n' "${sites[@]}" | sort -u); do
+    [ -d "$site" ] || { echo "runtime: a library is in no package and no wheel: $site" >&2; exit 1; }
+    mkdir -p "$out/wheels$site"
+    # All that a rank may load while it runs: NCCL, cuDNN and cuBLAS have parts that ldd does not show.
+    (cd "$site" && find . \( -name '*.so' -o -name '*.so.*' -o -path './*.dist-info/*' \) -not -name 'libtorch_python*' \
+      -print0 | tar -c --null -T - | tar -x -C "$out/wheels$site")
+  done
+fi
+for program in "$@"; do
+  install -m 755 "$program" "$out/bin/"
+  strip --strip-unneeded "$out/bin/$(basename "$program")"
+done
