@@ -20,6 +20,7 @@ if(IJEPA_CONTROL)
   find_package(prometheus-cpp CONFIG REQUIRED)
   find_package(yaml-cpp REQUIRED)
   find_package(SQLite3 REQUIRED)
+  find_package(CURL REQUIRED)
 endif()
 
 if(IJEPA_TORCH)

@@ -1,0 +1,260 @@
+// See kubernetes_backend.h.
+#include "coordinator/backends/kubernetes_backend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+using nlohmann::json;
+
+// Many events come at once (every pod of a gang): what is worth one look waits for the rest.
+constexpr absl::Duration kSettle = absl::Milliseconds(100);
+// From SIGTERM to SIGKILL of what nobody wants any more. Not 0, with which the API server forgets a
+// pod before its processes have ended.
+constexpr int kKillSeconds = 5;
+// After a watch that was refused.
+constexpr absl::Duration kPause = absl::Seconds(2);
+
+std::string Metadata(const json& object, const char* key) {
+  const auto about = object.find("metadata");
+  if (about == object.end() || !about->is_object()) return "";
+  const auto found = about->find(key);
+  return found != about->end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+std::string Annotation(const json& object, const char* key) {
+  const json none = json::object();
+  const json about = object.value("metadata", none);
+  return about.value("annotations", none).value(key, "");
+}
+
+// An answer's shape that no API server gives; nlohmann::json says so by throwing.
+absl::Status Strange(const std::exception& error) {
+  return absl::UnavailableError(absl::StrCat("the API server's answer: ", error.what()));
+}
+
+// The server's words with our advice.
+absl::Status Advised(const absl::Status& status) {
+  const std::string advice = AdviceFor(status.message());
+  if (status.ok() || advice.empty()) return status;
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; ", advice));
+}
+
+}  // namespace
+
+KubernetesBackend::KubernetesBackend(Options options)
+    : options_(std::move(options)), client_(options_.access) {}
+
+std::string KubernetesBackend::Collection(const char* kind) const {
+  const bool batch = std::string(kind) == "jobs";
+  return absl::StrCat(batch ? "/apis/batch/v1" : "/api/v1", "/namespaces/",
+                      EscapedForUrl(options_.name_space), "/", kind);
+}
+
+std::string KubernetesBackend::Ours(const char* kind) const {
+  return absl::StrCat(Collection(kind), "?labelSelector=",
+                      EscapedForUrl(absl::StrCat(kManagedByLabel, "=", kManagedBy, ",",
+                                                 kCoordinatorLabel, "=", options_.setup.identity)));
+}
+
+absl::Status KubernetesBackend::Validate(const v1::JobSpec& spec) const {
+  if (!spec.kubernetes().has_image() && options_.setup.image.empty()) {
+    return absl::InvalidArgumentError(
+        "kubernetes.image is missing, and backends.kubernetes has none; set it to the image of a "
+        "worker, such as registry.example.org/ijepa/ijepa-worker:0.1.0");
+  }
+  for (const v1::KubernetesVolume& volume : spec.kubernetes().volumes()) {
+    if (volume.mount_path() != options_.setup.checkpoint_root ||
+        options_.setup.checkpoint_claim.empty()) {
+      continue;
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("kubernetes.volumes mounts ", volume.mount_path(),
+                     ", where backends.kubernetes.checkpoint_claim is; remove one"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<json> KubernetesBackend::MakeJob(const AllocationRequest& request,
+                                                absl::Duration within) {
+  IJEPA_ASSIGN_OR_RETURN(const json job, JobObject(request, options_.setup));
+  const absl::StatusOr<json> made = client_.Call(
+      {"POST", absl::StrCat(Collection("jobs"), "?fieldValidation=Strict"), job.dump()}, within);
+  if (!absl::IsAlreadyExists(made.status())) return made;
+  const std::string name = ObjectName(request.id.Name());
+  IJEPA_ASSIGN_OR_RETURN(
+      json found, client_.Call({"GET", absl::StrCat(Collection("jobs"), "/", name), ""}, within));
+  if (found.at("metadata").contains("deletionTimestamp")) {
+    return absl::UnavailableError(absl::StrCat("the Job ", name, " is still being deleted"));
+  }
+  if (found.at("metadata").value("labels", json::object()).value(kCoordinatorLabel, "") ==
+      options_.setup.identity) {
+    return found;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("a Job ", name, " is in the namespace ", options_.name_space,
+                   " that is not this coordinator's; delete it, or use a namespace of your own"));
+}
+
+absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest& request,
+                                                        absl::Duration within) try {
+  const absl::StatusOr<json> job = MakeJob(request, within);
+  if (!job.ok()) return Advised(job.status());
+  const std::string name = Metadata(*job, "name");
+  known_[name] = request.id.Name();
+  if (!Annotation(*job, kCompleteAnnotation).empty()) return name;
+  const std::pair<const char*, json> parts[] = {{"services", ServiceObject(*job)},
+                                                {"secrets", SecretObject(*job, request.token)}};
+  for (const auto& [kind, object] : parts) {
+    const absl::Status made =
+        client_.Call({"POST", Collection(kind), object.dump()}, within).status();
+    if (!made.ok() && !absl::IsAlreadyExists(made)) return Advised(made);
+  }
+  // Only now may pods start: a Job without its Secret, left by a coordinator that died in between,
+  // is told by the missing mark.
+  const absl::Status marked = client_
+                                  .Call({"PATCH", absl::StrCat(Collection("jobs"), "/", name),
+                                         CompletionPatch(*request.spec).dump()},
+                                        within)
+                                  .status();
+  if (!marked.ok()) return Advised(marked);
+  return name;
+} catch (const json::exception& error) {
+  return Strange(error);
+}
+
+absl::Status KubernetesBackend::Kill(const ObservedAllocation& allocation,
+                                     absl::Duration within) try {
+  const std::string name = ObjectName(allocation.name);
+  const absl::Status job =
+      client_
+          .Call({"DELETE",
+                 absl::StrCat(Collection("jobs"), "/", name, "?propagationPolicy=Background"), ""},
+                within)
+          .status();
+  if (!job.ok() && !absl::IsNotFound(job)) return Advised(job);
+  // The garbage collector would give the pods their own grace.
+  const std::string pods = absl::StrCat(
+      Collection("pods"),
+      "?labelSelector=", EscapedForUrl(absl::StrCat("batch.kubernetes.io/job-name=", name)),
+      "&gracePeriodSeconds=", kKillSeconds);
+  const absl::Status stopped = client_.Call({"DELETE", pods, ""}, within).status();
+  return absl::IsNotFound(stopped) ? absl::OkStatus() : Advised(stopped);
+} catch (const json::exception& error) {
+  return Strange(error);
+}
+
+absl::StatusOr<KubernetesBackend::Seen> KubernetesBackend::ListAll(absl::Duration within) {
+  Seen seen;
+  const auto take_job = [&](const json& job) {
+    if (!Annotation(job, kAllocationAnnotation).empty()) seen.jobs.push_back(job);
+  };
+  const auto take_pod = [&](const json& pod) {
+    KubernetesPod one = PodFrom(pod);
+    seen.pods[one.job].push_back(std::move(one));
+  };
+  IJEPA_ASSIGN_OR_RETURN(jobs_version_, client_.List(Ours("jobs"), within, take_job));
+  IJEPA_ASSIGN_OR_RETURN(pods_version_, client_.List(Ours("pods"), within, take_pod));
+  return seen;
+}
+
+std::map<std::string, std::string> KubernetesBackend::CreationFailures(absl::Duration within) {
+  std::map<std::string, std::string> failures;
+  const std::string path =
+      absl::StrCat(Collection("events"),
+                   "?fieldSelector=", EscapedForUrl("involvedObject.kind=Job,reason=FailedCreate"));
+  const absl::Status status =
+      client_
+          .List(path, within,
+                [&](const json& event) {
+                  const json about = event.value("involvedObject", json::object());
+                  failures[about.value("name", "")] = event.value("message", "");
+                })
+          .status();
+  // They only say more of what is known without them.
+  if (!status.ok()) LogInfo("kubernetes: events cannot be listed: ", status.message());
+  return failures;
+}
+
+void KubernetesBackend::AddDeleted(std::vector<ObservedAllocation>& allocations) {
+  std::map<std::string, std::string> listed;
+  for (const ObservedAllocation& one : allocations) listed[one.handle] = one.name;
+  for (const auto& [handle, name] : known_) {
+    if (listed.count(handle) > 0) continue;
+    ObservedAllocation gone;
+    gone.name = name;
+    gone.handle = handle;
+    gone.phase = ObservedPhase::kEnded;
+    gone.end = AllocationEnd::kCancelled;
+    gone.state = "Deleted";
+    gone.reason = absl::StrCat("the Job ", handle, " was deleted");
+    allocations.push_back(std::move(gone));
+  }
+  known_ = std::move(listed);
+}
+
+absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
+    absl::Duration within) try {
+  absl::StatusOr<Seen> seen = ListAll(within);
+  if (!seen.ok()) return Advised(seen.status());
+  std::map<std::string, std::string> failures;
+  const bool podless = std::any_of(seen->jobs.begin(), seen->jobs.end(), [&](const json& job) {
+    return seen->pods.count(Metadata(job, "name")) == 0;
+  });
+  if (podless) failures = CreationFailures(within);
+  std::vector<ObservedAllocation> allocations;
+  for (const json& job : seen->jobs) {
+    const std::string name = Metadata(job, "name");
+    if (Annotation(job, kCompleteAnnotation).empty()) {
+      // Left by an Allocate that did not end; it is asked for again.
+      ObservedAllocation half;
+      half.name = Annotation(job, kAllocationAnnotation);
+      if (const absl::Status gone = Kill(half, within); !gone.ok()) {
+        return gone;
+      }
+      known_.erase(name);
+      continue;
+    }
+    allocations.push_back(AllocationFrom(job, seen->pods[name], failures[name]));
+  }
+  AddDeleted(allocations);
+  return allocations;
+} catch (const json::exception& error) {
+  return Strange(error);
+}
+
+void KubernetesBackend::Wait(absl::Duration within) {
+  if (jobs_version_.empty() || pods_version_.empty()) {
+    client_.WaitForNews({}, within).IgnoreError();
+    return;
+  }
+  const auto watch = [&](const char* kind, const std::string& version) {
+    return absl::StrCat(Ours(kind), "&watch=1&resourceVersion=", version,
+                        "&timeoutSeconds=", std::max<int64_t>(absl::ToInt64Seconds(within), 1));
+  };
+  const absl::Status status =
+      client_.WaitForNews({watch("jobs", jobs_version_), watch("pods", pods_version_)}, within);
+  if (!status.ok()) LogInfo("kubernetes: watching is refused, so it is polled: ", status.message());
+  client_.WaitForNews({}, std::min(within, status.ok() ? kSettle : kPause)).IgnoreError();
+}
+
+absl::StatusOr<std::vector<BackendNode>> KubernetesBackend::Nodes(absl::Duration within) try {
+  std::vector<BackendNode> nodes;
+  const absl::Status listed =
+      client_
+          .List("/api/v1/nodes", within, [&](const json& node) { nodes.push_back(NodeFrom(node)); })
+          .status();
+  if (!listed.ok()) return Advised(listed);
+  return nodes;
+} catch (const json::exception& error) {
+  return Strange(error);
+}
+
+}  // namespace ijepa::coordinator

@@ -1,0 +1,72 @@
+// Attempts as Indexed Jobs of Kubernetes: its scheduler (or Kueue) places them. Not tried against
+// the controllers of Kueue: the queue's label is set, and the Job is left suspended for it.
+#ifndef IJEPA_COORDINATOR_BACKENDS_KUBERNETES_BACKEND_H_
+#define IJEPA_COORDINATOR_BACKENDS_KUBERNETES_BACKEND_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "coordinator/backends/backend.h"
+#include "coordinator/backends/kubernetes_client.h"
+#include "coordinator/backends/kubernetes_objects.h"
+#include "coordinator/backends/kubernetes_observe.h"
+
+namespace ijepa::coordinator {
+
+class KubernetesBackend : public Backend {
+ public:
+  struct Options {
+    KubernetesAccess access;
+    // Where the Jobs are; access.name_space where it is empty.
+    std::string name_space;
+    KubernetesSetup setup;
+  };
+
+  explicit KubernetesBackend(Options options);
+
+  const std::string& name() const override { return name_; }
+  BackendCapabilities capabilities() const override { return {true, true}; }
+  absl::Status Validate(const v1::JobSpec& spec) const override;
+  absl::StatusOr<std::string> Allocate(const AllocationRequest& request,
+                                       absl::Duration within) override;
+  absl::Status Kill(const ObservedAllocation& allocation, absl::Duration within) override;
+  absl::StatusOr<std::vector<ObservedAllocation>> Reconcile(absl::Duration within) override;
+  void Wait(absl::Duration within) override;
+  void Wake() override { client_.Wake(); }
+  void Interrupt() override { client_.Interrupt(); }
+  absl::StatusOr<std::vector<BackendNode>> Nodes(absl::Duration within) override;
+
+ private:
+  // Everything of ours, as a list has it.
+  struct Seen {
+    std::vector<nlohmann::json> jobs;
+    // By the name of the Job.
+    std::map<std::string, std::vector<KubernetesPod>> pods;
+  };
+
+  // Paths of the kind ("jobs", "pods") in our namespace, and of the ones that are ours.
+  std::string Collection(const char* kind) const;
+  std::string Ours(const char* kind) const;
+
+  absl::StatusOr<nlohmann::json> MakeJob(const AllocationRequest& request, absl::Duration within);
+  absl::StatusOr<Seen> ListAll(absl::Duration within);
+  // By the name of the Job: why no pod of it could be made.
+  std::map<std::string, std::string> CreationFailures(absl::Duration within);
+  // Those of `allocations` that were there before and are gone: somebody deleted them.
+  void AddDeleted(std::vector<ObservedAllocation>& allocations);
+
+  const std::string name_ = "kubernetes";
+  const Options options_;
+  KubernetesClient client_;
+  // Resource versions of the last lists, for watches; empty: list first.
+  std::string jobs_version_;
+  std::string pods_version_;
+  // Jobs that this object made or saw, by their names, with the allocations'.
+  std::map<std::string, std::string> known_;
+};
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_BACKENDS_KUBERNETES_BACKEND_H_

@@ -1,0 +1,45 @@
+// What Jobs, pods, events and nodes of Kubernetes say, in the words that all backends share. Pure.
+#ifndef IJEPA_COORDINATOR_BACKENDS_KUBERNETES_OBSERVE_H_
+#define IJEPA_COORDINATOR_BACKENDS_KUBERNETES_OBSERVE_H_
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "coordinator/backends/backend.h"
+
+namespace ijepa::coordinator {
+
+// What matters of a pod.
+struct KubernetesPod {
+  // The Job's, not the allocation's.
+  std::string job;
+  std::string name;
+  // Empty until it is scheduled.
+  std::string node;
+  // Pending, Running, Succeeded, Failed, Unknown.
+  std::string phase;
+  // Why it is not running, or why it failed, in Kubernetes' words; both may be empty.
+  std::string reason;
+  std::string message;
+  // It is being deleted.
+  bool stopping = false;
+};
+
+KubernetesPod PodFrom(const nlohmann::json& pod);
+
+// One Job with its pods. Advice, where there is some, is that of AdviceFor. `creation_failure`: why
+// no pod could be made, from the Job's newest event; empty where none says.
+ObservedAllocation AllocationFrom(const nlohmann::json& job, const std::vector<KubernetesPod>& pods,
+                                  const std::string& creation_failure);
+
+BackendNode NodeFrom(const nlohmann::json& node);
+
+// What to do about words of Kubernetes; empty when they need none or are not known.
+std::string AdviceFor(absl::string_view words);
+
+}  // namespace ijepa::coordinator
+
+#endif  // IJEPA_COORDINATOR_BACKENDS_KUBERNETES_OBSERVE_H_

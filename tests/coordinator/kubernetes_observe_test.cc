@@ -1,0 +1,179 @@
+// States of Jobs, pods and nodes, mapped one by one. The texts are Kubernetes' own.
+#include "coordinator/backends/kubernetes_observe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "coordinator/backends/kubernetes_objects.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+json JobWith(const json& status, bool suspended = false) {
+  return {
+      {"metadata", {{"name", "demo-g1"}, {"annotations", {{kAllocationAnnotation, "demo-g1"}}}}},
+      {"spec", {{"completions", 2}, {"suspend", suspended}}},
+      {"status", status}};
+}
+
+json Conditions(const char* type, const char* reason, const char* message) {
+  return {{"conditions",
+           json::array(
+               {{{"type", type}, {"status", "True"}, {"reason", reason}, {"message", message}}})}};
+}
+
+json PodWith(const char* phase, json status = json::object()) {
+  status["phase"] = phase;
+  return {{"metadata",
+           {{"name", "demo-g1-0-x"}, {"labels", {{"batch.kubernetes.io/job-name", "demo-g1"}}}}},
+          {"spec", {{"nodeName", "node-a"}}},
+          {"status", status}};
+}
+
+ObservedAllocation Observe(const json& job, const std::vector<json>& pods,
+                           const std::string& failure = "") {
+  std::vector<KubernetesPod> seen;
+  for (const json& pod : pods) seen.push_back(PodFrom(pod));
+  return AllocationFrom(job, seen, failure);
+}
+
+ObservedAllocation Failed(const json& pod) {
+  return Observe(JobWith(Conditions("Failed", "BackoffLimitExceeded", "Job has reached the limit")),
+                 {pod});
+}
+
+TEST(KubernetesObserveTest, RunsOnceEveryPodDoes) {
+  EXPECT_EQ(Observe(JobWith({}), {PodWith("Running")}).phase, ObservedPhase::kPending);
+  const auto all = Observe(JobWith({}), {PodWith("Running"), PodWith("Running")});
+  EXPECT_EQ(all.phase, ObservedPhase::kRunning);
+  EXPECT_EQ(all.state, "2 of 2 pods running");
+  EXPECT_THAT(all.hosts, ElementsAre("node-a"));
+}
+
+TEST(KubernetesObserveTest, HasEndedOnlyOnceKubernetesSaysSoOfTheWholeJob) {
+  const auto ending = Observe(JobWith(Conditions("FailureTarget", "BackoffLimitExceeded", "")),
+                              {PodWith("Failed")});
+  EXPECT_EQ(ending.phase, ObservedPhase::kPending);
+  const auto done = Observe(JobWith(Conditions("Complete", "CompletionsReached", "")), {});
+  EXPECT_EQ(done.phase, ObservedPhase::kEnded);
+  EXPECT_EQ(done.end, AllocationEnd::kCompleted);
+}
+
+TEST(KubernetesObserveTest, EndsAreToldApart) {
+  const struct {
+    json pod;
+    AllocationEnd end;
+  } cases[] = {
+      {PodWith("Failed", {{"reason", "Evicted"}, {"message", "The node was low on memory"}}),
+       AllocationEnd::kPreempted},
+      {PodWith("Failed", Conditions("DisruptionTarget", "EvictionByEvictionAPI", "Eviction API")),
+       AllocationEnd::kPreempted},
+      {PodWith("Failed", Conditions("DisruptionTarget", "PreemptionByScheduler", "preempted")),
+       AllocationEnd::kPreempted},
+      {PodWith("Failed", Conditions("DisruptionTarget", "DeletionByTaintManager", "taint")),
+       AllocationEnd::kNodeFailed},
+      {PodWith(
+           "Failed",
+           {{"containerStatuses",
+             json::array(
+                 {{{"state", {{"terminated", {{"reason", "OOMKilled"}, {"exitCode", 137}}}}}}})}}),
+       AllocationEnd::kOutOfMemory},
+      {PodWith("Failed",
+               {{"containerStatuses",
+                 json::array(
+                     {{{"state", {{"terminated", {{"reason", "Error"}, {"exitCode", 1}}}}}}})}}),
+       AllocationEnd::kFailed},
+  };
+  for (const auto& entry : cases) {
+    const auto seen = Failed(entry.pod);
+    EXPECT_EQ(seen.phase, ObservedPhase::kEnded);
+    EXPECT_EQ(seen.end, entry.end) << seen.reason;
+    EXPECT_EQ(seen.host, "node-a");
+  }
+  EXPECT_THAT(Failed(cases[5].pod).reason, HasSubstr("pod demo-g1-0-x: Error: exit code 1"));
+  EXPECT_EQ(Observe(JobWith(Conditions("Failed", "DeadlineExceeded", "")), {}).end,
+            AllocationEnd::kTimeLimit);
+}
+
+TEST(KubernetesObserveTest, ThePodThatOthersEndedIsTheCulprit) {
+  json crashed = PodWith("Failed", {{"reason", "Error"}});
+  json evicted = PodWith("Failed", {{"reason", "Evicted"}});
+  evicted["spec"]["nodeName"] = "node-b";
+  const auto seen =
+      Observe(JobWith(Conditions("Failed", "BackoffLimitExceeded", "")), {crashed, evicted});
+  EXPECT_EQ(seen.end, AllocationEnd::kPreempted);
+  EXPECT_EQ(seen.host, "node-b");
+}
+
+TEST(KubernetesObserveTest, WaitsAreSaidInKubernetesWordsWithOurAdvice) {
+  json waiting = PodWith("Pending");
+  waiting["spec"].erase("nodeName");
+  waiting["status"]["conditions"] =
+      json::array({{{"type", "PodScheduled"},
+                    {"status", "False"},
+                    {"reason", "Unschedulable"},
+                    {"message", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."}}});
+  const auto unschedulable = Observe(JobWith({}), {waiting});
+  EXPECT_EQ(unschedulable.phase, ObservedPhase::kPending);
+  EXPECT_THAT(unschedulable.reason, HasSubstr("0/3 nodes are available: 3 Insufficient"));
+  EXPECT_THAT(unschedulable.advice, HasSubstr("kubernetes.ranks_per_pod"));
+  const auto no_image =
+      Observe(JobWith({}),
+              {PodWith("Pending",
+                       {{"containerStatuses",
+                         json::array({{{"state",
+                                        {{"waiting",
+                                          {{"reason", "ImagePullBackOff"},
+                                           {"message", "Back-off pulling image \"x\""}}}}}}})}})});
+  EXPECT_THAT(no_image.reason, HasSubstr("ImagePullBackOff: Back-off pulling image"));
+  EXPECT_THAT(no_image.advice, HasSubstr("kubernetes.image"));
+  const auto quota =
+      Observe(JobWith({}), {}, "Error creating: pods \"a\" is forbidden: exceeded quota: gpus");
+  EXPECT_THAT(quota.reason, HasSubstr("exceeded quota: gpus"));
+  EXPECT_THAT(quota.advice, HasSubstr("ResourceQuota"));
+  EXPECT_EQ(Observe(JobWith({}, true), {}).state, "Suspended");
+}
+
+TEST(KubernetesObserveTest, NodesSayWhyTheyAreNotUsable) {
+  json node = {
+      {"metadata", {{"name", "node-a"}}},
+      {"spec", json::object()},
+      {"status", {{"conditions", json::array({{{"type", "Ready"}, {"status", "True"}}})}}}};
+  EXPECT_TRUE(NodeFrom(node).usable);
+  json cordoned = node;
+  cordoned["spec"]["unschedulable"] = true;
+  EXPECT_EQ(NodeFrom(cordoned).state, "Ready,SchedulingDisabled");
+  EXPECT_FALSE(NodeFrom(cordoned).usable);
+  json silent = node;
+  silent["status"]["conditions"][0] = {{"type", "Ready"},
+                                       {"status", "Unknown"},
+                                       {"reason", "NodeStatusUnknown"},
+                                       {"message", "Kubelet stopped posting node status."}};
+  silent["spec"]["taints"] =
+      json::array({{{"key", "node.kubernetes.io/unreachable"}, {"effect", "NoExecute"}}});
+  EXPECT_FALSE(NodeFrom(silent).usable);
+  EXPECT_EQ(NodeFrom(silent).reason,
+            "NodeStatusUnknown: Kubelet stopped posting node status.; taint "
+            "node.kubernetes.io/unreachable:NoExecute");
+}
+
+TEST(KubernetesObserveTest, AnswersOfAnyShapeAreBorne) {
+  for (const char* text :
+       {"{}", "null", R"({"metadata": 7, "status": []})",
+        R"({"status": {"conditions": [{"type": 1}], "containerStatuses": {}}})"}) {
+    const json object = json::parse(text);
+    if (!object.is_object()) continue;
+    EXPECT_EQ(PodFrom(object).job, "");
+    EXPECT_FALSE(NodeFrom(object).usable);
+  }
+}
+
+}  // namespace
+}  // namespace ijepa::coordinator
