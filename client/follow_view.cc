@@ -53,9 +53,9 @@ class News {
     for (int i = first; i < status.events_size(); ++i) {
       const v1::Event& event = status.events(i);
       if (event.sequence() <= sequence_) continue;
+      const std::string text = EventText(event);
       lines.push_back(absl::StrCat(FormatClock(event.time(), absl::LocalTimeZone()), " ",
-                                   event.code(), event.message().empty() ? "" : ": ",
-                                   event.message()));
+                                   event.code(), text.empty() ? "" : ": ", text));
     }
     for (const v1::Event& event : status.events()) {
       sequence_ = std::max(sequence_, event.sequence());

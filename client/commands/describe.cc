@@ -133,7 +133,9 @@ void AddDescribe(CLI::App& app, Context& context, ExitCode& exit) {
   CLI::App* command = app.add_subcommand(
       "describe", "Shows a job: state and why, progress, attempts, probes, checkpoints, events");
   command->add_option("JOB", options->job, "Job to show")->required();
-  command->add_option("--events", options->events, "Newest events to show; 0 for all [30]")
+  command
+      ->add_option("--events", options->events,
+                   "Events to show, the newest and the last of each code; 0 for all [30]")
       ->check(CLI::Range(0, 1000))
       ->type_name("N");
   command->footer(

@@ -114,7 +114,7 @@ std::string ExplanationText(const v1::JobExplanation& explained, absl::Time now)
   line("  next   ", explained.next());
   for (const std::string& action : explained.actions()) line("  try    ", action);
   for (const v1::Event& event : explained.events()) {
-    line("  event  ", absl::StrCat(event.code(), " ", event.message()));
+    line("  event  ", absl::StrCat(event.code(), " ", EventText(event)));
   }
   return text;
 }

@@ -76,6 +76,17 @@ std::vector<Cell> ProbeRow(const v1::ProbeScore* before, const v1::ProbeScore& n
   return row;
 }
 
+// At most `limit` indexes, ascending: of each code its newest event, then the newest.
+std::set<int> ShownEvents(const v1::JobStatus& status, size_t limit) {
+  std::set<std::string> codes;
+  std::set<int> shown;
+  for (int i = status.events_size() - 1; i >= 0 && shown.size() < limit; --i) {
+    if (codes.insert(status.events(i).code()).second) shown.insert(i);
+  }
+  for (int i = status.events_size() - 1; i >= 0 && shown.size() < limit; --i) shown.insert(i);
+  return shown;
+}
+
 }  // namespace
 
 std::string ShortName(const std::string& resource_name) {
@@ -191,6 +202,11 @@ std::string AttemptsSection(const v1::JobStatus& status, absl::Time now, const T
           &evidence, "  stacks of ranks ", absl::StrJoin(attempt.failure().stack_ranks(), ", "),
           " before they were killed: ijepactl logs JOB --generation ", attempt.generation(), "\n");
     }
+    for (const v1::GpuErrors& errors : attempt.gpu_errors()) {
+      absl::StrAppend(&evidence, "  generation ", attempt.generation(), ", rank ", errors.rank(),
+                      " on ", errors.node(), ": its GPU reported Xid ",
+                      absl::StrJoin(errors.xids(), ", "), "\n");
+    }
     if (attempt.failure().log_tail().empty()) continue;
     absl::StrAppend(&evidence, "  last lines of generation ", attempt.generation(), ":\n");
     for (const std::string& line : attempt.failure().log_tail()) {
@@ -245,14 +261,20 @@ std::string ProbeCurveSection(const v1::JobStatus& status, const Terminal& termi
   return table.Render(terminal, kIndent);
 }
 
+std::string EventText(const v1::Event& event) {
+  if (event.count() < 2) return event.message();
+  return absl::StrCat(event.message(), event.message().empty() ? "(" : " (", event.count(),
+                      " times since ", FormatClock(event.first_time(), absl::LocalTimeZone()), ")");
+}
+
 std::string EventsSection(const v1::JobStatus& status, int limit, const Terminal& terminal) {
   if (status.events().empty()) return "";
   Table table({{"TIME"}, {"GENERATION", Align::kRight}, {"EVENT"}, {"MESSAGE"}});
-  int first = limit > 0 ? std::max(0, status.events_size() - limit) : 0;
-  for (int i = first; i < status.events_size(); ++i) {
+  const int rows = limit > 0 ? limit : status.events_size();
+  for (const int i : ShownEvents(status, static_cast<size_t>(rows))) {
     const v1::Event& event = status.events(i);
     table.AddRow({FormatClock(event.time(), absl::LocalTimeZone()),
-                  absl::StrCat(event.generation()), event.code(), event.message()});
+                  absl::StrCat(event.generation()), event.code(), EventText(event)});
   }
   return table.Render(terminal, kIndent);
 }

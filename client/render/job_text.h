@@ -47,7 +47,11 @@ std::string ProbesSection(const v1::JobStatus& status, const Terminal& terminal)
 // Every probe at every step it was taken. Empty with fewer than two steps.
 std::string ProbeCurveSection(const v1::JobStatus& status, const Terminal& terminal);
 
-// Newest last, at most `limit` lines (0: all).
+// The event's message, and how many events it stands for where others were merged into it.
+std::string EventText(const v1::Event& event);
+
+// Newest last, at most `limit` lines (0: all): the newest of each code, so that nothing rare is
+// missed, and besides them the newest.
 std::string EventsSection(const v1::JobStatus& status, int limit, const Terminal& terminal);
 
 }  // namespace ijepa::client

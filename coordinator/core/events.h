@@ -59,10 +59,13 @@ enum class EventCode {
   kCancelled,
 };
 
-// Events kept per job; the oldest go first. Of an event that a run may repeat without an end, the
-// newest kMaxRoutineEvents are kept, so that it does not push out what happened once.
+// Events kept per job, and of one code. Of a code that comes more often the newest are kept, and
+// the others are merged into the oldest of these, with their count; so is the oldest of the most
+// frequent code where all together are too many. What is rare is never pushed out by what is not.
 inline constexpr int kMaxEvents = 200;
-inline constexpr int kMaxRoutineEvents = 20;
+inline constexpr int kMaxEventsOfCode = 20;
+// Of a code that a run which goes on may repeat without an end.
+inline constexpr int kMaxRoutineEvents = 5;
 
 // Upper case, as in Event.code.
 const char* EventName(EventCode code);

@@ -60,9 +60,9 @@ const char* ClassOfExit(const v1::RankExit& exit) {
 }
 
 const char* ClassOf(const v1::Evidence& evidence) {
-  const bool broken = std::any_of(evidence.xids().begin(), evidence.xids().end(), IsHardXid);
   // A spec that cannot run fails on a broken GPU too.
-  if (broken && ClassOfExit(evidence.exit()) != absl::string_view(kUserError)) return kGpuHw;
+  if (HasHardXid(evidence.xids()) && ClassOfExit(evidence.exit()) != absl::string_view(kUserError))
+    return kGpuHw;
   switch (evidence.kind()) {
     case v1::EVIDENCE_KIND_EXIT:
       return ClassOfExit(evidence.exit());
@@ -113,6 +113,12 @@ bool IsHardXid(int xid) {
   constexpr int kHard[] = {48, 63, 64, 79, 94, 95};
   return std::find(std::begin(kHard), std::end(kHard), xid) != std::end(kHard);
 }
+
+bool HasHardXid(const google::protobuf::RepeatedField<int32_t>& xids) {
+  return std::any_of(xids.begin(), xids.end(), IsHardXid);
+}
+
+bool MayBeTheGpu(const v1::Failure& failure) { return failure.failure_class() != kUserError; }
 
 v1::Failure Classify(const v1::Evidence& evidence) {
   v1::Failure failure;

@@ -29,6 +29,10 @@ inline constexpr char kPreempted[] = "PREEMPTED";
 // True for errors of a GPU (NVIDIA's Xid numbers) by which its hardware, not a program, has failed:
 // uncorrected memory errors, pages or rows that cannot be repaired, a GPU that fell off the bus.
 bool IsHardXid(int xid);
+bool HasHardXid(const google::protobuf::RepeatedField<int32_t>& xids);
+
+// Whether a GPU that failed may be the cause of it: it is not of what is wrong on any GPU.
+bool MayBeTheGpu(const v1::Failure& failure);
 
 // The class and the figures of a failure.
 v1::Failure Classify(const v1::Evidence& evidence);

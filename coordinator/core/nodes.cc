@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/check.h"
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/gpu_errors.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
 
@@ -31,12 +31,12 @@ Reported IndexReport(const v1::NodeReport& report) {
   return index;
 }
 
-v1::Evidence EvidenceOfExit(int number, const RankState& rank, const v1::RankExit& exit) {
+v1::Evidence EvidenceOfExit(Job& job, int number, const v1::RankExit& exit) {
   v1::Evidence evidence;
   evidence.set_kind(v1::EVIDENCE_KIND_EXIT);
   evidence.set_rank(number);
-  evidence.set_node(rank.node);
-  evidence.mutable_xids()->Assign(rank.xids.begin(), rank.xids.end());
+  evidence.set_node(job.gang->ranks[number].node);
+  *evidence.mutable_xids() = XidsOf(*job.attempt(), number);
   *evidence.mutable_exit() = exit;
   if (exit.has_time()) *evidence.mutable_time() = exit.time();
   return evidence;
@@ -55,7 +55,7 @@ void TakeExit(Turn& turn, Job& job, int number, const v1::RankExit& exit) {
     return;
   }
   if (gang.clearing && (!exit.has_time() || FromProto(exit.time()) > gang.clearing_since)) return;
-  v1::Evidence evidence = EvidenceOfExit(number, rank, exit);
+  v1::Evidence evidence = EvidenceOfExit(job, number, exit);
   turn.AddEvent(job, EventCode::kRankExited, DescribeFailure(Classify(evidence)));
   AddEvidence(turn, job, std::move(evidence));
 }
@@ -71,19 +71,6 @@ void TakeVanished(Turn& turn, Job& job, int number) {
   evidence.mutable_exit()->set_message("its worker no longer knows it");
   turn.AddEvent(job, EventCode::kRankExited, DescribeFailure(Classify(evidence)));
   AddEvidence(turn, job, std::move(evidence));
-}
-
-// Errors of a rank's GPU, which may be heard of after its end.
-void TakeXids(Turn& turn, Job& job, int number, const v1::RankStatus& status) {
-  RankState& rank = job.gang->ranks[number];
-  if (status.xids_size() <= static_cast<int>(rank.xids.size())) return;
-  rank.xids.assign(status.xids().begin(), status.xids().end());
-  turn.AddEvent(job, EventCode::kGpuError,
-                absl::StrCat("rank ", number, " on ", rank.node, ": its GPU reported Xid ",
-                             absl::StrJoin(rank.xids, ", ")));
-  if (!job.evidence.has_value() || job.evidence->rank() != number) return;
-  *job.evidence->mutable_xids() = status.xids();
-  turn.Touch(job);
 }
 
 void UpdateRank(Turn& turn, Job& job, int number, const v1::RankStatus& status) {
@@ -130,6 +117,7 @@ void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& repor
     turn.state.schedule_needed = true;
     turn.ReviewNode(name);
   }
+  TakeGpuErrorsOf(turn, name, report);  // Before the ends that they may be the cause of.
   const Reported reported = IndexReport(report);
   int known = 0;
   const std::set<std::string> ids = node.jobs;
@@ -140,7 +128,6 @@ void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& repor
       if (found != reported.end() && found->second->phase() != v1::RANK_PHASE_EXITED) {
         known += job.gang->ranks[number].gone ? 0 : 1;
       }
-      if (found != reported.end()) TakeXids(turn, job, number, *found->second);
       if (job.gang->ranks[number].gone) continue;
       if (found == reported.end()) {
         JudgeAbsent(turn, job, number, node, restarted);

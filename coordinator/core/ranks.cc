@@ -42,41 +42,42 @@ void Acknowledge(const Context& at) {
   Answer(at, std::move(answer));
 }
 
-// Names the ranks that all wait for, and takes the names back.
-void JudgeSlowRanks(Turn& turn, Job& job) {
-  Gang& gang = *job.gang;
+void ListSlowRanks(const Gang& gang, const std::vector<WorkRatio>& work, v1::JobStatus& status) {
+  status.clear_slow_ranks();
+  for (size_t r = 0; r < work.size(); ++r) {
+    if (!gang.ranks[r].slowness.slow()) continue;
+    v1::SlowRank& slow = *status.add_slow_ranks();
+    slow.set_rank(static_cast<int>(r));
+    slow.set_node(gang.ranks[r].node);
+    slow.set_ratio(work[r].ratio);
+  }
+}
+
+// Names the rank that the message is from if all wait for it, or takes the name back.
+void JudgeSlowness(const Context& at) {
+  Gang& gang = at.gang();
   std::vector<std::optional<double>> seconds;
-  std::vector<bool> was_slow;
-  for (const RankState& rank : gang.ranks) {
-    seconds.push_back(rank.work.SecondsPerStep());
-    was_slow.push_back(rank.slow);
-  }
-  const std::vector<WorkRatio> ratios = JudgeWork(seconds, was_slow, turn.options.slow);
-  auto& named = *job.proto.mutable_status()->mutable_slow_ranks();
-  named.Clear();
-  for (size_t r = 0; r < ratios.size(); ++r) {
-    RankState& rank = gang.ranks[r];
-    if (ratios[r].slow) {
-      v1::SlowRank& slow = *named.Add();
-      slow.set_rank(static_cast<int>(r));
-      slow.set_node(rank.node);
-      slow.set_ratio(ratios[r].ratio);
-    }
-    if (ratios[r].slow == rank.slow) continue;
-    rank.slow = ratios[r].slow;
-    turn.AddEvent(
-        job, rank.slow ? EventCode::kSlowRank : EventCode::kSlowRankCleared,
-        absl::StrFormat("rank %d on %s: its own work takes %.2f times the median rank's, %.3g s "
-                        "per step over its last %d reports",
-                        r, rank.node, ratios[r].ratio, *seconds[r], WorkWindow::kReports));
-  }
+  for (const RankState& rank : gang.ranks) seconds.push_back(rank.work.SecondsPerStep());
+  const std::vector<WorkRatio> work = CompareWork(seconds);
+  const int r = at.message.rank();
+  const SlowVerdict::News news =
+      at.rank().slowness.Take(work[r], at.turn.now.monotonic, at.turn.options.slow);
+  ListSlowRanks(gang, work, *at.job.proto.mutable_status());
+  if (news == SlowVerdict::News::kNone) return;
+  at.turn.AddEvent(
+      at.job,
+      news == SlowVerdict::News::kNamed ? EventCode::kSlowRank : EventCode::kSlowRankCleared,
+      absl::StrFormat("rank %d on %s: its own work takes %.2f times the median rank's, %.3g s "
+                      "per step over its last %d reports; slow %d times in this attempt",
+                      r, at.rank().node, work[r].ratio, seconds[r].value_or(0),
+                      WorkWindow::kReports, at.rank().slowness.times()));
 }
 
 void TakeStep(const Context& at, const v1::StepReport& report) {
   RankState& rank = at.rank();
   if (rank.work.Take(report.step(), report.compute_seconds(), at.turn.now.monotonic,
                      at.turn.options.slow)) {
-    JudgeSlowRanks(at.turn, at.job);
+    JudgeSlowness(at);
   }
   rank.stepped = true;
   rank.step = std::max(rank.step, report.step());

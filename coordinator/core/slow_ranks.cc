@@ -2,6 +2,7 @@
 #include "coordinator/core/slow_ranks.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ijepa::coordinator {
 
@@ -23,8 +24,7 @@ std::optional<double> WorkWindow::SecondsPerStep() const {
   return (last.seconds - first.seconds) / static_cast<double>(last.step - first.step);
 }
 
-std::vector<WorkRatio> JudgeWork(const std::vector<std::optional<double>>& seconds_per_step,
-                                 const std::vector<bool>& was_slow, const SlowLimits& limits) {
+std::vector<WorkRatio> CompareWork(const std::vector<std::optional<double>>& seconds_per_step) {
   std::vector<WorkRatio> result(seconds_per_step.size());
   std::vector<double> sorted;
   for (const std::optional<double>& seconds : seconds_per_step) {
@@ -37,9 +37,28 @@ std::vector<WorkRatio> JudgeWork(const std::vector<std::optional<double>>& secon
   if (!(median > 0)) return result;
   for (size_t r = 0; r < result.size(); ++r) {
     result[r].ratio = *seconds_per_step[r] / median;
-    result[r].slow = result[r].ratio > (was_slow[r] ? limits.cleared_below : limits.named_above);
+    result[r].excess = absl::Seconds(*seconds_per_step[r] - median);
   }
   return result;
+}
+
+SlowVerdict::News SlowVerdict::Take(const WorkRatio& work, absl::Duration now,
+                                    const SlowLimits& limits) {
+  if (!slow_) {
+    if (work.ratio <= limits.named_above || work.excess < limits.least_excess) return News::kNone;
+    slow_ = true;
+    ++times_;
+    calm_ = 0;
+    if (told_at_.has_value() && now - *told_at_ < limits.quiet) return News::kNone;
+    told_at_ = now;
+    told_slow_ = true;
+    return News::kNamed;
+  }
+  const bool calm = work.ratio < limits.cleared_below || work.excess < limits.least_excess;
+  calm_ = calm ? calm_ + 1 : 0;
+  if (calm_ < limits.calm_figures) return News::kNone;
+  slow_ = false;
+  return std::exchange(told_slow_, false) ? News::kCleared : News::kNone;
 }
 
 }  // namespace ijepa::coordinator

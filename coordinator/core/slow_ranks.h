@@ -18,6 +18,13 @@ struct SlowLimits {
   // Own work over the median's at which a rank is named, and below which it is no longer.
   double named_above = 1.2;
   double cleared_below = 1.1;
+  // What it must lose per step besides: of steps of milliseconds a busy machine makes any ratio.
+  absl::Duration least_excess = absl::Milliseconds(5);
+  // Figures in a row that must be below cleared_below: as many as a window has, so that no report
+  // that named it is in the one that clears it.
+  int calm_figures = 5;
+  // A rank that is named again sooner is not told again.
+  absl::Duration quiet = absl::Minutes(10);
 };
 
 // Of one rank in one attempt.
@@ -44,15 +51,38 @@ class WorkWindow {
 };
 
 struct WorkRatio {
-  bool slow = false;
+  // Over the median's; 0 where nobody is judged.
   double ratio = 0;
+  // Per step, what is above the median.
+  absl::Duration excess;
 };
 
-// What becomes of each rank, of those that `was_slow`. The median of an even number is the lower of
-// the two in the middle, so that one of two ranks can be named. Nobody is judged before every rank
-// has a figure.
-std::vector<WorkRatio> JudgeWork(const std::vector<std::optional<double>>& seconds_per_step,
-                                 const std::vector<bool>& was_slow, const SlowLimits& limits);
+// Of each rank. The median of an even number is the lower of the two in the middle, so that one of
+// two ranks can be named. Nobody is judged before every rank has a figure.
+std::vector<WorkRatio> CompareWork(const std::vector<std::optional<double>>& seconds_per_step);
+
+// Whether one rank is slow, from its ratios report by report, and what of that people are told:
+// what comes and goes is told once.
+class SlowVerdict {
+ public:
+  enum class News { kNone, kNamed, kCleared };
+
+  // `now` is monotonic.
+  News Take(const WorkRatio& work, absl::Duration now, const SlowLimits& limits);
+
+  bool slow() const { return slow_; }
+  // How often it became slow.
+  int times() const { return times_; }
+
+ private:
+  bool slow_ = false;
+  int times_ = 0;
+  // Figures in a row below cleared_below, while it is slow.
+  int calm_ = 0;
+  // When people were last told that it is slow, and whether they think it is.
+  std::optional<absl::Duration> told_at_;
+  bool told_slow_ = false;
+};
 
 }  // namespace ijepa::coordinator
 

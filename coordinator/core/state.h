@@ -43,11 +43,9 @@ struct RankState {
   v1::RankOutcome outcome = v1::RANK_OUTCOME_UNSPECIFIED;
   ProgressWatch watch;
   WorkWindow work;
-  bool slow = false;
+  SlowVerdict slowness;
   // Its stacks are in its log, or could not be taken.
   bool stacks_collected = false;
-  // Errors of its GPU, oldest first.
-  std::vector<int> xids;
   // Highest sequence of a note that was taken; a repeated one is only acknowledged.
   int64_t last_note = 0;
 };

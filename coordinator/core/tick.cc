@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/gang.h"
+#include "coordinator/core/gpu_errors.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/core/maintenance.h"
@@ -22,10 +23,9 @@ constexpr int kRequestsPerTick = 256;
 constexpr int kToldPerTick = 2000;
 
 // A rank whose GPU has failed; else `behind`.
-int CauseOfHang(const Gang& gang, int behind) {
-  for (size_t r = 0; r < gang.ranks.size(); ++r) {
-    const std::vector<int>& xids = gang.ranks[r].xids;
-    if (std::any_of(xids.begin(), xids.end(), IsHardXid)) return static_cast<int>(r);
+int CauseOfHang(const v1::Attempt& attempt, int behind) {
+  for (const v1::GpuErrors& errors : attempt.gpu_errors()) {
+    if (HasHardXid(errors.xids())) return errors.rank();
   }
   return behind;
 }
@@ -37,9 +37,8 @@ void FailAttempt(Turn& turn, Job& job, v1::EvidenceKind kind, int rank,
   evidence.set_kind(kind);
   evidence.set_rank(rank);
   if (rank >= 0) {
-    const RankState& state = job.gang->ranks[rank];
-    evidence.set_node(state.node);
-    evidence.mutable_xids()->Assign(state.xids.begin(), state.xids.end());
+    evidence.set_node(job.gang->ranks[rank].node);
+    *evidence.mutable_xids() = XidsOf(*job.attempt(), rank);
   }
   evidence.mutable_exit()->set_message(message);
   turn.AddEvent(job, kind == v1::EVIDENCE_KIND_HANG ? EventCode::kHang : EventCode::kStartDeadline,
@@ -121,7 +120,7 @@ void JudgeUp(Turn& turn, Job& job) {
   }
   const Standstill still = Overdue(gang, turn.options.watch, turn.now.monotonic);
   if (still.ranks.empty()) return;
-  FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG, CauseOfHang(gang, still.behind),
+  FailAttempt(turn, job, v1::EVIDENCE_KIND_HANG, CauseOfHang(*job.attempt(), still.behind),
               absl::StrCat("no progress of ", absl::StrJoin(still.ranks, "; ")));
 }
 

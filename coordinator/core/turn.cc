@@ -2,6 +2,8 @@
 #include "coordinator/core/turn.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
@@ -12,6 +14,25 @@
 #include "coordinator/core/records.h"
 
 namespace ijepa::coordinator {
+namespace {
+
+using Events = google::protobuf::RepeatedPtrField<v1::Event>;
+
+std::map<std::string, int> CountByCode(const Events& events) {
+  std::map<std::string, int> counts;
+  for (const v1::Event& event : events) ++counts[event.code()];
+  return counts;
+}
+
+const std::string& MostFrequent(const std::map<std::string, int>& counts) {
+  return std::max_element(counts.begin(), counts.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; })
+      ->first;
+}
+
+int64_t CountOf(const v1::Event& event) { return std::max<int64_t>(1, event.count()); }
+
+}  // namespace
 
 void Turn::Touch(const Job& job) { jobs_.insert(job.id); }
 
@@ -56,20 +77,27 @@ void Turn::AddEvent(Job& job, EventCode code, std::string message) {
   event->set_message(std::move(message));
   event->set_sequence(++job.last_event_sequence);
   Put(EventKey(job.id, event->sequence()), event->SerializeAsString());
-  const auto same = [&](const v1::Event& other) { return other.code() == EventName(code); };
-  if (IsRoutine(code) && std::count_if(events->begin(), events->end(), same) > kMaxRoutineEvents) {
-    const auto oldest = std::find_if(events->begin(), events->end(), same);
-    DeleteEvent(job, static_cast<int>(oldest - events->begin()));
+  const std::map<std::string, int> counts = CountByCode(*events);
+  const int limit = IsRoutine(code) ? kMaxRoutineEvents : kMaxEventsOfCode;
+  if (counts.at(EventName(code)) > limit) {
+    MergeOldest(job, EventName(code));
   } else if (events->size() > kMaxEvents) {
-    DeleteEvent(job, 0);
+    MergeOldest(job, MostFrequent(counts));
   }
   Touch(job);
 }
 
-void Turn::DeleteEvent(Job& job, int index) {
+void Turn::MergeOldest(Job& job, const std::string& code) {
   auto* events = job.proto.mutable_status()->mutable_events();
-  Delete(EventKey(job.id, events->Get(index).sequence()));
-  events->DeleteSubrange(index, 1);
+  const auto same = [&](const v1::Event& event) { return event.code() == code; };
+  const auto oldest = std::find_if(events->begin(), events->end(), same);
+  const auto into = std::find_if(std::next(oldest), events->end(), same);
+  IJEPA_CHECK(into != events->end());
+  into->set_count(CountOf(*into) + CountOf(*oldest));
+  *into->mutable_first_time() = oldest->has_first_time() ? oldest->first_time() : oldest->time();
+  Put(EventKey(job.id, into->sequence()), into->SerializeAsString());
+  Delete(EventKey(job.id, oldest->sequence()));
+  events->erase(oldest);
 }
 
 void Turn::Announce(Job& job) { outcome_.effects.push_back(JobChanged{job.id}); }

@@ -54,7 +54,7 @@ class Turn {
   // again.
   void Announce(Job& job);
   void AnnounceTokens();
-  // Appends to the job's history, and touches it.
+  // Appends to the job's history, and touches it. Merges older events of one code (events.h).
   void AddEvent(Job& job, EventCode code, std::string message);
   // Moves the job along a legal transition, and touches it. The reason is shown to people.
   void Move(Job& job, v1::JobState to, v1::Reason reason = {});
@@ -70,7 +70,7 @@ class Turn {
   Outcome Finish();
 
  private:
-  void DeleteEvent(Job& job, int index);
+  void MergeOldest(Job& job, const std::string& code);
   void RefreshDesired(const std::string& name);
   void ReviewJob(const Job& job);
 

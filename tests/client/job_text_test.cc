@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "client/render/spec_diff.h"
 #include "tests/client/sample_job.h"
 
@@ -59,6 +60,17 @@ TEST(JobTextTest, ShowsTheErrorsOfAGpuWithTheCause) {
               HasSubstr("signal 9, Xid 31, 79: killed from outside"));
 }
 
+TEST(JobTextTest, ShowsTheErrorsOfEveryRanksGpu) {
+  v1::Job job = SampleJob("demo-1", v1::JOB_STATE_RUNNING, 600);
+  AddAttempts(&job);
+  v1::GpuErrors& errors = *job.mutable_status()->mutable_attempts(0)->add_gpu_errors();
+  errors.set_rank(0);
+  errors.set_node("node-a");
+  errors.add_xids(43);
+  EXPECT_THAT(AttemptsSection(job.status(), kNow, Terminal()),
+              HasSubstr("  generation 1, rank 0 on node-a: its GPU reported Xid 43\n"));
+}
+
 TEST(JobTextTest, ShowsWhatWasLearntAgainstTheRandomInitialisation) {
   v1::Job job = SampleJob("demo-1", v1::JOB_STATE_SUCCEEDED, 1000);
   AddProbes(&job);
@@ -106,6 +118,29 @@ TEST(JobTextTest, ShowsTheNewestEvents) {
   EXPECT_THAT(EventsSection(job.status(), 1, Terminal()), HasSubstr("STARTED"));
   EXPECT_THAT(EventsSection(job.status(), 1, Terminal()), Not(HasSubstr("SUBMITTED")));
   EXPECT_THAT(EventsSection(job.status(), 0, Terminal()), HasSubstr("SUBMITTED"));
+}
+
+TEST(JobTextTest, ShowsTheNewestEventOfEveryCodeBeforeMoreOfOne) {
+  v1::Job job = SampleJob("demo-1", v1::JOB_STATE_RUNNING, 600);
+  *job.mutable_status()->add_events() = SampleEvent(1, "SUBMITTED", "");
+  *job.mutable_status()->add_events() = SampleEvent(2, "WORKER_RECONNECTED", "node-a");
+  for (int i = 3; i < 60; ++i) {
+    *job.mutable_status()->add_events() = SampleEvent(i, "CHECKPOINT_COMMITTED", absl::StrCat(i));
+  }
+  const std::string text = EventsSection(job.status(), 5, Terminal());
+  EXPECT_THAT(text, HasSubstr("SUBMITTED"));
+  EXPECT_THAT(text, HasSubstr("WORKER_RECONNECTED"));
+  EXPECT_THAT(text, HasSubstr("CHECKPOINT_COMMITTED  57\n"));
+  EXPECT_THAT(text, Not(HasSubstr("CHECKPOINT_COMMITTED  56\n")));
+  EXPECT_LT(text.find("WORKER_RECONNECTED"), text.find("  59\n")) << "the newest comes last";
+}
+
+TEST(JobTextTest, SaysForHowManyAnEventStands) {
+  v1::Event event = SampleEvent(7, "BAD_IMAGE", "a.jpg");
+  EXPECT_EQ(EventText(event), "a.jpg");
+  event.set_count(38);
+  event.mutable_first_time()->set_seconds(1);
+  EXPECT_THAT(EventText(event), HasSubstr("a.jpg (38 times since "));
 }
 
 TEST(SpecDiffTest, ShowsOnlyWhatIsNotTheDefault) {

@@ -106,8 +106,21 @@ TEST_F(CoreDetectionTest, ASlowRankIsNamedAndClearedAgain) {
   EXPECT_TRUE(core.HasEvent(id, "SLOW_RANK"));
   EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RUNNING) << "it is named, not killed";
   train(6, 1);
+  EXPECT_FALSE(core.HasEvent(id, "SLOW_RANK_CLEARED")) << "one figure below the limit is not calm";
+  train(4, 1);
   EXPECT_TRUE(core.HasEvent(id, "SLOW_RANK_CLEARED"));
   EXPECT_EQ(core.job(id).proto.status().slow_ranks_size(), 0);
+}
+
+TEST_F(CoreDetectionTest, ARankThatIsSlowAgainAndAgainIsToldOnce) {
+  for (int64_t step = 20, busy = 0; step < 2000; step += 10) {
+    busy += step / 200 % 2 == 0 ? 10 : 40;
+    Step(0, step, static_cast<double>(step) * 0.1);
+    Step(1, step, static_cast<double>(busy) * 0.1);
+    Talk(core.options().slow.interval);
+  }
+  EXPECT_EQ(core.CountEvents(id, "SLOW_RANK"), 1);
+  EXPECT_EQ(core.CountEvents(id, "SLOW_RANK_CLEARED"), 1);
 }
 
 }  // namespace

@@ -288,4 +288,12 @@ bool CoreHarness::HasEvent(const std::string& id, const std::string& code) const
                      [&](const v1::Event& event) { return event.code() == code; });
 }
 
+int64_t CoreHarness::CountEvents(const std::string& id, const std::string& code) const {
+  int64_t count = 0;
+  for (const v1::Event& event : job(id).proto.status().events()) {
+    if (event.code() == code) count += std::max<int64_t>(1, event.count());
+  }
+  return count;
+}
+
 }  // namespace ijepa::coordinator

@@ -81,6 +81,8 @@ class CoreHarness {
   const State& state() const { return core_->state(); }
   v1::JobState state_of(const std::string& id) const { return job(id).state(); }
   bool HasEvent(const std::string& id, const std::string& code) const;
+  // With those that were merged.
+  int64_t CountEvents(const std::string& id, const std::string& code) const;
   // Newest desired state sent to the node.
   const v1::DesiredState& desired(const std::string& node) { return nodes_[node].desired; }
   const std::vector<Effect>& effects() const { return effects_; }

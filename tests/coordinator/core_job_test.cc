@@ -244,38 +244,6 @@ TEST(CoreJobTest, FreesSlotsOnlyWhenTheRanksAreGone) {
   EXPECT_EQ(core.state_of(second), v1::JOB_STATE_QUEUED);
 }
 
-TEST(CoreJobTest, KeepsAtMost200EventsInStateAndStore) {
-  CoreHarness core;
-  core.Connect("node-a", 1);
-  const std::string id = core.Submit("job", 1);
-  core.RunTo(id, 1);
-  for (int i = 1; i <= 300; ++i) {
-    v1::FromRank message;
-    message.set_sequence(i);
-    message.mutable_note()->set_code("RESUMED");
-    core.FromRank(id, 0, message);
-  }
-  EXPECT_EQ(core.job(id).proto.status().events_size(), 200);
-  EXPECT_EQ(core.store().Range("event/job/")->size(), 200);
-}
-
-TEST(CoreJobTest, RoutineEventsDoNotPushOutRareOnes) {
-  CoreHarness core;
-  core.Connect("node-a", 1);
-  const std::string id = core.Submit("job", 1);
-  core.RunTo(id, 1);
-  for (int i = 1; i <= 300; ++i) {
-    v1::FromRank message;
-    message.set_sequence(i);
-    message.mutable_note()->set_code("BAD_IMAGE");
-    message.mutable_note()->set_message("x.jpg");
-    core.FromRank(id, 0, message);
-  }
-  EXPECT_TRUE(core.HasEvent(id, "SUBMITTED"));
-  EXPECT_EQ(core.job(id).proto.status().events_size(), 3 + kMaxRoutineEvents);
-  EXPECT_EQ(core.store().Range("event/job/")->size(), 3 + kMaxRoutineEvents);
-}
-
 TEST(CoreJobTest, ANoteWithACodeOfItsOwnIsKeptAsANote) {
   CoreHarness core;
   core.Connect("node-a", 1);

@@ -13,8 +13,6 @@ namespace {
 
 // From asking a rank's threads for their stacks until they have written them.
 constexpr absl::Duration kStackTime = absl::Seconds(1);
-// As worker.proto says; more say nothing new.
-constexpr size_t kMaxXids = 16;
 
 }  // namespace
 

@@ -18,6 +18,9 @@
 
 namespace ijepa::worker {
 
+// Errors of a GPU that are kept, as worker.proto says; more say nothing new.
+inline constexpr int kMaxXids = 16;
+
 // Owned by the loop thread. Destroying it leaves the process alone.
 class LocalRank {
  public:

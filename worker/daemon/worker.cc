@@ -250,7 +250,7 @@ void Worker::ServiceRanks(absl::Duration now) {
   for (auto& [key, rank] : ranks_) {
     for (const v1::FromRank& message : rank->Service(now, wall)) HandleRank(*rank, message);
   }
-  TakeGpuErrors();  // Before the end that they may be the cause of is reported.
+  TakeGpuErrors(now);  // Before the end that they may be the cause of is reported.
   for (auto& [key, rank] : ranks_) {
     if (rank->TakeChanged()) report_needed_ = true;
   }
@@ -261,14 +261,28 @@ void Worker::ServiceRanks(absl::Duration now) {
   ReapStrays(ranks);
 }
 
-void Worker::TakeGpuErrors() {
+void Worker::TakeGpuErrors(absl::Duration now) {
   if (options_.gpu_errors == nullptr) return;
   for (const GpuErrors::Error& error : options_.gpu_errors->Poll()) {
-    for (auto& [key, rank] : ranks_) {
-      const bool told = rank->exited() && rank->exit_reported();
-      if (rank->process().slot() == error.slot && !told) rank->AddXid(error.xid);
+    if (LocalRank* rank = NewestOn(error.slot)) {
+      rank->AddXid(error.xid);
+    } else if (ended_.AddXid(error.slot, error.xid, now)) {
+      report_needed_ = true;
+    } else {
+      LogWarning("a GPU that no rank had reported an error slot=", error.slot, " xid=", error.xid);
     }
   }
+}
+
+// The rank that runs on the slot; else the last that ended there and is not forgotten.
+LocalRank* Worker::NewestOn(int slot) {
+  LocalRank* newest = nullptr;
+  for (auto& [key, rank] : ranks_) {
+    if (rank->process().slot() != slot) continue;
+    if (!rank->exited()) return rank.get();
+    if (newest == nullptr || newest->ExitTime() <= rank->ExitTime()) newest = rank.get();
+  }
+  return newest;
 }
 
 void Worker::HandleRank(LocalRank& rank, const v1::FromRank& message) {
@@ -320,7 +334,7 @@ void Worker::ReconcileRanks(absl::Duration now) {
   for (const KillRank& kill : actions.kill) Find(kill.key)->Kill(kill.reason, kill.superseded);
   for (const DrainRank& drain : actions.drain) Find(drain.key)->Drain(drain.drain);
   for (const RankKey& key : actions.collect_stacks) Find(key)->CollectStacks(now);
-  for (const RankKey& key : actions.forget) Forget(key);
+  for (const RankKey& key : actions.forget) Forget(key, now);
   for (const RankKey& key : actions.drain_unstarted) AddUnstarted(key);
   for (const StartRank& start : actions.start) StartOne(start);
   if (observed_revision_ != desired_->revision()) {
@@ -378,8 +392,9 @@ void Worker::AddUnstarted(const RankKey& key) {
   report_needed_ = true;
 }
 
-void Worker::Forget(const RankKey& key) {
+void Worker::Forget(const RankKey& key, absl::Duration now) {
   LogInfo("forgetting rank=", key.ToString());
+  ended_.Add(Find(key)->process().slot(), Find(key)->Status(), now);
   if (absl::Status removed = RemoveTree(Find(key)->process().folder()); !removed.ok()) {
     LogWarning("a rank's folder stays rank=", key.ToString(), " ", removed.message());
   }
@@ -444,6 +459,7 @@ v1::NodeReport Worker::MakeReport() const {
   report.set_observed_revision(observed_revision_);
   report.set_draining(drain_deadline_.has_value());
   for (const auto& [key, rank] : ranks_) *report.add_ranks() = rank->Status();
+  ended_.AddTo(report, options_.clock->Monotonic());
   return report;
 }
 

@@ -15,6 +15,7 @@
 #include "common/file.h"
 #include "ijepa/v1/worker.pb.h"
 #include "worker/daemon/coordinator_link.h"
+#include "worker/daemon/ended_ranks.h"
 #include "worker/daemon/local_rank.h"
 #include "worker/daemon/nvml.h"
 #include "worker/daemon/rendezvous_cache.h"
@@ -76,7 +77,8 @@ class Worker {
   void HandleMessage(const v1::CoordinatorMessage& message);
   void Welcomed(const v1::Welcome& welcome);
   void ServiceRanks(absl::Duration now);
-  void TakeGpuErrors();
+  void TakeGpuErrors(absl::Duration now);
+  LocalRank* NewestOn(int slot);
   void HandleRank(LocalRank& rank, const v1::FromRank& message);
   void PassOn(const RankKey& key, const v1::FromRank& message);
   void ReplyLocally(const v1::RankReply& reply);
@@ -88,7 +90,7 @@ class Worker {
   v1::DesiredState Wanted() const;
   void StartOne(const StartRank& start);
   void AddUnstarted(const RankKey& key);
-  void Forget(const RankKey& key);
+  void Forget(const RankKey& key, absl::Duration now);
   void EndOrphans(absl::Duration now);
   v1::RankLaunch LaunchOf(const RankKey& key, int slot) const;
   RankProcess::StartOptions StartOptionsOf(int slot) const;
@@ -106,6 +108,7 @@ class Worker {
   const std::string incarnation_;
   const UniqueFd wake_;
   std::map<RankKey, std::unique_ptr<LocalRank>> ranks_;
+  EndedRanks ended_;
   RendezvousCache rendezvous_;
   std::optional<v1::DesiredState> desired_;  // None until the coordinator has said it once.
   int64_t observed_revision_ = 0;
