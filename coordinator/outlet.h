@@ -3,6 +3,7 @@
 #define IJEPA_COORDINATOR_OUTLET_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "coordinator/core/state.h"
@@ -21,6 +22,10 @@ class Outlet {
   virtual void Changed(const Job& job) = 0;
   // What opens the API: after a start, and after every change.
   virtual void TokensChanged(const State& /*state*/) {}
+  // What a backend is to give the job with this uid; null: the job is no more.
+  virtual void AllocationChanged(const std::string& /*uid*/, const Job* /*job*/) {}
+  // All jobs at once: after a start, and when the state was read anew.
+  virtual void AllocationsReset(const State& /*state*/) {}
 };
 
 }  // namespace ijepa::coordinator

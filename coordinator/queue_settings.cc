@@ -75,6 +75,14 @@ absl::Status TakeQueue(const std::string& name, const Values& values, const Sche
     }
     queue.priority_class = found->second;
   }
+  if (const auto found = values.find("backend"); found != values.end()) {
+    queue.backend = found->second;
+    if (queue.backend != kOwnBackend && queue.nominal.has_value()) {
+      return Bad(absl::StrCat(path, ".nominal"), absl::StrCat(*queue.nominal),
+                 absl::StrCat("absent, because backend is ", queue.backend,
+                              ", which shares its slots itself; limit may be set"));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -95,9 +103,10 @@ absl::Status TakeClass(const std::string& name, const Values& values, Scheduling
 }  // namespace
 
 std::vector<spec::SettingsTable> QueueTables() {
-  return {
-      {kQueues, {"nominal", "borrowing_limit", "limit", "weight", "time_limit", "priority_class"}},
-      {kClasses, {"value"}}};
+  return {{kQueues,
+           {"nominal", "borrowing_limit", "limit", "weight", "time_limit", "priority_class",
+            "backend"}},
+          {kClasses, {"value"}}};
 }
 
 absl::Status TakeQueues(const spec::SettingsWithTables& settings, SchedulingRules& rules) {

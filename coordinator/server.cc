@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/token_file.h"
+#include "coordinator/backends/make_backend.h"
 #include "coordinator/store/sqlite_store.h"
 
 namespace ijepa::coordinator {
@@ -35,7 +37,7 @@ constexpr size_t kGrpcMemoryBytes = size_t{256} << 20;
 constexpr int kGrpcThreads = 16;
 constexpr std::chrono::milliseconds kShutdownGrace(1000);
 // 5 bits each.
-constexpr int kLocalSecretLength = 52;
+constexpr int kSecretLength = 52;
 
 std::string DrawText(int length) {
   static constexpr char kAlphabet[] = "abcdefghijklmnopqrstuvwxyz234567";  // base32
@@ -65,13 +67,13 @@ void Configure(grpc::ServerBuilder& builder, int max_message_bytes) {
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 2);
 }
 
-// The same from start to start, so that a client need not look again.
-absl::StatusOr<std::string> LocalSecret(const std::string& data_dir) {
-  const std::string path = absl::StrCat(data_dir, "/local.token");
+// The same from start to start, so that nobody need look again.
+absl::StatusOr<std::string> KeptSecret(const std::string& data_dir, const char* file) {
+  const std::string path = absl::StrCat(data_dir, "/", file);
   absl::StatusOr<std::string> kept = ReadTokenFile(path);
   if (!absl::IsNotFound(kept.status())) return kept;
   IJEPA_RETURN_IF_ERROR(MakeFolders(data_dir));
-  const std::string secret = DrawText(kLocalSecretLength);
+  const std::string secret = DrawText(kSecretLength);
   IJEPA_RETURN_IF_ERROR(WriteToken(path, secret));
   return secret;
 }
@@ -126,7 +128,10 @@ class Server::Effects : public Outlet {
  public:
   Effects(WorkerStreams& streams, Watchers& watchers) : streams_(streams), watchers_(watchers) {}
   // Before the state thread starts.
-  void Attach(Gate& gate) { gate_ = &gate; }
+  void Attach(Gate& gate, BackendHub& backends) {
+    gate_ = &gate;
+    backends_ = &backends;
+  }
   void Send(uint64_t stream, const v1::CoordinatorMessage& message) override {
     streams_.Send(stream, message);
   }
@@ -134,9 +139,14 @@ class Server::Effects : public Outlet {
   void CloseAll(const absl::Status& why) override { streams_.CloseAll(why); }
   void Changed(const Job& job) override { watchers_.Changed(job); }
   void TokensChanged(const State& state) override { gate_->SetTokens(state.tokens); }
+  void AllocationChanged(const std::string& uid, const Job* job) override {
+    backends_->Changed(uid, job);
+  }
+  void AllocationsReset(const State& state) override { backends_->Reset(state); }
 
  private:
   Gate* gate_ = nullptr;
+  BackendHub* backends_ = nullptr;
   WorkerStreams& streams_;
   Watchers& watchers_;
 };
@@ -152,6 +162,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Settings& settings, 
   IJEPA_RETURN_IF_ERROR(server->StartMetrics(settings));
   IJEPA_RETURN_IF_ERROR(server->StartState(settings));
   IJEPA_RETURN_IF_ERROR(server->Listen(settings));
+  // Not before the workers that it starts can come.
+  server->backends_->Start([state = server->state_.get()](Command command) {
+    state->Post(std::move(command), nullptr);
+  });
   IJEPA_RETURN_IF_ERROR(server->WriteAddresses(settings.data_dir));
   return server;
 }
@@ -172,17 +186,44 @@ absl::Status Server::StartMetrics(const Settings& settings) {
   return absl::OkStatus();
 }
 
+absl::Status Server::AddBackends(const Settings& settings) {
+  IJEPA_ASSIGN_OR_RETURN(const std::string key, KeptSecret(settings.data_dir, "allocation.key"));
+  tokens_ = std::make_unique<AllocationTokens>(key);
+  backends_ = std::make_unique<BackendHub>(*tokens_, settings.core.scheduling);
+  for (const auto& [name, given] : settings.backends) {
+    BackendSettings backend = given;
+    backend.shared_folder = settings.core.checkpoint_root;
+    if (backend.coordinator.empty()) backend.coordinator = settings.worker_listen;
+    if (absl::EndsWith(backend.coordinator, ":0")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "backends.", name, ".coordinator is not set, and worker_listen takes any free port; set ",
+          "one of them to where workers reach this coordinator"));
+    }
+    IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Backend> made,
+                           MakeBackend(name, backend, tokens_->ClusterName()));
+    BackendDriver::Options options;
+    options.poll = backend.poll;
+    options.call = backend.call;
+    backends_->Add(std::make_unique<BackendDriver>(std::move(made), options, clock_));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Server::StartState(const Settings& settings) {
   Gate::Options gate;
   gate.open = !settings.ask_for_token;
   if (settings.ask_for_token) {
-    IJEPA_ASSIGN_OR_RETURN(local_secret_, LocalSecret(settings.data_dir));
+    IJEPA_ASSIGN_OR_RETURN(local_secret_, KeptSecret(settings.data_dir, "local.token"));
   }
   gate.local_secret = local_secret_;
   gate_ = std::make_unique<Gate>(std::move(gate), clock_);
-  effects_->Attach(*gate_);
+  IJEPA_RETURN_IF_ERROR(AddBackends(settings));
+  effects_->Attach(*gate_, *backends_);
   StateThread::Options options;
   options.core = settings.core;
+  options.core.check_outside = [hub = backends_.get()](const v1::JobSpec& spec) {
+    return hub->Validate(spec);
+  };
   if (commit_metrics_ != nullptr) {
     options.on_commit = [metrics = commit_metrics_.get()](absl::Duration latency, bool ok) {
       metrics->Observe(latency, ok);
@@ -192,7 +233,7 @@ absl::Status Server::StartState(const Settings& settings) {
                          StateThread::Start(std::move(options), *store_, clock_, *effects_));
   IJEPA_ASSIGN_OR_RETURN(history_, HistoryThread::Start(*store_));
   job_reader_ = std::make_unique<JobReader>(*state_, *history_);
-  streams_.Attach(*state_, *history_);
+  streams_.Attach(*state_, *history_, *tokens_);
   watchers_.Attach(*state_, *job_reader_);
   if (metrics_ != nullptr) {
     collector_ = std::make_shared<StateCollector>(*state_);
@@ -265,6 +306,7 @@ void Server::Shutdown() {
   backups_.reset();
   if (!token_file_.empty()) std::remove(token_file_.c_str());
   token_file_.clear();
+  if (backends_ != nullptr) backends_->Stop();
   if (state_ != nullptr) state_->Stop();
   if (history_ != nullptr) history_->Stop();
   logs_.Stop();

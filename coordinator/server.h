@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "common/metrics_server.h"
+#include "coordinator/allocation_tokens.h"
+#include "coordinator/backends/backend_hub.h"
 #include "coordinator/history_thread.h"
 #include "coordinator/log_store.h"
 #include "coordinator/metrics.h"
@@ -55,6 +57,7 @@ class Server {
   Server(Clock& clock, std::unique_ptr<Store> store, const std::string& data_dir);
   absl::Status StartMetrics(const Settings& settings);
   absl::Status StartState(const Settings& settings);
+  absl::Status AddBackends(const Settings& settings);
   void MakeServices(const Settings& settings);
   absl::Status Listen(const Settings& settings);
   absl::Status WriteAddresses(const std::string& data_dir);
@@ -67,6 +70,8 @@ class Server {
   std::unique_ptr<Effects> effects_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<CommitMetrics> commit_metrics_;
+  std::unique_ptr<AllocationTokens> tokens_;
+  std::unique_ptr<BackendHub> backends_;
   std::unique_ptr<StateThread> state_;
   std::unique_ptr<HistoryThread> history_;
   std::unique_ptr<JobReader> job_reader_;

@@ -100,8 +100,9 @@ absl::StatusOr<Texts> ReadTexts(int argc, char** argv) {
     IJEPA_ASSIGN_OR_RETURN(const std::string text, ReadFile(config));
     std::vector<std::string> names;
     for (const Key& key : kKeys) names.push_back(key.name);
-    IJEPA_ASSIGN_OR_RETURN(texts.file,
-                           spec::ReadSettingsWithTables(text, config, names, QueueTables()));
+    std::vector<spec::SettingsTable> tables = QueueTables();
+    tables.push_back(BackendTable());
+    IJEPA_ASSIGN_OR_RETURN(texts.file, spec::ReadSettingsWithTables(text, config, names, tables));
     texts.values = texts.file.values;
     // The file says of metrics_listen that a missing line serves none.
     texts.values.try_emplace("metrics_listen", "none");
@@ -252,6 +253,7 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "quarantine_seconds", core.quarantine.length));
   IJEPA_RETURN_IF_ERROR(TakeBool(texts, "allow_fault_injection", core.allow_fault_injection));
   IJEPA_RETURN_IF_ERROR(TakeScheduling(texts, core.scheduling));
+  IJEPA_RETURN_IF_ERROR(TakeBackends(texts.file, core.scheduling, settings.backends));
   IJEPA_RETURN_IF_ERROR(TakeAuth(texts, settings.ask_for_token));
   IJEPA_RETURN_IF_ERROR(Check(settings));
   return settings;

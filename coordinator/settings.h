@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "coordinator/backend_settings.h"
 #include "coordinator/core/options.h"
 
 namespace ijepa::coordinator {
@@ -28,6 +29,7 @@ struct Settings {
   // Clients must show a token; there is always one in a file for the user who runs the coordinator
   // (common/token_file.h). False: everybody may do everything.
   bool ask_for_token = true;
+  Backends backends;
   // Times, limits, and checkpoint_root, which is required.
   CoreOptions core;
 };

@@ -317,6 +317,8 @@ void StateThread::LetOut(const Effect& effect) {
     if (const Job* job = FindJob(core_->state(), changed->id)) outlet_.Changed(*job);
   } else if (std::holds_alternative<TokensChanged>(effect)) {
     outlet_.TokensChanged(core_->state());
+  } else if (const auto* allocation = std::get_if<AllocationChanged>(&effect)) {
+    outlet_.AllocationChanged(allocation->uid, FindJob(core_->state(), allocation->id));
   }
 }
 
@@ -363,6 +365,7 @@ absl::Status StateThread::Reload() {
   IJEPA_ASSIGN_OR_RETURN(
       core_, Core::Restore(options_.core, {epoch_, last_revision_}, store_, past, ReadClock()));
   outlet_.TokensChanged(core_->state());
+  outlet_.AllocationsReset(core_->state());
   return absl::OkStatus();
 }
 

@@ -85,6 +85,9 @@ struct ObservedAllocation {
   AllocationEnd end = AllocationEnd::kCompleted;
   // Of kEnded: host that failed, where one is known.
   std::string host;
+  // It has run, and the backend starts it over by itself: its attempt is over all the same, and
+  // what comes of it is ended.
+  bool started_over = false;
 };
 
 struct BackendNode {

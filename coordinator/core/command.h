@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "coordinator/core/allocation.h"
 #include "coordinator/store/store.h"
 #include "ijepa/v1/job.pb.h"
 #include "ijepa/v1/storage.pb.h"
@@ -132,6 +133,37 @@ struct StreamClosed {
   uint64_t stream = 0;
 };
 
+// What a backend says of an allocation. Passed over unless it is the one that the job has. `state`,
+// `reason` and `message` are the backend's own words; `advice` is ours, and may be empty.
+struct AllocationWaits {
+  std::string uid;
+  int64_t generation = 0;
+  std::string handle;
+  std::string state;
+  std::string reason;
+  std::string advice;
+};
+
+// Workers are being started in it.
+struct AllocationGranted {
+  std::string uid;
+  int64_t generation = 0;
+  std::string handle;
+  std::string state;
+};
+
+// Its slots are the backend's again.
+struct AllocationEnded {
+  std::string uid;
+  int64_t generation = 0;
+  std::string handle;
+  AllocationEnd end = AllocationEnd::kCompleted;
+  std::string message;
+  std::string advice;
+  // Machine that failed, where it is known.
+  std::string host;
+};
+
 // Places queued jobs. Given after other commands, once for all of them, when state.schedule_needed.
 struct RunScheduler {};
 
@@ -143,7 +175,8 @@ struct SealEnded {};
 
 using Command = std::variant<CreateJob, CreateArray, CancelJob, SteerJob, PinCheckpoint, AddToken,
                              RevokeToken, ReleaseNode, CordonNode, SetMaintenance, WorkerHello,
-                             WorkerReport, FromRankOn, StreamClosed, RunScheduler, Tick, SealEnded>;
+                             WorkerReport, FromRankOn, StreamClosed, AllocationWaits,
+                             AllocationGranted, AllocationEnded, RunScheduler, Tick, SealEnded>;
 
 struct Reply {
   uint64_t token = 0;
@@ -169,7 +202,15 @@ struct JobChanged {
 // What opens the API is another.
 struct TokensChanged {};
 
-using Effect = std::variant<SendToWorker, CloseStream, JobChanged, TokensChanged>;
+// What a backend is to give the job, JobStatus.allocation, is another, or nothing any more.
+struct AllocationChanged {
+  // Of the job.
+  std::string id;
+  std::string uid;
+};
+
+using Effect =
+    std::variant<SendToWorker, CloseStream, JobChanged, TokensChanged, AllocationChanged>;
 
 // Replies and effects may leave only after the writes are durable.
 struct Outcome {

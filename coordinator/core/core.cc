@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/checkpoints.h"
 #include "coordinator/core/dependencies.h"
 #include "coordinator/core/gang.h"
@@ -48,6 +49,9 @@ struct Dispatch {
   void operator()(const WorkerReport& command) { HandleReport(turn, command); }
   void operator()(const FromRankOn& command) { HandleRankMessage(turn, command); }
   void operator()(const StreamClosed& command) { HandleStreamClosed(turn, command); }
+  void operator()(const AllocationWaits& command) { HandleAllocationWaits(turn, command); }
+  void operator()(const AllocationGranted& command) { HandleAllocationGranted(turn, command); }
+  void operator()(const AllocationEnded& command) { HandleAllocationEnded(turn, command); }
   void operator()(const RunScheduler&) { PlaceQueuedJobs(turn); }
   void operator()(const Tick&) { HandleTick(turn); }
   void operator()(const SealEnded&) { HandleSealEnded(turn); }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/allocations.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -23,6 +24,7 @@ const char* DrainReason(const Job& job) {
     case StopCause::kMaintenance:
       return "MAINTENANCE";
     case StopCause::kNode:
+    case StopCause::kBackend:
       break;  // Its worker drains it.
   }
   return nullptr;
@@ -32,6 +34,10 @@ const char* DrainReason(const Job& job) {
 
 v1::DesiredState DesiredFor(const State& state, const std::string& name, const Node& node) {
   v1::DesiredState desired;
+  if (const std::optional<int> code = ExitCodeFor(state, node.info)) {
+    desired.set_allocation_over(true);
+    desired.set_exit_code(*code);
+  }
   for (const std::string& id : node.jobs) {
     const Job& job = state.jobs.at(id);
     const Gang& gang = *job.gang;

@@ -55,6 +55,8 @@ void GrowIfRoom(Turn& turn, Job& job) {
   Gang& gang = *job.gang;
   const auto size = static_cast<int>(gang.ranks.size());
   if (job.state() != v1::JOB_STATE_RUNNING || gang.clearing || gang.draining) return;
+  // A backend gave it what it asked for.
+  if (job.proto.status().has_allocation()) return;
   if (GangSizes(job.proto.spec()).front() <= size) return;
   const int larger = SizeNow(turn, job);
   if (larger <= size) return;

@@ -50,6 +50,9 @@ constexpr Entry kTable[] = {
     {EventCode::kWorkerReconnected, "WORKER_RECONNECTED", false},
     {EventCode::kCoordinatorRestarted, "COORDINATOR_RESTARTED", false},
     {EventCode::kRestarting, "RESTARTING", false},
+    {EventCode::kAllocationRequested, "ALLOCATION_REQUESTED", false},
+    {EventCode::kAllocationRefused, "ALLOCATION_REFUSED", false},
+    {EventCode::kAllocationEnded, "ALLOCATION_ENDED", false},
     {EventCode::kHeld, "HELD", false},
     {EventCode::kReleased, "RELEASED", false},
     {EventCode::kPauseRequested, "PAUSE_REQUESTED", false},
@@ -75,7 +78,8 @@ bool IsRoutine(EventCode code) {
   return code == EventCode::kCheckpointCommitted || code == EventCode::kProbed ||
          code == EventCode::kBadImage || code == EventCode::kNonFiniteSkipped ||
          code == EventCode::kNonFiniteRolledBack || code == EventCode::kSlowRank ||
-         code == EventCode::kSlowRankCleared;
+         code == EventCode::kSlowRankCleared || code == EventCode::kAllocationRequested ||
+         code == EventCode::kAllocationRefused || code == EventCode::kAllocationEnded;
 }
 
 EventCode NoteCode(absl::string_view note) {

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "coordinator/core/allocation.h"
 #include "coordinator/core/state.h"
 
 namespace ijepa::coordinator {
@@ -61,6 +63,34 @@ constexpr StateRule kRules[] = {
      {"ijepactl resume JOB", "ijepactl fork JOB", "ijepactl cancel JOB", nullptr}},
 };
 
+// A queued job whose slots a backend gives.
+void ExplainAllocation(const v1::Allocation& allocation, const std::string& id,
+                       v1::JobExplanation& explanation) {
+  const std::string& backend = allocation.backend();
+  explanation.set_owner(backend);
+  switch (allocation.phase()) {
+    case v1::ALLOCATION_PHASE_GRANTED:
+      explanation.set_next("it starts once the workers on its nodes have reached the coordinator");
+      break;
+    case v1::ALLOCATION_PHASE_RELEASED:
+      explanation.set_next(absl::StrCat("it is asked for again when ", backend,
+                                        " has taken back the slots of the last attempt"));
+      break;
+    default:
+      explanation.set_next(absl::StrCat("it starts when ", backend, " gives it its slots"));
+  }
+  if (backend == "slurm" && !allocation.handle().empty()) {
+    explanation.add_actions(absl::StrCat("scontrol show job ", allocation.handle()));
+    explanation.add_actions(absl::StrCat("squeue --start --jobs=", allocation.handle()));
+  }
+  if (backend == "kubernetes" && !allocation.handle().empty()) {
+    explanation.add_actions(
+        absl::StrCat("kubectl describe job ", AllocationName(id, allocation.generation())));
+  }
+  explanation.add_actions(absl::StrCat("ijepactl hold ", id));
+  explanation.add_actions(absl::StrCat("ijepactl cancel ", id));
+}
+
 }  // namespace
 
 const StateRule* RuleOf(v1::JobState state) {
@@ -84,6 +114,10 @@ v1::JobExplanation Explain(const v1::Job& job, const CoreOptions& options) {
     explanation.set_next("nothing: it has ended");
     explanation.add_actions("ijepactl describe " + id);
     explanation.add_actions("ijepactl fork " + id);
+    return explanation;
+  }
+  if (status.has_allocation() && status.state() == v1::JOB_STATE_QUEUED) {
+    ExplainAllocation(status.allocation(), id, explanation);
     return explanation;
   }
   explanation.set_owner(rule->owner);

@@ -72,6 +72,8 @@ const char* ClassOf(const v1::Evidence& evidence) {
       return kStartFailed;
     case v1::EVIDENCE_KIND_HANG:
       return kHang;
+    case v1::EVIDENCE_KIND_ALLOCATION:
+      return kPreempted;
     default:
       return kCrash;
   }

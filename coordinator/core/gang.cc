@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/check.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/keys.h"
@@ -66,6 +67,7 @@ void ReleaseGang(Turn& turn, Job& job) {
   turn.state.schedule_needed = true;
   job.gang.reset();
   job.proto.mutable_status()->clear_slow_ranks();
+  ReleaseAllocation(turn, job);
   turn.TouchAttempt(job);
 }
 
@@ -112,6 +114,8 @@ const char* DescribeCause(StopCause cause) {
       return "it reached its time limit";
     case StopCause::kMaintenance:
       return "a node of it is maintained";
+    case StopCause::kBackend:
+      return "its backend took its slots back";
   }
   return "";
 }
@@ -166,7 +170,9 @@ void EndGang(Turn& turn, Job& job) {
   if (job.state() == v1::JOB_STATE_PAUSING) {
     turn.AddEvent(job, EventCode::kPaused,
                   absl::StrCat("stopped; goes on from step ", CommittedStep(job)));
-    turn.Move(job, v1::JOB_STATE_PAUSED, MakeReason("PAUSED", "paused by request"));
+    v1::Reason why = job.proto.status().reason();
+    if (why.code() != kCancelledOutside) why = MakeReason("PAUSED", "paused by request");
+    turn.Move(job, v1::JOB_STATE_PAUSED, std::move(why));
     return;
   }
   turn.AddEvent(job, EventCode::kCancelled,
@@ -185,6 +191,7 @@ EventCode StopEvent(StopCause cause) {
     case StopCause::kMaintenance:
       return EventCode::kMaintenance;
     case StopCause::kNode:
+    case StopCause::kBackend:
       break;
   }
   return EventCode::kDraining;
@@ -225,13 +232,18 @@ bool CollectStacks(Turn& turn, Job& job) {
 
 void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes) {
   v1::JobStatus& status = *job.proto.mutable_status();
-  status.set_generation(status.generation() + 1);
+  // An allocation was asked for under the attempt's generation.
+  if (!status.has_allocation()) status.set_generation(status.generation() + 1);
   v1::Attempt& attempt = *status.add_attempts();
   attempt.set_generation(status.generation());
   *attempt.mutable_start_time() = ToProto(turn.now.wall);
   attempt.set_first_step(CommittedStep(job));
   attempt.set_outcome(kOutcomeRunning);
   status.set_restarts(status.attempts_size() - 1);
+  if (status.has_allocation()) {
+    attempt.set_allocation(
+        absl::StrCat(status.allocation().backend(), " ", status.allocation().handle()));
+  }
   if (!status.has_start_time()) *status.mutable_start_time() = ToProto(turn.now.wall);
 
   Gang gang;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/dependencies.h"
 #include "coordinator/core/error_details.h"
 #include "coordinator/core/gang.h"
@@ -143,9 +144,15 @@ struct Candidate {
 absl::StatusOr<Candidate> Consider(Turn& turn, const CreateJob& command, size_t ahead) {
   Candidate candidate;
   Job& job = candidate.job = NewJob(turn, command);
+  const std::optional<OutsideJob> outside = ViewOutside(job, turn.options);
   std::optional<v1::Reason> never =
-      NeverFits(ViewJob(job, turn.options), turn.state.cluster, turn.options.scheduling);
+      outside.has_value()
+          ? NeverAsked(*outside, turn.options.scheduling)
+          : NeverFits(ViewJob(job, turn.options), turn.state.cluster, turn.options.scheduling);
   IJEPA_RETURN_IF_ERROR(CheckAdmission(turn, command, job, never, ahead));
+  if (outside.has_value() && turn.options.check_outside) {
+    IJEPA_RETURN_IF_ERROR(turn.options.check_outside(job.proto.spec()));
+  }
   IJEPA_ASSIGN_OR_RETURN(candidate.waits_for, OpenDependencies(turn.state, command.spec));
   if (!command.parent.empty()) {
     IJEPA_ASSIGN_OR_RETURN(std::string checkpoint, FindStart(turn, command));

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/gpu_errors.h"
@@ -235,10 +236,15 @@ void HandleHello(Turn& turn, const WorkerHello& command) {
                                    turn.state.epoch, ": it runs on an old data folder")));
     return;
   }
+  if (absl::Status bound = CheckBound(turn.state, command.hello.info()); !bound.ok()) {
+    turn.Close(command.stream, std::move(bound));
+    return;
+  }
   const auto [found, is_new] = turn.state.nodes.try_emplace(name);
   Node& node = found->second;
   const bool restarted = !is_new && node.incarnation != command.hello.incarnation();
   Attach(turn, node, command);
+  IndexBound(turn.state, node.info);
   node.state = v1::NODE_STATE_READY;
   node.last_seen = turn.now.monotonic;
   node.last_seen_wall = turn.now.wall;
@@ -260,6 +266,7 @@ void HandleHello(Turn& turn, const WorkerHello& command) {
   turn.Send(node, std::move(welcome));
   TakeReport(turn, name, command.hello.report(), restarted);
   turn.TouchNode(name);
+  if (node.info.has_allocation()) StartIfComplete(turn, node.info.allocation().job_uid());
 }
 
 void HandleReport(Turn& turn, const WorkerReport& command) {
@@ -302,12 +309,14 @@ void JudgeNodes(Turn& turn, absl::Duration stalled) {
     if (node.state == v1::NODE_STATE_UNREACHABLE && silence >= turn.options.lost_after) {
       LoseNode(turn, name);
     }
-    if (node.state == v1::NODE_STATE_LOST && node.jobs.empty() &&
-        silence >= turn.options.forget_node_after) {
-      forgotten.push_back(name);
-    }
+    // A worker of an allocation never comes back once it has ended.
+    const bool over = node.info.has_allocation() ? node.stream == 0
+                                                 : node.state == v1::NODE_STATE_LOST &&
+                                                       silence >= turn.options.forget_node_after;
+    if (over && node.jobs.empty()) forgotten.push_back(name);
   }
   for (const std::string& name : forgotten) {
+    IndexBound(turn.state, turn.state.nodes.at(name).info, true);
     turn.state.nodes.erase(name);
     turn.Delete(NodeKey(name));
     turn.ReviewNode(name);

@@ -2,12 +2,15 @@
 #ifndef IJEPA_COORDINATOR_CORE_OPTIONS_H_
 #define IJEPA_COORDINATOR_CORE_OPTIONS_H_
 
+#include <functional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "coordinator/core/progress_watch.h"
 #include "coordinator/core/queues.h"
 #include "coordinator/core/slow_ranks.h"
+#include "ijepa/v1/job.pb.h"
 
 namespace ijepa::coordinator {
 
@@ -62,6 +65,11 @@ struct CoreOptions {
   absl::Duration keep_history = absl::Hours(365 * 24);
   // Jobs that are not terminal; more are refused.
   int max_active_jobs = 100000;
+  // Allocations that one backend is asked for at a time; further jobs wait here.
+  int max_allocations = 1000;
+  // What the backend of a job's queue could never give, found without asking it; may be empty.
+  // InvalidArgument names field, value and rule.
+  std::function<absl::Status(const v1::JobSpec&)> check_outside;
   // Takes jobs whose spec makes ranks fail on purpose (faults.inject).
   bool allow_fault_injection = false;
   // Folder on shared storage; a job's checkpoints go to <checkpoint_root>/<job id>.

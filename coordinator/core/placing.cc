@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
@@ -142,6 +143,9 @@ RunningGang ViewGang(const Job& job, const CoreOptions& options) {
     view.end = gang.deadline + (gang.clearing ? absl::ZeroDuration() : options.clear_deadline);
     // A gang that stops to go on larger takes its slots again.
     view.ending = gang.cause != StopCause::kGrow;
+  } else if (!job.proto.status().attempts().rbegin()->allocation().empty()) {
+    // Its slots are of no use to others here.
+    view.preemptible = false;
   } else if (const absl::Duration limit = TimeLimit(job); limit != absl::InfiniteDuration()) {
     view.end = gang.start + limit - TimeUsed(job) + options.drain_deadline;
   }
@@ -150,7 +154,9 @@ RunningGang ViewGang(const Job& job, const CoreOptions& options) {
 
 void RefreshNode(State& state, const std::string& name) {
   const auto found = state.nodes.find(name);
-  if (found == state.nodes.end() || found->second.state == v1::NODE_STATE_LOST) {
+  // Workers of an allocation are the attempt's alone.
+  if (found == state.nodes.end() || found->second.state == v1::NODE_STATE_LOST ||
+      found->second.info.has_allocation()) {
     state.cluster.Remove(name);
   } else {
     state.cluster.Update(ViewNode(state, name, found->second));
@@ -158,7 +164,15 @@ void RefreshNode(State& state, const std::string& name) {
 }
 
 void RefreshJob(State& state, const Job& job, const CoreOptions& options) {
-  if (job.state() == v1::JOB_STATE_QUEUED) {
+  const bool queued = job.state() == v1::JOB_STATE_QUEUED;
+  const std::optional<OutsideJob> outside =
+      queued ? ViewOutside(job, options) : std::optional<OutsideJob>();
+  if (outside.has_value()) {
+    state.outside.Update(*outside);
+  } else {
+    state.outside.Remove(job.id);
+  }
+  if (queued && !outside.has_value()) {
     state.waiting.Update(ViewJob(job, options));
   } else {
     state.waiting.Remove(job.id);
@@ -204,9 +218,12 @@ v1::Queue DescribeQueue(const State& state, const std::string& name, const Sched
   proto.set_weight(queue.weight);
   proto.set_default_time_limit(queue.time_limit);
   proto.set_priority_class(queue.priority_class);
+  proto.set_backend(queue.backend);
   proto.set_used(state.running.UsedBy(name));
   const auto waiting = state.waiting.jobs_by_queue().find(name);
-  if (waiting != state.waiting.jobs_by_queue().end()) proto.set_waiting_jobs(waiting->second);
+  int64_t jobs = state.outside.WaitingIn(name);
+  if (waiting != state.waiting.jobs_by_queue().end()) jobs += waiting->second;
+  proto.set_waiting_jobs(jobs);
   const auto usage = state.usage.find(name);
   if (usage != state.usage.end()) proto.set_fair_share(usage->second.slot_seconds / queue.weight);
   return proto;
@@ -215,6 +232,7 @@ v1::Queue DescribeQueue(const State& state, const std::string& name, const Sched
 void PlaceQueuedJobs(Turn& turn) {
   State& state = turn.state;
   state.schedule_needed = false;
+  AskBackends(turn);
   state.waiting.Wake(turn.now.monotonic);
   ++state.figures.passes;
   if (state.waiting.groups().empty()) {

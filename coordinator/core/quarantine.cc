@@ -39,6 +39,8 @@ void CountNodeFault(Turn& turn, Job& job, const v1::Failure& failure) {
   const QuarantineLimits& limits = turn.options.quarantine;
   const auto found = turn.state.nodes.find(failure.node());
   if (limits.faults == 0 || found == turn.state.nodes.end()) return;
+  // It ends with the attempt; its machine is the backend's.
+  if (found->second.info.has_allocation()) return;
   if (!MayBeTheNode(failure.failure_class())) return;
   Node& node = found->second;
   ForgetOld(node, turn.now.wall - limits.window);

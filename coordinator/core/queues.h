@@ -13,6 +13,7 @@ namespace ijepa::coordinator {
 
 inline constexpr char kDefaultQueueName[] = "default";
 inline constexpr char kNormalClass[] = "normal";
+inline constexpr char kOwnBackend[] = "own";
 
 // Counts are of slots. A queue without `nominal` has no claim of its own and borrows nothing: it
 // uses what is free, up to `limit`.
@@ -29,6 +30,9 @@ struct QueueRules {
   // Of jobs that do not say, as in the spec; empty: none.
   std::string time_limit;
   std::string priority_class = kNormalClass;
+  // Who places its jobs: our own scheduler on our own workers, or a backend, which is then asked
+  // for the slots of each attempt (coordinator/backends/backend.h). `nominal` is for own workers.
+  std::string backend = kOwnBackend;
 };
 
 struct SchedulingRules {

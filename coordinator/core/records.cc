@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/dependencies.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/keys.h"
@@ -39,6 +40,7 @@ absl::Status AddJob(const KeyValue& pair, const std::string& id, State& state) {
   job.spent_restarts = stored.spent_restarts();
   job.healing_commits = stored.healing_commits();
   job.bypassed = stored.bypassed();
+  job.refusals = stored.refusals();
   job.last_event_sequence = stored.last_event_sequence();
   job.deletable.assign(stored.deletable().begin(), stored.deletable().end());
   if (stored.has_drain_deadline()) job.drain_deadline = FromProto(stored.drain_deadline());
@@ -187,6 +189,7 @@ void CopyHeader(const v1::Job& from, v1::Job& to) {
   if (was.has_start_time()) *status.mutable_start_time() = was.start_time();
   if (was.has_end_time()) *status.mutable_end_time() = was.end_time();
   if (was.has_progress()) *status.mutable_progress() = was.progress();
+  if (was.has_allocation()) *status.mutable_allocation() = was.allocation();
   status.set_generation(was.generation());
   status.set_restarts(was.restarts());
 }
@@ -199,6 +202,7 @@ std::string EncodeJob(const Job& job) {
   stored.set_spent_restarts(job.spent_restarts);
   stored.set_healing_commits(job.healing_commits);
   stored.set_bypassed(job.bypassed);
+  stored.set_refusals(job.refusals);
   stored.set_last_event_sequence(job.last_event_sequence);
   if (job.drain_deadline != absl::InfiniteFuture()) {
     *stored.mutable_drain_deadline() = ToProto(job.drain_deadline);
@@ -266,8 +270,12 @@ absl::StatusOr<State> DecodeState(const ScanPairs& scan, const CoreOptions& opti
     }
     const v1::Attempt* attempt = job.attempt();
     if (attempt != nullptr && !attempt->has_end_time()) RestoreGang(job, options, now, state);
+    if (job.proto.status().allocation().phase() == v1::ALLOCATION_PHASE_GRANTED) {
+      job.allocation_deadline = now.monotonic + options.start_deadline;
+    }
   }
   for (const KeyValue& pair : rendezvous) RestoreRendezvous(pair, state);
+  for (const auto& [name, node] : state.nodes) IndexBound(state, node.info);
   RebuildIndexes(state, options);
   IndexJobs(state);
   RestoreDependencies(state);

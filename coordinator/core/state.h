@@ -18,11 +18,13 @@
 #include "coordinator/core/cluster_index.h"
 #include "coordinator/core/fair_share.h"
 #include "coordinator/core/job_index.h"
+#include "coordinator/core/outside_jobs.h"
 #include "coordinator/core/progress_watch.h"
 #include "coordinator/core/proto_time.h"
 #include "coordinator/core/running_gangs.h"
 #include "coordinator/core/scheduler_figures.h"
 #include "coordinator/core/slow_ranks.h"
+#include "coordinator/core/stop_cause.h"
 #include "coordinator/core/waiting_jobs.h"
 #include "ijepa/v1/job.pb.h"
 #include "ijepa/v1/storage.pb.h"
@@ -54,20 +56,6 @@ struct RankState {
 struct Waiter {
   int rank = 0;
   int64_t sequence = 0;
-};
-
-// Why a gang was told to save and stop before its end, cancels aside.
-enum class StopCause {
-  // Its worker drains.
-  kNode,
-  // To start again on more ranks.
-  kGrow,
-  // Its slots go to another job.
-  kPreempt,
-  // It reached its time limit.
-  kTimeLimit,
-  // A node of it is about to be maintained.
-  kMaintenance,
 };
 
 // The live attempt of a job and the slots it holds. ranks[r] is rank r.
@@ -119,6 +107,10 @@ struct Job {
   // Earliest sign that the live attempt failed.
   std::optional<v1::Evidence> evidence;
   absl::Time drain_deadline = absl::InfiniteFuture();
+  // Allocations in a row that came to nothing before an attempt began.
+  int refusals = 0;
+  // Monotonic. Of an allocation that was granted, until its workers are here.
+  absl::Duration allocation_deadline = absl::InfiniteDuration();
   // Jobs of spec.depends_on that have not ended.
   std::set<std::string> waiting_for;
   // Monotonic. Not started before.
@@ -192,6 +184,8 @@ struct State {
   absl::Duration last_forgetting = -absl::InfiniteDuration();
   std::map<std::string, Node> nodes;
   std::map<uint64_t, std::string> nodes_by_stream;
+  // Nodes whose worker was started for an attempt, by the uid of the job.
+  std::map<std::string, std::set<std::string>> bound;
   // By id.
   std::map<std::string, v1::StoredToken> tokens;
   // By request id; forgotten after request_id_lifetime. The cursor is the last one that was looked
@@ -208,6 +202,7 @@ struct State {
   std::map<std::string, QueueUsage> usage;
   ClusterIndex cluster;
   WaitingJobs waiting;
+  OutsideJobs outside;
   RunningGangs running;
   // Groups of `waiting` with jobs that have not been told of a new reason.
   std::set<std::string> stale_groups;

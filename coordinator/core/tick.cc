@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/failure_policy.h"
 #include "coordinator/core/gang.h"
 #include "coordinator/core/gpu_errors.h"
@@ -194,7 +195,9 @@ void HandleTick(Turn& turn) {
   JudgeMaintenance(turn);
   const std::set<std::string> active = turn.state.active;
   for (const std::string& id : active) JudgeJob(turn, turn.state.jobs.at(id), stalled);
+  JudgeGrants(turn);
   if (turn.state.waiting.Wake(turn.now.monotonic)) turn.state.schedule_needed = true;
+  if (turn.state.outside.Wake(turn.now.monotonic)) turn.state.schedule_needed = true;
   TellReasons(turn, kToldPerTick);
   TellLive(turn);
   ForgetRequests(turn);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/check.h"
+#include "coordinator/core/allocations.h"
 #include "coordinator/core/desired.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/lifecycle.h"
@@ -100,6 +101,10 @@ void Turn::MergeOldest(Job& job, const std::string& code) {
   events->erase(oldest);
 }
 
+void Turn::AnnounceAllocation(const Job& job) {
+  outcome_.effects.push_back(AllocationChanged{job.id, job.proto.uid()});
+}
+
 void Turn::Announce(Job& job) { outcome_.effects.push_back(JobChanged{job.id}); }
 
 void Turn::AnnounceTokens() { outcome_.effects.emplace_back(std::in_place_type<TokensChanged>); }
@@ -127,6 +132,9 @@ void Turn::Move(Job& job, v1::JobState to, v1::Reason reason) {
     state.starters.erase(job.id);
     ended.push_back(job.id);
   }
+  const bool waits_no_more =
+      IsTerminal(to) || to == v1::JOB_STATE_HELD || to == v1::JOB_STATE_PAUSED;
+  if (waits_no_more) DropAllocation(*this, job);
   if (status.curve_size() > 0) TouchCurve(job);
   state.schedule_needed = true;
   Touch(job);

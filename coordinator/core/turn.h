@@ -54,6 +54,8 @@ class Turn {
   // again.
   void Announce(Job& job);
   void AnnounceTokens();
+  // The backends hear what is to be had for the job, or that nothing is.
+  void AnnounceAllocation(const Job& job);
   // Appends to the job's history, and touches it. Merges older events of one code (events.h).
   void AddEvent(Job& job, EventCode code, std::string message);
   // Moves the job along a legal transition, and touches it. The reason is shown to people.

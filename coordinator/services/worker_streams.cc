@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "coordinator/allocation_tokens.h"
 #include "coordinator/history_thread.h"
 #include "coordinator/services/grpc_status.h"
 #include "coordinator/state_thread.h"
@@ -161,7 +162,12 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
     if (!node_.empty()) return Close(absl::FailedPreconditionError("a second hello"));
     node_ = incoming_.hello().info().node();
     if (node_.empty()) return Close(absl::InvalidArgumentError("hello without a node name"));
-    if (certified_.has_value() && node_ != *certified_) {
+    if (incoming_.hello().info().has_allocation()) {
+      if (absl::Status shown = CheckToken(incoming_.hello()); !shown.ok()) {
+        node_.clear();
+        return Close(shown);
+      }
+    } else if (certified_.has_value() && node_ != *certified_) {
       const std::string claimed = std::exchange(node_, "");
       return Close(absl::PermissionDeniedError(absl::StrCat(
           "hello of node ", claimed, " with a certificate of \"", *certified_,
@@ -171,6 +177,20 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
     LogInfo("worker connected node=", node_, " slots=", incoming_.hello().info().slots(),
             " stream=", number_);
     Post(WorkerHello{number_, std::move(*incoming_.mutable_hello())});
+  }
+
+  // Of a worker that a backend started: its certificate, where one is asked for, may have any name.
+  absl::Status CheckToken(const v1::Hello& hello) const {
+    const v1::NodeAllocation& allocation = hello.info().allocation();
+    if (streams_.tokens_->Matches(hello.allocation_token(), allocation.job_uid(),
+                                  allocation.generation())) {
+      return absl::OkStatus();
+    }
+    return absl::PermissionDeniedError(
+        absl::StrCat("worker ", hello.info().node(), " says it is for attempt ",
+                     allocation.generation(), " of ", allocation.job_uid(),
+                     " and shows no token of it; only what the coordinator itself asked a backend ",
+                     "for may say so"));
   }
 
   void TakeLog() {

@@ -16,6 +16,7 @@
 
 namespace ijepa::coordinator {
 
+class AllocationTokens;
 class HistoryThread;
 class StateThread;
 class WorkerStream;
@@ -26,9 +27,10 @@ class WorkerStreams {
   explicit WorkerStreams(LogStore& logs) : logs_(logs) {}
 
   // Streams are refused before this. What is attached outlives them.
-  void Attach(StateThread& state, HistoryThread& history) {
+  void Attach(StateThread& state, HistoryThread& history, const AllocationTokens& tokens) {
     state_ = &state;
     history_ = &history;
+    tokens_ = &tokens;
   }
 
   // For effects: never block, do nothing for a stream that is gone. A worker that does not take
@@ -47,6 +49,7 @@ class WorkerStreams {
   LogStore& logs_;
   StateThread* state_ = nullptr;
   HistoryThread* history_ = nullptr;
+  const AllocationTokens* tokens_ = nullptr;
   ReactorTable<WorkerStream> streams_;
 };
 

@@ -171,6 +171,9 @@ void CoreHarness::Connect(const std::string& node, int slots, const std::string&
   for (const std::string& feature : fake.cpu_features) {
     hello.hello.mutable_info()->add_cpu_features(feature);
   }
+  if (fake.allocation.has_value()) {
+    *hello.hello.mutable_info()->mutable_allocation() = *fake.allocation;
+  }
   hello.hello.set_incarnation(incarnation);
   *hello.hello.mutable_report() = fake.report;
   Do(hello);
@@ -178,6 +181,14 @@ void CoreHarness::Connect(const std::string& node, int slots, const std::string&
 
 void CoreHarness::SetCpuFeatures(const std::string& node, std::vector<std::string> features) {
   nodes_[node].cpu_features = std::move(features);
+}
+
+void CoreHarness::Bind(const std::string& node, const std::string& job_id, int64_t generation,
+                       const std::string& host) {
+  v1::NodeAllocation& allocation = nodes_[node].allocation.emplace();
+  allocation.set_job_uid(job(job_id).proto.uid());
+  allocation.set_generation(generation);
+  allocation.set_host(host);
 }
 
 void CoreHarness::Disconnect(const std::string& node) {

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,10 @@ class CoreHarness {
   void Connect(const std::string& node, int slots, const std::string& incarnation = "boot-1");
   // Said of the node's CPU by every Connect that follows.
   void SetCpuFeatures(const std::string& node, std::vector<std::string> features);
+  // Every Connect of the node that follows says that a backend started it for that attempt of the
+  // job, on the machine `host`.
+  void Bind(const std::string& node, const std::string& job, int64_t generation,
+            const std::string& host);
   void Disconnect(const std::string& node);
   // Sends the node's report as it stands, having acted on the newest desired state: ranks no longer
   // wanted disappear, new ones appear in the given phase.
@@ -94,6 +99,7 @@ class CoreHarness {
   struct FakeNode {
     int slots = 0;
     std::vector<std::string> cpu_features;
+    std::optional<v1::NodeAllocation> allocation;
     uint64_t stream = 0;
     v1::DesiredState desired;
     v1::NodeReport report;

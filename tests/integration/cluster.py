@@ -124,7 +124,7 @@ class Cluster:
         self.address = addresses["client"]
         for _ in range(self.worker_count):
             self.start_worker()
-        self.worker = self.workers[0]
+        self.worker = self.workers[0] if self.workers else None
         try:
             self.wait_for_nodes()
         except AssertionError:

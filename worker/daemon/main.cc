@@ -61,6 +61,8 @@ absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
   app.add_option("--tls-key", flags.tls_key, "PEM file with its key");
   app.add_option("--tls-authority", flags.tls_authority,
                  "PEM file of the authority that certifies the coordinator");
+  app.add_option("--allocation", flags.allocation,
+                 "UID:GENERATION:HOST of the attempt that it is for (set by backends)");
   app.add_option("--labels", flags.labels, "where it is: island=a,rack=r7,block=b1");
   app.add_option("--host-address", flags.host_address, "where ranks of other nodes reach this one")
       ->capture_default_str();
@@ -98,7 +100,33 @@ absl::StatusOr<UniqueFd> WatchSignals(std::initializer_list<int> numbers) {
   return fd;
 }
 
-absl::Status RunWorker(const Settings& settings) {
+// What the node has, and where it is.
+void AddFacts(const Settings& settings, const Inventory& inventory, v1::NodeInfo& info) {
+  for (const std::string& feature : inventory.cpu_features) info.add_cpu_features(feature);
+  for (const auto& [key, value] : settings.label_map) {
+    v1::NodeLabel& label = *info.add_labels();
+    label.set_key(key);
+    label.set_value(value);
+  }
+}
+
+// Says for which attempt the worker was started, where a backend did that.
+absl::Status TakeAllocation(const Settings& settings, Worker::Options& options) {
+  if (settings.allocation.empty()) return absl::OkStatus();
+  IJEPA_ASSIGN_OR_RETURN(const AllocationParts parts, ParseAllocation(settings.allocation));
+  v1::NodeAllocation& allocation = *options.info.mutable_allocation();
+  allocation.set_job_uid(parts.job_uid);
+  allocation.set_generation(parts.generation);
+  allocation.set_host(parts.host);
+  const char* token = std::getenv(kAllocationToken);
+  options.allocation_token = token == nullptr ? "" : token;
+  // Ranks have no use for it.
+  ::unsetenv(kAllocationToken);
+  return absl::OkStatus();
+}
+
+// The exit code.
+absl::StatusOr<int> RunWorker(const Settings& settings) {
   ::signal(SIGPIPE, SIG_IGN);
   IJEPA_ASSIGN_OR_RETURN(const UniqueFd stop, WatchSignals({SIGINT}));
   IJEPA_ASSIGN_OR_RETURN(const UniqueFd drain, WatchSignals({SIGTERM, SIGUSR1}));
@@ -144,12 +172,8 @@ absl::Status RunWorker(const Settings& settings) {
   options.info.set_gpu_model(inventory.gpu_model);
   options.info.set_compute_capability(inventory.compute_capability);
   options.info.set_version(IJEPA_VERSION);
-  for (const std::string& feature : inventory.cpu_features) options.info.add_cpu_features(feature);
-  for (const auto& [key, value] : settings.label_map) {
-    v1::NodeLabel& label = *options.info.add_labels();
-    label.set_key(key);
-    label.set_value(value);
-  }
+  IJEPA_RETURN_IF_ERROR(TakeAllocation(settings, options));
+  AddFacts(settings, inventory, options.info);
 
   const nlohmann::json about = {{"pid", ::getpid()},
                                 {"node", settings.node},
@@ -164,8 +188,13 @@ absl::Status RunWorker(const Settings& settings) {
           " metrics=", options.info.metrics_address(), " cgroup=",
           cgroup.empty() ? absl::StrCat("none, ranks are process groups: ", no_cgroup) : cgroup);
   IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker, Worker::Create(std::move(options)));
-  worker->Run();
-  return absl::OkStatus();
+  const int code = worker->Run();
+  // A folder of its own, made for one attempt.
+  if (worker->AllocationOver()) {
+    worker.reset();
+    IJEPA_RETURN_IF_ERROR(RemoveTree(settings.state_dir));
+  }
+  return code;
 }
 
 }  // namespace
@@ -179,8 +208,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "ijepa-worker: %s\n", std::string(settings.status().message()).c_str());
     return ijepa::worker::kExitUsage;
   }
-  const absl::Status status = ijepa::worker::RunWorker(*settings);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "ijepa-worker: %s\n", std::string(status.message()).c_str());
+  const absl::StatusOr<int> code = ijepa::worker::RunWorker(*settings);
+  if (code.ok()) return *code;
+  std::fprintf(stderr, "ijepa-worker: %s\n", std::string(code.status().message()).c_str());
   return ijepa::worker::kExitFailed;
 }

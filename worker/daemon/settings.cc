@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -65,7 +66,22 @@ std::map<std::string, std::string*> SettingFields(Settings& settings) {
           {"tls_certificate", &settings.tls_certificate},
           {"tls_key", &settings.tls_key},
           {"tls_authority", &settings.tls_authority},
+          {"allocation", &settings.allocation},
           {"labels", &settings.labels}};
+}
+
+absl::StatusOr<AllocationParts> ParseAllocation(const std::string& text) {
+  const std::vector<std::string> words = absl::StrSplit(text, absl::MaxSplits(':', 2));
+  AllocationParts parts;
+  if (words.size() == 3 && !words[0].empty() && !words[2].empty() &&
+      absl::SimpleAtoi(words[1], &parts.generation) && parts.generation > 0) {
+    parts.job_uid = words[0];
+    parts.host = words[2];
+    return parts;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("allocation is \"", text, "\"; must be UID:GENERATION:HOST, as a backend of ",
+                   "the coordinator writes it"));
 }
 
 absl::StatusOr<Settings> Resolve(Settings settings) {
@@ -102,6 +118,9 @@ absl::StatusOr<Settings> Resolve(Settings settings) {
                                                    "\"; must be a number in (0, 1e6]"));
   }
   settings.drain_time = absl::Seconds(seconds);
+  if (!settings.allocation.empty()) {
+    IJEPA_RETURN_IF_ERROR(ParseAllocation(settings.allocation).status());
+  }
   IJEPA_RETURN_IF_ERROR(TakeLabels(settings.labels, settings.label_map));
   std::error_code error;
   settings.state_dir = std::filesystem::absolute(settings.state_dir, error).string();

@@ -2,6 +2,7 @@
 #ifndef IJEPA_WORKER_DAEMON_SETTINGS_H_
 #define IJEPA_WORKER_DAEMON_SETTINGS_H_
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -36,10 +37,23 @@ struct Settings {
   std::string tls_certificate;
   std::string tls_key;
   std::string tls_authority;
+  // "UID:GENERATION:HOST" of the attempt that a backend started the worker for; it runs nothing
+  // else and ends with it. Its token is in the environment, kAllocationToken. Empty: none.
+  std::string allocation;
   // Where the node is: "island=a, rack=r7, block=b1"; other keys are kept and shown.
   std::string labels;
   std::map<std::string, std::string> label_map;  // The same, filled in by Resolve.
 };
+
+inline constexpr char kAllocationToken[] = "IJEPA_ALLOCATION_TOKEN";
+
+// The parts of Settings.allocation. InvalidArgument names the rule.
+struct AllocationParts {
+  std::string job_uid;
+  int64_t generation = 0;
+  std::string host;
+};
+absl::StatusOr<AllocationParts> ParseAllocation(const std::string& text);
 
 // Keys of the file, which are the names of the flags with '_' for '-', to the fields of `settings`.
 std::map<std::string, std::string*> SettingFields(Settings& settings);

@@ -99,11 +99,13 @@ void Worker::Adopt() {
   if (!options_.cgroup_base.empty()) ClearCgroups(options_.cgroup_base, groups, kClearTime);
 }
 
-void Worker::Run() {
+int Worker::Run() {
   while (!stop_) Turn();
+  if (AllocationOver()) exit_code_ = desired_->exit_code();
   LogInfo("stopping; ranks go on and the next worker adopts them ranks=", ranks_.size());
   // It stays while it has groups of ranks in it.
   if (!options_.cgroup_base.empty()) ::rmdir(options_.cgroup_base.c_str());
+  return exit_code_;
 }
 
 void Worker::Turn() {
@@ -117,7 +119,11 @@ void Worker::Turn() {
   ReportIfDue(now);
   SendSteps();
   ShipLogs();
-  stop_ = stop_ || (drain_deadline_ && Drained(now));
+  stop_ = stop_ || (drain_deadline_ && Drained(now)) || AllocationOver();
+}
+
+bool Worker::AllocationOver() const {
+  return desired_.has_value() && desired_->allocation_over() && ranks_.empty();
 }
 
 absl::Duration Worker::NextDeadline(absl::Duration now) const {
@@ -468,6 +474,7 @@ v1::WorkerMessage Worker::MakeHello() const {
   v1::Hello* hello = message.mutable_hello();
   *hello->mutable_info() = options_.info;
   hello->set_incarnation(incarnation_);
+  hello->set_allocation_token(options_.allocation_token);
   hello->set_coordinator_epoch(coordinator_->epoch());
   *hello->mutable_report() = MakeReport();
   return message;

@@ -36,6 +36,8 @@ class Worker {
     LinkTls tls;
     std::string host_address;  // Where ranks of other nodes reach this node.
     v1::NodeInfo info;
+    // Of info.allocation.
+    std::string allocation_token;
     // CUDA_VISIBLE_DEVICES by slot; empty without GPUs.
     std::vector<std::string> devices;
     // Folder for the control groups of ranks (cgroup.h), of this worker alone; empty: none.
@@ -61,8 +63,13 @@ class Worker {
   ~Worker();
 
   // Works until stop_fd is readable, or drain_fd was and no rank is left that the coordinator has
-  // not heard the end of. Ranks that live are left running.
-  void Run();
+  // not heard the end of. Ranks that live are left running. With info.allocation also until the
+  // coordinator says that it is over and no rank is left. The exit code: 0, or what the coordinator
+  // says.
+  int Run();
+
+  // The attempt that this worker is for is over, and nothing of it is left here.
+  bool AllocationOver() const;
 
  private:
   Worker(Options options, UniqueFd wake);
@@ -119,6 +126,7 @@ class Worker {
   absl::Duration last_report_ = -absl::InfiniteDuration();
   bool report_needed_ = false;
   bool stop_ = false;
+  int exit_code_ = 0;
   // Set while draining: when ranks that still save are killed, by the wall and monotonic.
   std::optional<absl::Time> drain_deadline_;
   absl::Duration drain_end_;

@@ -1,0 +1,222 @@
+// See slurm_words.h.
+#include "coordinator/backends/slurm_words.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace ijepa::coordinator {
+namespace {
+
+constexpr size_t kFields = 7;
+
+struct Advice {
+  // Part of SLURM's words.
+  const char* words;
+  const char* advice;
+};
+
+constexpr char kAskLess[] =
+    "no nodes of the partition have that: ask for less (ranks, slurm.nodes, slurm.gres, "
+    "slurm.memory, slurm.cpus_per_rank), or set slurm.partition; sinfo -N -l lists the nodes";
+constexpr char kQuotaAdvice[] =
+    "a limit of the account or the QOS: wait for its other jobs, ask for less, or set "
+    "slurm.account or slurm.qos; sacctmgr show assoc lists the limits";
+constexpr char kPartitionAdvice[] = "set slurm.partition to one that sinfo lists";
+constexpr char kAccountAdvice[] =
+    "set slurm.account to one that this user may use there: sacctmgr show assoc user=$USER";
+
+// The first that fits counts.
+constexpr Advice kAdvice[] = {
+    {"invalid partition", kPartitionAdvice},
+    {"not permitted to use this partition", kPartitionAdvice},
+    {"Invalid account", kAccountAdvice},
+    {"InvalidAccount", kAccountAdvice},
+    {"Invalid qos", "set slurm.qos to one that sacctmgr show qos lists"},
+    {"InvalidQOS", "set slurm.qos to one that sacctmgr show qos lists"},
+    {"reservation is invalid", "set slurm.reservation to one that scontrol show reservation lists"},
+    {"Reservation", "it waits for its reservation: scontrol show reservation"},
+    {"Invalid feature", "set slurm.constraint to features that sinfo -o %f lists"},
+    {"generic resource", "set slurm.gres to what sinfo -o %G lists, such as gpu:8"},
+    {"time limit", "lower slurm.time_limit; sinfo -o '%P %l' lists the limits of partitions"},
+    {"TimeLimit", "lower slurm.time_limit; sinfo -o '%P %l' lists the limits of partitions"},
+    {"QOS policy", kQuotaAdvice},
+    {"Assoc", kQuotaAdvice},
+    {"QOS", kQuotaAdvice},
+    {"MaxSubmitJob", kQuotaAdvice},
+    {"permission denied", "ask those who run SLURM to allow the coordinator's user to submit"},
+    {"node configuration is not available", kAskLess},
+    {"Memory specification", kAskLess},
+    {"BadConstraints", kAskLess},
+    {"PartitionConfig", kAskLess},
+    {"PartitionNodeLimit", kAskLess},
+    {"PartitionDown", "the partition is down: sinfo; ask those who run SLURM"},
+    {"PartitionInactive", "the partition is inactive: sinfo; ask those who run SLURM"},
+    {"ReqNodeNotAvail", "nodes are down, drained or reserved: sinfo -R says why"},
+    {"DOWN", "nodes are down, drained or reserved: sinfo -R says why"},
+    {"JobHeld", "it is held: scontrol release, or ask those who run SLURM"},
+    {"DependencyNeverSatisfied", "remove dependency from slurm.options"},
+    {"unrecognized option", "remove that from slurm.options; sbatch --help lists what there is"},
+};
+
+// The controller was not reached, or did not answer.
+constexpr const char* kTransient[] = {
+    "Unable to contact slurm controller",
+    "Socket timed out",
+    "Connection refused",
+    "Connection timed out",
+    "Zero Bytes were transmitted",
+    "in standby mode",
+    "Transport endpoint is not connected",
+    "temporarily unavailable",
+    "temporarily disabled",
+    "Munge",
+};
+
+// The first of "vn[0-1],x3": "vn0".
+std::string FirstHost(absl::string_view list) {
+  const size_t bracket = list.find('[');
+  const size_t end = list.find_first_of(",-]", bracket == list.npos ? 0 : bracket);
+  if (bracket == list.npos) return std::string(list.substr(0, list.find(',')));
+  return absl::StrCat(list.substr(0, bracket), list.substr(bracket + 1, end - bracket - 1));
+}
+
+ObservedAllocation Observe(const std::vector<std::string>& fields, absl::string_view prefix) {
+  ObservedAllocation seen;
+  seen.handle = fields[0];
+  seen.name = fields[1].substr(prefix.size());
+  seen.state = fields[2];
+  seen.reason = fields[3] == "None" ? "" : fields[3];
+  const SlurmState state = SlurmStateOf(seen.state);
+  seen.phase = state.phase;
+  seen.end = state.end;
+  if (!fields[4].empty()) seen.hosts = {fields[4]};
+  int restarts = 0;
+  seen.started_over = absl::SimpleAtoi(fields[5], &restarts) && restarts > 0;
+  int status = 0;
+  if (seen.phase == ObservedPhase::kEnded && absl::SimpleAtoi(fields[6], &status) && status != 0) {
+    const int code = status >> 8;
+    seen.reason = absl::StrCat(
+        seen.reason, seen.reason.empty() ? "" : ", ",
+        code != 0 ? absl::StrCat("exit code ", code) : absl::StrCat("signal ", status & 127));
+  }
+  if (seen.end == AllocationEnd::kNodeFailed) seen.host = FirstHost(fields[4]);
+  seen.advice = SlurmAdvice(seen.reason);
+  return seen;
+}
+
+}  // namespace
+
+const std::vector<SlurmState>& SlurmStates() {
+  using Phase = ObservedPhase;
+  using End = AllocationEnd;
+  // The end of a state that is none says nothing.
+  static const auto* states = new std::vector<SlurmState>{
+      {"PENDING", Phase::kPending, End::kCompleted},
+      {"REQUEUED", Phase::kPending, End::kCompleted},
+      {"REQUEUE_HOLD", Phase::kPending, End::kCompleted},
+      {"REQUEUE_FED", Phase::kPending, End::kCompleted},
+      {"SPECIAL_EXIT", Phase::kPending, End::kCompleted},
+      {"RESV_DEL_HOLD", Phase::kPending, End::kCompleted},
+      // Its machines are being started: not yet ours to wait for.
+      {"CONFIGURING", Phase::kPending, End::kCompleted},
+      {"RUNNING", Phase::kRunning, End::kCompleted},
+      // Its processes are being ended; what it ends as is seen later.
+      {"COMPLETING", Phase::kRunning, End::kCompleted},
+      {"STAGE_OUT", Phase::kRunning, End::kCompleted},
+      {"SIGNALING", Phase::kRunning, End::kCompleted},
+      {"RESIZING", Phase::kRunning, End::kCompleted},
+      // Its ranks stand still; the watch over their progress judges them.
+      {"SUSPENDED", Phase::kRunning, End::kCompleted},
+      {"STOPPED", Phase::kRunning, End::kCompleted},
+      {"COMPLETED", Phase::kEnded, End::kCompleted},
+      {"FAILED", Phase::kEnded, End::kFailed},
+      {"CANCELLED", Phase::kEnded, End::kCancelled},
+      {"PREEMPTED", Phase::kEnded, End::kPreempted},
+      {"TIMEOUT", Phase::kEnded, End::kTimeLimit},
+      {"DEADLINE", Phase::kEnded, End::kTimeLimit},
+      {"NODE_FAIL", Phase::kEnded, End::kNodeFailed},
+      {"BOOT_FAIL", Phase::kEnded, End::kNodeFailed},
+      {"OUT_OF_MEMORY", Phase::kEnded, End::kOutOfMemory},
+      {"REVOKED", Phase::kEnded, End::kVanished},
+  };
+  return *states;
+}
+
+SlurmState SlurmStateOf(absl::string_view name) {
+  const auto found = std::find_if(SlurmStates().begin(), SlurmStates().end(),
+                                  [&](const SlurmState& state) { return name == state.name; });
+  if (found != SlurmStates().end()) return *found;
+  return {"", ObservedPhase::kRunning, AllocationEnd::kCompleted};
+}
+
+std::string SlurmAdvice(absl::string_view words) {
+  const std::string lower = absl::AsciiStrToLower(words);
+  const auto* found = std::find_if(std::begin(kAdvice), std::end(kAdvice), [&](const Advice& one) {
+    return absl::StrContains(lower, absl::AsciiStrToLower(one.words));
+  });
+  return found == std::end(kAdvice) ? "" : found->advice;
+}
+
+absl::Status SlurmError(absl::string_view program, absl::string_view errors) {
+  // Its lines in one, without its name before each.
+  std::vector<std::string> lines;
+  for (absl::string_view line : absl::StrSplit(errors, '\n', absl::SkipWhitespace())) {
+    line = absl::StripAsciiWhitespace(line);
+    absl::ConsumePrefix(&line, absl::StrCat(program, ": "));
+    absl::ConsumePrefix(&line, "error: ");
+    lines.emplace_back(line);
+  }
+  std::string words = absl::StrCat(program, ": ", absl::StrJoin(lines, "; "));
+  for (const char* const transient : kTransient) {
+    if (absl::StrContains(errors, transient)) return absl::UnavailableError(words);
+  }
+  const std::string advice = SlurmAdvice(errors);
+  if (!advice.empty()) absl::StrAppend(&words, "; ", advice);
+  return absl::FailedPreconditionError(words);
+}
+
+absl::StatusOr<std::vector<ObservedAllocation>> ParseSqueue(absl::string_view text,
+                                                            absl::string_view prefix) {
+  std::vector<ObservedAllocation> found;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipWhitespace())) {
+    const std::vector<std::string> fields = absl::StrSplit(line, '|');
+    if (fields.size() < kFields) {
+      return absl::InternalError(
+          absl::StrCat("squeue answered the line \"", line, "\", not ", kSqueueFormat));
+    }
+    if (absl::StartsWith(fields[1], prefix)) found.push_back(Observe(fields, prefix));
+  }
+  return found;
+}
+
+std::vector<BackendNode> ParseSinfo(absl::string_view text) {
+  std::vector<BackendNode> nodes;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipWhitespace())) {
+    const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits('|', 2));
+    if (fields.size() < 3) continue;
+    BackendNode node{fields[0], fields[1], fields[2] == "none" ? "" : fields[2], false};
+    for (const char* const state : {"idle", "mixed", "allocated", "completing"}) {
+      node.usable = node.usable || node.state == state;
+    }
+    // A node of several partitions has a line for each.
+    const bool known = std::any_of(nodes.begin(), nodes.end(),
+                                   [&](const BackendNode& one) { return one.name == node.name; });
+    if (!known) nodes.push_back(std::move(node));
+  }
+  return nodes;
+}
+
+std::string SlurmTime(absl::Duration time) {
+  const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(time, absl::Seconds(1)));
+  return absl::StrFormat("%d:%02d:%02d", seconds / 3600, seconds / 60 % 60, seconds % 60);
+}
+
+}  // namespace ijepa::coordinator
