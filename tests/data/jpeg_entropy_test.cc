@@ -118,6 +118,16 @@ TEST(JpegEntropyTest, LeavesWhatIsOddToLibjpeg) {
   }
 }
 
+// Of the code no bits are a beginning.
+TEST(JpegEntropyTest, LeavesACodeWithoutSymbolsToLibjpeg) {
+  std::string bytes = TestJpegOf(TestImage(40, 50, /*seed=*/4), {.channels = 1});
+  const size_t table =
+      bytes.find(std::string("\xff\xc4\x00\xb5\x10", 5));  // Of the AC coefficients.
+  ASSERT_NE(table, std::string::npos);
+  bytes.replace(table + 2, 0xb5, std::string({'\x00', '\x13', '\x10'}) + std::string(16, '\0'));
+  ExpectAsLibjpeg(bytes, "a code without symbols");
+}
+
 TEST(JpegEntropyTest, GivesThePixelsOfLibjpegForPhotographs) {
   const std::string path = testing::SharedData("imagenet-sample-300.tar");
   if (path.empty()) GTEST_SKIP() << "imagenet-sample-300.tar is not there";

@@ -10,14 +10,13 @@
 namespace jepa {
 namespace {
 
-constexpr int kBlock = 64;
 // Places of the coefficients in the order of the stream (T.81, figure 5), then, as in libjpeg, the
-// last one for all that lies beyond.
+// last one for all that lies beyond: a step goes from below 63 by two symbols.
 struct Order {
-  uint8_t place[2 * kBlock];
+  uint8_t place[3 * kJpegBlock];
   constexpr Order() : place() {
     int row = 0, column = 0;
-    for (int k = 0; k < kBlock; ++k) {
+    for (int k = 0; k < kJpegBlock; ++k) {
       place[k] = static_cast<uint8_t>(8 * row + column);
       const bool up = (row + column) % 2 == 0;
       if (up && column == 7) {
@@ -34,10 +33,16 @@ struct Order {
         ++row, --column;
       }
     }
-    for (int k = kBlock; k < 2 * kBlock; ++k) place[k] = kBlock - 1;
+    for (int k = kJpegBlock; k < 3 * kJpegBlock; ++k) place[k] = kJpegBlock - 1;
   }
 };
 constexpr Order kOrder;
+constexpr int kLast = kJpegBlock - 1;
+
+// Zeros after an interval, for MCUs that take more bits than there are: a coefficient takes 31.
+constexpr size_t kPadding = D_MAX_BLOCKS_IN_MCU * kJpegBlock * 4 + 8;
+// libjpeg looks ahead, and takes note of the end of the file before it needs a bit from there.
+constexpr int64_t kLibjpegLooksAhead = 32 * 8;
 
 uint64_t EightBytes(const uint8_t* at) {
   uint64_t word;
@@ -48,91 +53,27 @@ uint64_t EightBytes(const uint8_t* at) {
   return word;
 }
 
-bool HoldsMarkerByte(uint64_t word) {
-  return ((~word - 0x0101010101010101u) & word & 0x8080808080808080u) != 0;
-}
-
 }  // namespace
 
-// What `symbol`, whose code has `length` bits, means.
-JpegStep HuffmanLookup::Step(int length, int symbol) const {
-  const int size = ac_ ? symbol & 15 : symbol;
-  const int run = ac_ ? symbol >> 4 : 0;
-  int places = ac_ ? run + 1 : 0;
-  if (ac_ && size == 0 && run < 15) places = kBlock;  // The end of the block.
-  return static_cast<JpegStep>(length + size) | static_cast<JpegStep>(places) << 8 |
-         static_cast<JpegStep>(length) << 16 | static_cast<JpegStep>(size) << 24;
-}
-
-void HuffmanLookup::Make(const JHUFF_TBL& code, bool ac) {
-  if (ac == ac_ && std::memcmp(code.bits, code_.bits, sizeof(code.bits)) == 0 &&
-      std::memcmp(code.huffval, code_.huffval, sizeof(code.huffval)) == 0) {
-    return;
-  }
-  code_ = code;
-  ac_ = ac;
-  std::memset(steps_, 0, sizeof(steps_));
-  uint32_t next = 0;  // The next code, on the left of 16 bits.
-  int place = 0;
-  for (int length = 1; length <= 16; ++length) {
-    places_[length] = place - static_cast<int32_t>(next >> (16 - length));
-    for (int i = 0; i < code.bits[length]; ++i, ++place, next += 1u << (16 - length)) {
-      if (length > kLookBits) continue;
-      const JpegStep step = Step(length, code.huffval[place]);
-      const uint32_t first = next >> (16 - kLookBits);
-      std::fill_n(steps_ + first, 1u << (kLookBits - length), step);
-    }
-    ends_[length] = next;
-  }
-}
-
-JpegStep HuffmanLookup::LongStep(uint64_t bits) const {
-  const auto front = static_cast<uint32_t>(bits >> 48);
-  for (int length = 1; length <= 16; ++length) {
-    if (front >= ends_[length]) continue;
-    const int place = places_[length] + static_cast<int>(front >> (16 - length));
-    return Step(length, code_.huffval[place]);
-  }
-  return 0;
-}
-
-// At least 56 bits wait afterwards, or all before a marker or the end of the file.
+// The byte that fits in part is read again by the next call, and gives the same bits.
 inline void JpegEntropy::Bits::Fill() {
-  if (end - at >= 8) {
-    const uint64_t word = EightBytes(at);
-    if (!HoldsMarkerByte(word)) {
-      // The byte that fits in part is read again by the next call, and gives the same bits.
-      waiting |= word >> count;
-      at += (63 - count) >> 3;
-      count |= 56;
-      return;
-    }
-  }
-  *this = FilledByBytes(*this);
+  waiting |= EightBytes(at) >> count;
+  at += (63 - count) >> 3;
+  count |= 56;
+}
+
+inline void JpegEntropy::Bits::Drop(int taken) {
+  waiting <<= taken;
+  count -= taken;
 }
 
 // T.81, F.2.2.1: numbers that begin with a 0 are negative. Without branches, which nothing
 // foretells.
-inline int JpegEntropy::Bits::Take(JpegStep step) {
-  const uint64_t number = waiting << (step >> 16 & 0xff);
-  const uint32_t size = step >> 24;
+inline int JpegEntropy::Bits::Number(int code, int size) const {
+  const uint64_t number = waiting << code;
   const auto read = static_cast<int32_t>(number >> 1 >> (63 - size));
   const auto negative = ~static_cast<int32_t>(static_cast<int64_t>(number) >> 63);
-  waiting <<= step & 0xff;
-  count -= static_cast<int>(step & 0xff);
   return read + (negative & (1 - (1 << size)));
-}
-
-JpegEntropy::Bits JpegEntropy::FilledByBytes(Bits bits) {
-  while (bits.count < 56 && !bits.at_marker && bits.end - bits.at >= 2) {
-    const uint8_t byte = *bits.at;
-    bits.at_marker = byte == 0xff && bits.at[1] != 0;
-    if (bits.at_marker) break;
-    bits.at += byte == 0xff ? 2 : 1;
-    bits.waiting |= static_cast<uint64_t>(byte) << (56 - bits.count);
-    bits.count += 8;
-  }
-  return bits;
 }
 
 void JpegEntropy::TakeOver(jpeg_decompress_struct& info) {
@@ -145,14 +86,13 @@ void JpegEntropy::TakeOver(jpeg_decompress_struct& info) {
   for (int i = 0; i < block_count_; ++i) {
     const int component = info.MCU_membership[i];
     const jpeg_component_info& of = *info.cur_comp_info[component];
-    dc_[of.dc_tbl_no].Make(*info.dc_huff_tbl_ptrs[of.dc_tbl_no], /*ac=*/false);
-    ac_[of.ac_tbl_no].Make(*info.ac_huff_tbl_ptrs[of.ac_tbl_no], /*ac=*/true);
+    dc_[of.dc_tbl_no].Make(*info.dc_huff_tbl_ptrs[of.dc_tbl_no]);
+    ac_[of.ac_tbl_no].Make(*info.ac_huff_tbl_ptrs[of.ac_tbl_no]);
     blocks_[i] = {&dc_[of.dc_tbl_no], &ac_[of.ac_tbl_no], &last_dc_[component]};
   }
-  std::memset(last_dc_, 0, sizeof(last_dc_));
-  bits_ = Bits();
-  bits_.at = info.src->next_input_byte;
-  bits_.end = bits_.at + info.src->bytes_in_buffer;
+  file_end_ = info.src->next_input_byte + info.src->bytes_in_buffer;
+  BeginInterval(info.src->next_input_byte);
+  column_ = 0;
   to_restart_ = info.restart_interval;
   next_restart_ = 0;
   info.client_data = this;
@@ -164,17 +104,33 @@ void JpegEntropy::LeaveToLibjpeg(j_decompress_ptr info) {
   longjmp(reinterpret_cast<JpegError*>(info->err)->jump, 1);
 }
 
+void JpegEntropy::BeginInterval(const uint8_t* at) {
+  const auto most = static_cast<size_t>(file_end_ - at) + kPadding;
+  if (interval_.size() < most) interval_.resize(most);
+  uint8_t* out = interval_.data();
+  for (marker_ = at;; at = marker_ += 2) {
+    const auto* ones = static_cast<const uint8_t*>(
+        std::memchr(marker_, 0xff, static_cast<size_t>(file_end_ - marker_)));
+    marker_ = ones != nullptr ? ones : file_end_;
+    const bool stuffed = file_end_ - marker_ >= 2 && marker_[1] == 0;
+    const auto bytes = static_cast<size_t>(marker_ - at) + (stuffed ? 1 : 0);
+    std::memcpy(out, at, bytes);
+    out += bytes;
+    if (!stuffed) break;
+  }
+  std::memset(out, 0, kPadding);
+  end_ = out;
+  bits_ = Bits();
+  bits_.at = interval_.data();
+  bits_kept_ = file_end_ - marker_ >= 2 ? 0 : kLibjpegLooksAhead;
+  std::memset(last_dc_, 0, sizeof(last_dc_));
+}
+
 // The interval ends within a byte; the next marker follows at once.
 void JpegEntropy::Restart(j_decompress_ptr info) {
-  const bool follows = bits_.count < 8 && bits_.end - bits_.at >= 2 && bits_.at[0] == 0xff &&
-                       bits_.at[1] == JPEG_RST0 + next_restart_;
+  const bool follows = BitsLeft() < 8 && bits_kept_ == 0 && marker_[1] == JPEG_RST0 + next_restart_;
   if (!follows) LeaveToLibjpeg(info);
-  const uint8_t* const after = bits_.at + 2;
-  const uint8_t* const end = bits_.end;
-  bits_ = Bits();
-  bits_.at = after;
-  bits_.end = end;
-  std::memset(last_dc_, 0, sizeof(last_dc_));
+  BeginInterval(marker_ + 2);
   next_restart_ = (next_restart_ + 1) % 8;
   to_restart_ = info->restart_interval;
 }
@@ -185,49 +141,102 @@ boolean JpegEntropy::DecodeMcu(j_decompress_ptr info, JBLOCKROW* blocks) {
     if (self->to_restart_ == 0) self->Restart(info);
     --self->to_restart_;
   }
-  if (blocks != nullptr) {
-    self->Decode<true>(info, blocks);
-  } else {
-    self->Decode<false>(info, nullptr);
-  }
+  // Of columns beside the window libjpeg takes nothing.
+  const jpeg_decomp_master& window = *info->master;
+  const bool stored = blocks != nullptr && self->column_ >= window.first_iMCU_col &&
+                      self->column_ <= window.last_iMCU_col;
+  if (++self->column_ == info->MCUs_per_row) self->column_ = 0;
+  const bool known = stored ? self->Decode<true>(blocks) : self->Decode<false>(nullptr);
+  if (!known || self->BitsLeft() < self->bits_kept_) self->LeaveToLibjpeg(info);
   return TRUE;
 }
 
-// The blocks of an MCU; libjpeg has set them to zero. Without storing for rows that are passed
-// over.
+// The blocks of an MCU; libjpeg has set them to zero.
 template <bool kStore>
-void JpegEntropy::Decode(j_decompress_ptr info, JBLOCKROW* blocks) {
+bool JpegEntropy::Decode(JBLOCKROW* blocks) {
   Bits bits = bits_;
   bool known = true;
   for (int i = 0; i < block_count_ && known; ++i) {
     const Block& block = blocks_[i];
-    JCOEF* const numbers = kStore ? *blocks[i] : nullptr;
     bits.Fill();
-    JpegStep step = block.dc->Next(bits.waiting);
-    const int difference = bits.Take(step);
+    const DcStep step = block.dc->Next(bits.waiting);
+    const int taken = static_cast<int>(step & 0xff);
+    const int code = static_cast<int>(step >> 8);
+    const int difference = bits.Number(code, taken - code);
+    bits.Drop(taken);
     known = step != 0 && !__builtin_add_overflow(*block.last_dc, difference, block.last_dc);
-    if (kStore) numbers[0] = static_cast<JCOEF>(*block.last_dc);
-    for (int k = 0; k < kBlock - 1 && known;) {
-      bits.Fill();
-      // Two steps to a filling, which has 56 bits: a step has at most 31, one of a short code 25.
-      for (int turn = 0; turn < 2 && k < kBlock - 1; ++turn) {
-        step = block.ac->NextShort(bits.waiting);
-        if (step == 0) {
-          bits.Fill();
-          step = block.ac->Next(bits.waiting);
-          known = step != 0;
-        }
-        const int number = bits.Take(step);
-        k += static_cast<int>(step >> 8 & 0xff);
-        // 0 for the end of the block and for 16 zeros, to a place that is 0 still.
-        if (kStore) numbers[kOrder.place[k]] = static_cast<JCOEF>(number);
-        if (!known) break;
-      }
+    if (!known) break;
+    if (kStore) {
+      JCOEF* const numbers = *blocks[i];
+      numbers[0] = static_cast<JCOEF>(*block.last_dc);
+      known = DecodeAc(*block.ac, /*k=*/0, bits, numbers);
+    } else {
+      known = SkipAc(*block.ac, bits);
     }
   }
   bits_ = bits;
-  const bool ended = !bits.at_marker && bits.end - bits.at < 2;
-  if (!known || bits.count < 0 || ended) LeaveToLibjpeg(info);
+  return known;
+}
+
+inline bool JpegEntropy::DecodeAc(const AcLookup& ac, int k, Bits& bits, JCOEF* numbers) {
+  constexpr int kTurns = 56 / AcLookup::kLookBits;
+  while (k < kLast) {
+    bits.Fill();
+    for (int turn = 0; turn < kTurns; ++turn) {
+      AcStep step = ac.Next(bits.waiting);
+      const int first = k + static_cast<int>(step >> 8 & 0xff);
+      const int second = first + static_cast<int>(step >> 16 & 0xff);
+      // Of a single one, the first number takes the place again.
+      const auto store = [&] {
+        numbers[kOrder.place[second]] = static_cast<JCOEF>(step >> 48);
+        numbers[kOrder.place[first]] = static_cast<JCOEF>(step >> 32);
+      };
+      if (second < kLast) {
+        store();
+        bits.Drop(static_cast<int>(step & 0xff));
+        k = second;
+        continue;
+      }
+      if ((step >> 16 & 0xff) != AcLookup::kOpen) {
+        store();  // An end is a 0 for a place that is 0 still.
+        bits.Drop(static_cast<int>((first < kLast ? step : step >> 24) & 0xff));
+        return true;
+      }
+      bits.Fill();
+      if ((step & 0xff) == 0) step = ac.Find(bits.waiting);
+      const int taken = static_cast<int>(step & 0xff);
+      const int code = static_cast<int>(step >> 24 & 0xff);
+      if (taken == 0) return false;
+      k += static_cast<int>(step >> 8 & 0xff);
+      numbers[kOrder.place[k]] = static_cast<JCOEF>(bits.Number(code, taken - code));
+      bits.Drop(taken);
+      break;
+    }
+  }
+  return true;
+}
+
+inline bool JpegEntropy::SkipAc(const AcLookup& ac, Bits& bits) {
+  constexpr int kTurns = 56 / AcLookup::kMostSkipBits;
+  for (int k = 0;;) {
+    bits.Fill();
+    for (int turn = 0; turn < kTurns; ++turn) {
+      const AcSkip skip = ac.Skip(bits.waiting);
+      const int next = k + (skip >> 8);
+      if (next < kLast) {
+        bits.Drop(skip & 0xff);
+        k = next;
+        continue;
+      }
+      if (next >= AcLookup::kEnds && next < AcLookup::kEnds + kLast) {
+        bits.Drop(skip & 0xff);
+        return true;
+      }
+      // The block is full before the skip's end, or the code is not to be looked up.
+      JCOEF unwanted[kJpegBlock];
+      return DecodeAc(ac, k, bits, unwanted);
+    }
+  }
 }
 
 }  // namespace jepa

@@ -3,45 +3,12 @@
 #define IJEPA_WORKER_JEPA_DATA_JPEG_ENTROPY_H_
 
 #include <cstdint>
+#include <vector>
 
+#include "worker/jepa/data/jpeg_codes.h"
 #include "worker/jepa/data/jpeg_error.h"
 
 namespace jepa {
-
-// How a stream goes on: bits 0 to 7, how many are taken, 0 for no code; 8 to 15, places from the
-// last coefficient to this one (64: the block is at its end; DC: 0); 16 to 23, how many are of the
-// code; 24 to 31, how many are of the number that follows it.
-using JpegStep = uint32_t;
-
-// A Huffman code of baseline JPEG (ITU-T T.81, annex C), for looking up kLookBits at a time.
-class HuffmanLookup {
- public:
-  static constexpr int kLookBits = 10;
-
-  // Of the AC coefficients' symbols (run and size), else of the DC's (size). Does nothing where the
-  // code is the one it has.
-  void Make(const JHUFF_TBL& code, bool ac);
-
-  // As Next, 0 for a code of more than kLookBits.
-  JpegStep NextShort(uint64_t bits) const { return steps_[bits >> (64 - kLookBits)]; }
-  // The step of a stream whose next bits are the highest of `bits`.
-  JpegStep Next(uint64_t bits) const {
-    const JpegStep step = NextShort(bits);
-    return step != 0 ? step : LongStep(bits);
-  }
-
- private:
-  JpegStep Step(int length, int symbol) const;
-  JpegStep LongStep(uint64_t bits) const;
-
-  JHUFF_TBL code_{};
-  bool ac_ = false;
-  JpegStep steps_[1 << kLookBits] = {};  // 0: the code is longer.
-  // Of the codes of each length, moved to the left of 16 bits: one past the last, and the place in
-  // code_.huffval of the first less its code.
-  uint32_t ends_[17] = {};
-  int32_t places_[17] = {};
-};
 
 // One per decoder of libjpeg. Takes only what is as it must be: anything odd in the stream (no such
 // code, a marker or an end where none belongs) is left to libjpeg, whose mercies have to be its
@@ -59,36 +26,49 @@ class JpegEntropy {
   // Bits that wait, from the highest on, and the bytes after them.
   struct Bits {
     uint64_t waiting = 0;
-    int count = 0;  // At most 63; below 0: more were taken than there were, behind a marker.
+    int count = 0;
     const uint8_t* at = nullptr;
-    const uint8_t* end = nullptr;
-    bool at_marker = false;
 
+    // At least 56 bits wait afterwards.
     void Fill();
-    // Takes the step's bits; returns its number, 0 for one of no bits.
-    int Take(JpegStep step);
+    void Drop(int taken);
+    // The number that comes after `code` bits, of `size` bits; 0 for one of no bits.
+    int Number(int code, int size) const;
   };
-  // By value, so that the bits stay in registers where this is not called.
-  static Bits FilledByBytes(Bits bits);
   // Of a block of an MCU.
   struct Block {
-    const HuffmanLookup* dc;
-    const HuffmanLookup* ac;
+    const DcLookup* dc;
+    const AcLookup* ac;
     int* last_dc;
   };
 
   static boolean DecodeMcu(j_decompress_ptr info, JBLOCKROW* blocks);
-  template <bool kStore>
-  void Decode(j_decompress_ptr info, JBLOCKROW* blocks);
+  // Makes the bytes up to the next marker the ones to decode.
+  void BeginInterval(const uint8_t* at);
   void Restart(j_decompress_ptr info);
+  // Bits not taken yet of the interval; below 0 where more were taken.
+  int64_t BitsLeft() const { return (end_ - bits_.at) * 8 + bits_.count; }
+  // Each false if there is no such code.
+  template <bool kStore>
+  bool Decode(JBLOCKROW* blocks);
+  // The rest of a block after coefficient k, to `numbers`.
+  static bool DecodeAc(const AcLookup& ac, int k, Bits& bits, JCOEF* numbers);
+  static bool SkipAc(const AcLookup& ac, Bits& bits);
   [[noreturn]] void LeaveToLibjpeg(j_decompress_ptr info);
 
-  HuffmanLookup dc_[NUM_HUFF_TBLS];
-  HuffmanLookup ac_[NUM_HUFF_TBLS];
+  DcLookup dc_[NUM_HUFF_TBLS];
+  AcLookup ac_[NUM_HUFF_TBLS];
   Block blocks_[D_MAX_BLOCKS_IN_MCU] = {};
   int block_count_ = 0;
   int last_dc_[MAX_COMPS_IN_SCAN] = {};
-  Bits bits_;
+  // The interval without the zeros that are stuffed after bytes of ones; zeros come after it.
+  std::vector<uint8_t> interval_;
+  Bits bits_;                        // Within interval_.
+  const uint8_t* end_ = nullptr;     // Of the bytes in interval_.
+  const uint8_t* marker_ = nullptr;  // In the file, after the interval; or the file's end.
+  const uint8_t* file_end_ = nullptr;
+  int64_t bits_kept_ = 0;  // How near the interval's end things are left to libjpeg.
+  JDIMENSION column_ = 0;  // Of the next MCU.
   unsigned to_restart_ = 0;
   int next_restart_ = 0;
   bool met_odd_ = false;

@@ -61,7 +61,7 @@ struct LoaderOptions {
 // process is to be left (RunHost::Leave), not unwound.
 //
 // Memory: batches of (3 x local_shards + 1) x batch_size x 3 x crop_size^2 bytes; and per thread
-// the largest file met, and of the decoder a few rows of the widest image (of a progressive JPEG or
+// twice the largest file met, and a few rows of the widest image (of a progressive JPEG or
 // a PNG the whole image). It does not grow with the number of images.
 class Loader {
  public:

@@ -1,4 +1,4 @@
-// Plain loops, and AVX2 where the machine has it, chosen at run time.
+// Plain loops, and AVX2 where the machine has it, chosen at run time. (AVX-512: resize_avx512.cc.)
 //
 // AVX2 has no fast 32-bit product, so a weight goes in as two 16-bit halves: each product of pairs
 // (vpmaddwd) adds two taps, and high * 2^15 + low is put together at the end. Sums wrap in 32 bits,
@@ -180,15 +180,19 @@ void ResizeTaps::MakeFours() {
   fours = (*std::max_element(count.begin(), count.end()) + 3) / 4;
   first_of_fours.resize(first.size());
   halves.assign(static_cast<size_t>(outputs()) * fours * 8, 0);
+  digits.assign(static_cast<size_t>(outputs()) * fours * kDigitsStride, 0);
   for (int output = 0; output < outputs(); ++output) {
     const int64_t begin = std::max<int64_t>(std::min(first[output], end - 4 * fours), 0);
     first_of_fours[output] = begin;
     int16_t* target = halves.data() + static_cast<size_t>(output) * fours * 8;
     for (int k = 0; k < count[output]; ++k) {
-      const int32_t weight = weights_of(output)[k];
+      int32_t weight = weights_of(output)[k];
       const int64_t place = first[output] - begin + k;
       target[place / 4 * 8 + place % 4] = static_cast<int16_t>(weight & kLowMask);
       target[place / 4 * 8 + 4 + place % 4] = static_cast<int16_t>(weight >> kLowBits);
+      const int64_t four = place / 4 * outputs() + output;
+      int8_t* digit = digits.data() + four * kDigitsStride + place % 4;
+      for (int d = 0; d < kWeightDigits; ++d, digit += 4) weight = NextDigit(weight, *digit);
     }
   }
 }
@@ -196,23 +200,33 @@ void ResizeTaps::MakeFours() {
 void ResizeTaps::Reverse() {
   std::reverse(first.begin(), first.end());
   std::reverse(count.begin(), count.end());
-  const auto reverse_blocks = [](auto& values, ptrdiff_t block) {
-    for (auto left = values.begin(), right = values.end() - block; left < right;
+  const auto reverse_blocks = [&](auto begin, ptrdiff_t block) {
+    for (auto left = begin, right = begin + (outputs() - 1) * block; left < right;
          left += block, right -= block) {
       std::swap_ranges(left, left + block, right);
     }
   };
-  reverse_blocks(weights, stride);
-  reverse_blocks(first_of_fours, 1);
-  reverse_blocks(halves, ptrdiff_t{8} * fours);
+  reverse_blocks(weights.begin(), stride);
+  reverse_blocks(first_of_fours.begin(), 1);
+  reverse_blocks(halves.begin(), ptrdiff_t{8} * fours);
+  for (int four = 0; four < fours; ++four) {
+    reverse_blocks(digits.begin() + ptrdiff_t{four} * outputs() * kDigitsStride, kDigitsStride);
+  }
 }
 
 const ResizeKernels& PlainResizeKernels() { return kPlain; }
 
-const ResizeKernels& BestResizeKernels() {
+const ResizeKernels* Avx2ResizeKernels() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2")) return kAvx2;
+  if (__builtin_cpu_supports("avx2")) return &kAvx2;
 #endif
+  return nullptr;
+}
+
+const ResizeKernels& BestResizeKernels() {
+  for (const ResizeKernels* kernels : {Avx512ResizeKernels(), Avx2ResizeKernels()}) {
+    if (kernels != nullptr) return *kernels;
+  }
   return kPlain;
 }
 

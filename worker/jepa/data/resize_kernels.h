@@ -25,6 +25,8 @@ struct ResizeTaps {
   int fours = 0;
   std::vector<int64_t> first_of_fours;
   std::vector<int16_t> halves;
+  // The same in digits: [fours][outputs][kDigitsStride], of which kWeightDigits times 4 are used.
+  std::vector<int8_t> digits;
 
   int outputs() const { return static_cast<int>(first.size()); }
   const int32_t* weights_of(int output) const {
@@ -38,6 +40,15 @@ struct ResizeTaps {
 
 // A weight is high * 2^kLowBits + low, both of which a signed 16-bit factor holds.
 inline constexpr int kLowBits = 15;
+
+// A weight is also digits[0] + 256 * digits[1] + 65536 * digits[2].
+inline constexpr int kWeightDigits = 3;
+inline constexpr int kDigitsStride = 16;
+// Takes the lowest digit off and returns the rest.
+inline int32_t NextDigit(int32_t weight, int8_t& digit) {
+  digit = static_cast<int8_t>(weight);
+  return (weight - digit) >> 8;
+}
 
 // An output row of channels planes, `plane` bytes apart.
 struct PlanarRow {
@@ -53,7 +64,7 @@ struct RowStack {
   int count;
 };
 
-// Both kernels give the same bits whatever they are compiled for: the arithmetic is on integers.
+// The kernels give the same bits whatever they are made for: the arithmetic is on integers.
 struct ResizeKernels {
   // One row of interleaved pixels to planes: out[c][x] = rounded sum of in[first[x] + k][c] *
   // weight[k]. The fours must be made.
@@ -63,6 +74,9 @@ struct ResizeKernels {
 };
 
 const ResizeKernels& PlainResizeKernels();
+// Null where this machine has no such instructions.
+const ResizeKernels* Avx2ResizeKernels();
+const ResizeKernels* Avx512ResizeKernels();
 // The fastest of this machine.
 const ResizeKernels& BestResizeKernels();
 
