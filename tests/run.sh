@@ -21,4 +21,4 @@ run build/core.log sh -c 'cmake --preset core && cmake --build build/core'
 
 select=(-LE long)
 [ $long = 1 ] && select=()
-exec ctest --test-dir build/release --output-on-failure -j 2 "${select[@]}" "$@"
+exec ctest --test-dir build/release --output-on-failure -j 3 "${select[@]}" "$@"

@@ -11,8 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-from cluster import wait_until
+from cluster import ASK_SECONDS, wait_until
 
+# More than fit into a storm.
+MOST_JOBS = 12
 # How often each is drawn. Ranks die more often than daemons, as in published failure counts.
 WEIGHTS = {"rank kill": 4, "rank segfault": 3, "worker kill": 2, "coordinator kill": 2}
 
@@ -37,19 +39,20 @@ def part_bytes(checkpoint):
 
 
 class Storm(threading.Thread):
-    """Strikes `cluster` until told to stop. `faults` then holds (kind, wall time) of all that struck."""
+    """Strikes `cluster` for `length` seconds. `faults` then holds (kind, wall time) of all that struck."""
 
-    def __init__(self, cluster, seed, mean_gap_seconds):
+    def __init__(self, cluster, seed, mean_gap_seconds, length):
         super().__init__(daemon=True)
-        self.cluster, self.random, self.mean_gap = cluster, random.Random(seed), mean_gap_seconds
+        self.cluster, self.random, self.mean_gap, self.length = cluster, random.Random(seed), mean_gap_seconds, length
         self.over = threading.Event()
         self.faults = []
 
     def run(self):
         kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
+        end = time.monotonic() + self.length
         while True:
             gap, kind, pick = self.random.expovariate(1 / self.mean_gap), self.random.choices(kinds, weights)[0], self.random.random()
-            if self.over.wait(gap):
+            if self.over.wait(min(gap, max(0, end - time.monotonic()))) or time.monotonic() >= end:
                 return
             self.strike(kind, pick)
 
@@ -120,9 +123,10 @@ def closed_form(failure_seconds, restart_seconds, interval_seconds, stall_second
     return 1 - (interval_seconds / 2 + restart_seconds) / failure_seconds - stall_seconds / interval_seconds
 
 
-def closed_form_lines(job, calm_seconds, storm_seconds, restart_seconds, every_steps):
-    """What the closed form says of this run, and of the headline job with this run's stall and restart."""
-    checkpoint, failures = job["status"]["latestCheckpoint"], len(job["status"]["attempts"]) - 1
+def closed_form_lines(jobs, calm_seconds, storm_seconds, restart_seconds, every_steps):
+    """What the closed form says of these jobs, and of the headline job with their stall and restart."""
+    job, failures = jobs[0], sum(len(job["status"]["attempts"]) - 1 for job in jobs)
+    checkpoint = job["status"]["latestCheckpoint"]
     stall = max(checkpoint.get("stallSeconds", 0), 1e-3)
     step_seconds = calm_seconds / int(job["status"]["progress"]["step"])
     here = closed_form(storm_seconds / max(1, failures), restart_seconds, every_steps * step_seconds, stall)
@@ -135,11 +139,15 @@ def closed_form_lines(job, calm_seconds, storm_seconds, restart_seconds, every_s
               for (d, r), share in headline.items()]]
 
 
-def report(job, faults, calm_seconds, storm_seconds, seed, every_steps):
-    """The chaos report as text."""
-    lines = [f"chaos report: seed {seed}, {len(faults)} faults, {len(job['status']['attempts'])} attempts",
+def report(jobs, faults, calm_seconds, seed, every_steps):
+    """The chaos report as text, of jobs that each take `calm_seconds` in peace."""
+    attempts = sum(len(job["status"]["attempts"]) for job in jobs)
+    lines = [f"chaos report: seed {seed}, {len(faults)} faults, {len(jobs)} jobs, {attempts} attempts",
              f"  {'FAULT':18}{'COUNT':>6}{'DETECTED p50':>14}{'p99':>8}{'RESTARTED p50':>15}{'p99':>8}"]
-    measured = recoveries(job, faults)
+    measured = {}
+    for job in jobs:
+        for kind, pairs in recoveries(job, faults).items():
+            measured.setdefault(kind, []).extend(pairs)
     both = [pair for pairs in measured.values() for pair in pairs]
     for kind in [*WEIGHTS, "all"]:
         pairs = both if kind == "all" else measured.get(kind, [])
@@ -147,12 +155,13 @@ def report(job, faults, calm_seconds, storm_seconds, seed, every_steps):
         texts = ["-" if value is None else f"{value:.2f} s" for value in figures]
         count = len(faults) if kind == "all" else sum(1 for name, _ in faults if name == kind)
         lines.append(f"  {kind:18}{count:>6}{texts[0]:>14}{texts[1]:>8}{texts[2]:>15}{texts[3]:>8}")
-    lines.append(f"  effective training time {100 * calm_seconds / storm_seconds:.1f} % "
-                 f"(calm {calm_seconds:.1f} s, under faults {storm_seconds:.1f} s), "
-                 f"{100 * effective_by_record(job):.1f} % by its own record")
+    taken = [training_seconds(job) for job in jobs]
+    recorded = sum(effective_by_record(job) * time for job, time in zip(jobs, taken)) / sum(taken)
+    lines.append(f"  effective training time {100 * calm_seconds * len(jobs) / sum(taken):.1f} % (calm {calm_seconds:.1f} s, under faults "
+                 f"{', '.join(f'{time:.1f}' for time in taken)} s), {100 * recorded:.1f} % by its own record")
     restart = percentile([pair[1] for pair in both], 0.5)
     if restart is not None:
-        lines += closed_form_lines(job, calm_seconds, storm_seconds, restart, every_steps)
+        lines += closed_form_lines(jobs, calm_seconds, sum(taken), restart, every_steps)
     return "\n".join(lines)
 
 
@@ -163,26 +172,29 @@ def training_seconds(job):
     return seconds(job["status"]["endTime"]) - seconds(running)
 
 
-def run_to_end(cluster, submit, timeout):
-    """Submits and waits; returns the job and the bytes of its last checkpoint."""
-    name = submit(cluster)
+def run_to_end(cluster, name, timeout):
+    """Waits for the end of a job; returns it and the bytes of its last checkpoint."""
     ended = cluster.wait_for_end(name, timeout)
     checkpoint = ended["status"].get("latestCheckpoint", {}).get("path")
     return ended, part_bytes(checkpoint) if checkpoint else None
 
 
-def storm_over(cluster, submit, seed, mean_gap_seconds, timeout):
-    """run_to_end under a storm that begins with the first step. Returns also what struck."""
-    storm = Storm(cluster, seed, mean_gap_seconds)
-
-    def start(running):
-        name = submit(running)
-        wait_until(lambda: (running.job(name) or {}).get("status", {}).get("state") == "JOB_STATE_RUNNING", 120, "training")
-        storm.start()
-        return name
+def storm_over(cluster, submit, storm, timeout):
+    """Jobs one after another under a storm that begins with the first step of the first. Returns run_to_end of each that
+    began before the storm was over."""
+    # All wait in the queue from the beginning: one that is submitted again for want of an answer would be there twice.
+    names = [submit(f"storm-{i}") for i in range(MOST_JOBS)]
+    cluster.wait_for(names[0], lambda job: job["status"]["state"] == "JOB_STATE_RUNNING", 120, "training")
+    storm.start()
+    ended = []
     try:
-        ended, parts = run_to_end(cluster, start, timeout)
+        for name in names:
+            ended.append(run_to_end(cluster, name, timeout))
+            if not storm.is_alive():
+                break
     finally:
-        storm.over.set()
-    storm.stop()
-    return ended, parts, storm.faults
+        storm.stop()
+    for name in names[len(ended):]:
+        wait_until(lambda name=name: cluster.ctl("cancel", name).code == 0, 60, f"{name} cancelled", ASK_SECONDS)
+        cluster.wait_for_end(name, timeout)
+    return ended

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("IJEPA_BIN", ROOT / "build/release/bin"))
 TEST_DATA = Path(os.environ.get("IJEPA_TEST_DATA", ROOT / "../shared/data")).resolve()
 POLL_SECONDS = 0.05
+# Between runs of a program that is asked: each takes a share of the cores that the ranks need.
+ASK_SECONDS = 0.25
 
 
 class Result:
@@ -25,14 +27,14 @@ class Result:
         self.code, self.out, self.err = code, out, err
 
 
-def wait_until(condition, timeout, what):
+def wait_until(condition, timeout, what, poll=POLL_SECONDS):
     """Returns the first true value of condition(); AssertionError naming `what` when none comes in time."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll)
     raise AssertionError(f"not within {timeout} s: {what}")
 
 
@@ -184,7 +186,7 @@ class Cluster:
         def ready():
             result = self.ctl("nodes", "-o", "json")
             return result.code == 0 and result.out.count("NODE_STATE_READY") == len(self.workers)
-        wait_until(ready, 20, "workers registered")
+        wait_until(ready, 20, "workers registered", ASK_SECONDS / 2)
 
     def ctl(self, *arguments, timeout=120, cwd=ROOT):
         """Runs ijepactl against this cluster."""
@@ -208,7 +210,7 @@ class Cluster:
             found = self.job(job)
             return found if found and condition(found) else None
         try:
-            return wait_until(check, timeout, what)
+            return wait_until(check, timeout, what, ASK_SECONDS)
         except AssertionError as error:
             described = self.ctl("describe", job).out
             logs = self.ctl("logs", job, "--tail", 20).out

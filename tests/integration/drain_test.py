@@ -11,7 +11,7 @@ class DrainTest(unittest.TestCase):
     def test_a_drained_worker_lets_its_ranks_save_and_loses_no_step(self):
         with Cluster(slots=2) as cluster:
             train = render_scenes(cluster.folder / "train", 16 * 16)
-            job = cluster.submit(write_tiny_job(cluster.folder, epochs=60, every=20), "--data", train)
+            job = cluster.submit(write_tiny_job(cluster.folder, epochs=30, every=20), "--data", train)
             cluster.wait_for(job, lambda found: step_of(found) > 50, 60, "step 50")
             cluster.worker.process.send_signal(signal.SIGTERM)
             ended = cluster.wait_for_end(job, 200)
@@ -19,7 +19,7 @@ class DrainTest(unittest.TestCase):
             attempts = ended["status"]["attempts"]
             self.assertEqual([a["outcome"] for a in attempts], ["DRAINED", "COMPLETED"])
             self.assertEqual(attempts[1]["firstStep"], attempts[0]["lastStep"], "nothing is computed twice")
-            self.assertEqual(step_of(ended), 960)
+            self.assertEqual(step_of(ended), 480)
 
 
 if __name__ == "__main__":

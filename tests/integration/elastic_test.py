@@ -6,7 +6,7 @@ import unittest
 from cluster import Cluster, Supervised, events, step_of
 from jobs import render_scenes, write_tiny_job
 
-QUICK_LOSS = ["--heartbeat-interval-seconds", "1", "--unreachable-after-seconds", "2", "--lost-after-seconds", "4"]
+QUICK_LOSS = ["--heartbeat-interval-seconds", "0.5", "--unreachable-after-seconds", "1.5", "--lost-after-seconds", "3"]
 
 
 def ranks_of(job):
@@ -19,7 +19,7 @@ class ElasticTest(unittest.TestCase):
     def test_it_shrinks_with_a_lost_node_and_grows_at_a_checkpoint(self):
         with Cluster(slots=1, workers=2, coordinator_flags=QUICK_LOSS) as cluster:
             images = render_scenes(cluster.folder / "scenes")
-            file = write_tiny_job(cluster.folder, name="elastic", epochs=80, every=40)
+            file = write_tiny_job(cluster.folder, name="elastic", epochs=40, every=40)
             calm = cluster.submit(file, "--data", images)
             calm = cluster.wait_for_end(calm, 120)
 

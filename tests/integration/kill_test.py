@@ -10,6 +10,7 @@ from jobs import render_scenes, write_tiny_job
 
 STEPS_PER_EPOCH = 16
 EVERY = 20
+EPOCHS = 100
 
 
 class KillTest(unittest.TestCase):
@@ -29,7 +30,7 @@ class KillTest(unittest.TestCase):
         return self.cluster.wait_for(job, lambda found: step_of(found) >= step, 120, f"step {step}")
 
     def test_each_killed_once_in_one_run(self):
-        job = self.submit(epochs=150)
+        job = self.submit(EPOCHS)
         self.wait_for_step(job, 2 * EVERY)
 
         before = self.wait_for_step(job, 3 * EVERY)
@@ -54,7 +55,7 @@ class KillTest(unittest.TestCase):
 
         ended = self.cluster.wait_for_end(job, 200)
         self.assertEqual(ended["status"]["state"], "JOB_STATE_SUCCEEDED", json.dumps(ended["status"].get("reason")))
-        self.assertEqual(step_of(ended), 150 * STEPS_PER_EPOCH)
+        self.assertEqual(step_of(ended), EPOCHS * STEPS_PER_EPOCH)
         self.assertEqual(len(ended["status"]["attempts"]), 2)
         described = self.cluster.ctl("describe", job).out
         for expected in ("signal 9", "WORKER_RECONNECTED", "COORDINATOR_RESTARTED", "RESUMED"):
@@ -62,7 +63,7 @@ class KillTest(unittest.TestCase):
         self.failed = False
 
     def test_a_rank_that_stands_still_is_noticed_by_its_missing_steps(self):
-        job = self.submit(epochs=150)
+        job = self.submit(10 * EPOCHS)
         self.wait_for_step(job, 2 * EVERY)
         os.kill(self.cluster.rank_pids()[1], signal.SIGSTOP)
         again = self.cluster.wait_for(

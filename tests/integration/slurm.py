@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from cluster import wait_until
+from cluster import ASK_SECONDS, wait_until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 MISSING = [name for name in PROGRAMS if shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin") is None]
@@ -85,7 +85,7 @@ class Slurm:
             self.start_controller()
             for i in range(self.nodes):
                 self.start_node(f"vn{i}")
-            wait_until(lambda: self.idle_nodes() == self.nodes, 60, "all nodes are idle")
+            wait_until(lambda: self.idle_nodes() == self.nodes, 60, "all nodes are idle", ASK_SECONDS)
         except AssertionError:
             self.__exit__(AssertionError, None, None)
             raise

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from cluster import BIN, ROOT, wait_until
+from cluster import ASK_SECONDS, BIN, ROOT, wait_until
 from jobs import render_scenes, write_tiny_job
 from slurm import MISSING, Slurm
 
@@ -55,7 +55,7 @@ class StandaloneTest(unittest.TestCase):
             job = self.describe()
             progress = job["status"].get("progress", {}) if job else {}
             return job if int(progress.get("step", 0)) >= step else None
-        return wait_until(there, timeout, f"step {step}")
+        return wait_until(there, timeout, f"step {step}", ASK_SECONDS)
 
     def wait_for_generation(self, generation, timeout=60):
         """The job once that attempt has finished a step."""
@@ -63,7 +63,7 @@ class StandaloneTest(unittest.TestCase):
             job = self.describe()
             attempt = job["status"]["attempts"][-1] if job else {}
             return job if int(attempt.get("generation", 0)) == generation and "runningTime" in attempt else None
-        return wait_until(there, timeout, f"attempt {generation} trains")
+        return wait_until(there, timeout, f"attempt {generation} trains", ASK_SECONDS)
 
     def saved_steps(self):
         return sorted(int(path.parent.name[5:17]) for path in self.run_folder.glob("checkpoints/*/step-*/manifest.json"))
@@ -115,7 +115,7 @@ class StandaloneTest(unittest.TestCase):
             job = self.wait_for_step(1, timeout=90)
             nodes = [placed["node"] for placed in job["status"]["attempts"][-1]["placements"]]
             self.assertEqual(sorted(nodes), ["vn0", "vn0", "vn1", "vn1"])
-            wait_until(lambda: slurm.state(number) not in ("RUNNING", "COMPLETING"), 120, "the job ended")
+            wait_until(lambda: slurm.state(number) not in ("RUNNING", "COMPLETING"), 120, "the job ended", ASK_SECONDS)
             self.assertEqual(slurm.state(number), "COMPLETED", self.output())
             self.assertEqual(self.saved_steps()[-1], 60 * 4)
 
@@ -132,7 +132,7 @@ class StandaloneTest(unittest.TestCase):
             self.assertEqual(int(job["status"]["attempts"][-1]["firstStep"]), saved)
             self.assertEqual(slurm.job(number)["Restarts"], "1")
             slurm.call("scancel", number)
-            wait_until(lambda: slurm.state(number) == "CANCELLED", 60, "it is cancelled")
+            wait_until(lambda: slurm.state(number) == "CANCELLED", 60, "it is cancelled", ASK_SECONDS)
 
 
 if __name__ == "__main__":
