@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -39,11 +40,14 @@ class WorkClock : public ijepa::Clock {
     about_to_wait_ = std::this_thread::get_id();
   }
   // By rank 1.
-  void Work() {
+  absl::Status Work() {
     std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] { return waits_; });
+    if (!changed_.wait_for(lock, std::chrono::seconds(20), [&] { return waits_; })) {
+      return absl::DeadlineExceededError("rank 0 waits, and looks at no clock");
+    }
     waits_ = false;
     now_ += kWork;
+    return absl::OkStatus();
   }
 
  private:
@@ -105,7 +109,8 @@ class PeerWaitTest : public RunFixture {
 TEST_F(PeerWaitTest, ARankThatWaitsInTheUpdateForASlowerOneHasNoWorkOfIt) {
   WorkClock clock;
   TrainParts parts = PartsWith([&](int rank) {
-    rank == 0 ? clock.BeginWait() : clock.Work();
+    if (rank == 1) return clock.Work();
+    clock.BeginWait();
     return absl::OkStatus();
   });
   parts.clock = &clock;
