@@ -37,7 +37,10 @@ class SlurmCluster(Cluster):
 
     def rank_pids(self):
         """Of all ranks of these virtual nodes, wherever SLURM has them."""
-        found = subprocess.run(["pgrep", "-f", f"ijepa-(rank|worker).*{self.settings}"], capture_output=True, text=True, check=False)
+        return self.pids_of("ijepa-rank")
+
+    def pids_of(self, program):
+        found = subprocess.run(["pgrep", "-f", f"{program} .*{self.settings}"], capture_output=True, text=True, check=False)
         return [int(pid) for pid in found.stdout.split()]
 
 
@@ -95,7 +98,7 @@ class SlurmBackendTest(unittest.TestCase):
         self.assertGreaterEqual(first, max(saved, default=0))
 
     def assert_nothing_left(self):
-        wait_until(lambda: not self.cluster.rank_pids(), 30, "no orphan worker or rank")
+        wait_until(lambda: not self.cluster.pids_of("ijepa-(rank|worker)"), 30, "no orphan worker or rank")
 
 
 class ShortTest(SlurmBackendTest):
