@@ -50,7 +50,11 @@ class ToyBackend : public Backend {
   absl::Status Kill(const ObservedAllocation& allocation, absl::Duration) override {
     std::lock_guard lock(cluster_.mutex);
     cluster_.killed.push_back(allocation.name);
-    std::erase_if(cluster_.listed, [&](const auto& one) { return one.name == allocation.name; });
+    for (ObservedAllocation& one : cluster_.listed) {
+      if (one.name != allocation.name) continue;
+      one.phase = ObservedPhase::kEnded;
+      one.end = AllocationEnd::kCancelled;
+    }
     cluster_.changed.notify_all();
     return absl::OkStatus();
   }
