@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "coordinator/core/state.h"
 #include "ijepa/v1/worker.pb.h"
 
@@ -20,6 +21,8 @@ class Outlet {
   // The state was read anew: workers must say hello again.
   virtual void CloseAll(const absl::Status& why) = 0;
   virtual void Changed(const Job& job) = 0;
+  // All effects of a turn are out; at least once per tick.
+  virtual void AfterTurn(const State& /*state*/, absl::Duration /*now*/) {}
   // What opens the API: after a start, and after every change.
   virtual void TokensChanged(const State& /*state*/) {}
   // What a backend is to give the job with this uid; null: the job is no more.

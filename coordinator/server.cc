@@ -36,6 +36,8 @@ constexpr int kMaxWorkerMessageBytes = 16 << 20;
 constexpr size_t kGrpcMemoryBytes = size_t{256} << 20;
 constexpr int kGrpcThreads = 16;
 constexpr std::chrono::milliseconds kShutdownGrace(1000);
+// Streams are looked through this often for those whose time is over.
+constexpr absl::Duration kReviewInterval = absl::Milliseconds(500);
 // 5 bits each.
 constexpr int kSecretLength = 52;
 
@@ -126,7 +128,8 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> CredentialsFor(
 // Effects of the core to streams and watchers.
 class Server::Effects : public Outlet {
  public:
-  Effects(WorkerStreams& streams, Watchers& watchers) : streams_(streams), watchers_(watchers) {}
+  Effects(WorkerStreams& streams, Watchers& watchers, ListWatchers& list_watchers)
+      : streams_(streams), watchers_(watchers), list_watchers_(list_watchers) {}
   // Before the state thread starts.
   void Attach(Gate& gate, BackendHub& backends) {
     gate_ = &gate;
@@ -137,7 +140,18 @@ class Server::Effects : public Outlet {
   }
   void Close(uint64_t stream, const absl::Status& why) override { streams_.Close(stream, why); }
   void CloseAll(const absl::Status& why) override { streams_.CloseAll(why); }
-  void Changed(const Job& job) override { watchers_.Changed(job); }
+  void Changed(const Job& job) override {
+    watchers_.Changed(job);
+    list_watchers_.Changed(job);
+  }
+  void AfterTurn(const State& state, absl::Duration now) override {
+    list_watchers_.AfterTurn(state, now);
+    if (now < next_review_) return;
+    next_review_ = now + kReviewInterval;
+    watchers_.Review();
+    list_watchers_.Review();
+    streams_.Review(now);
+  }
   void TokensChanged(const State& state) override { gate_->SetTokens(state.tokens); }
   void AllocationChanged(const std::string& uid, const Job* job) override {
     backends_->Changed(uid, job);
@@ -149,6 +163,8 @@ class Server::Effects : public Outlet {
   BackendHub* backends_ = nullptr;
   WorkerStreams& streams_;
   Watchers& watchers_;
+  ListWatchers& list_watchers_;
+  absl::Duration next_review_;
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Settings& settings, Clock& clock) {
@@ -158,7 +174,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Settings& settings, 
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Settings& settings, Clock& clock,
                                                       std::unique_ptr<Store> store) {
-  auto server = absl::WrapUnique(new Server(clock, std::move(store), settings.data_dir));
+  auto server = absl::WrapUnique(new Server(settings, clock, std::move(store)));
   IJEPA_RETURN_IF_ERROR(server->StartMetrics(settings));
   IJEPA_RETURN_IF_ERROR(server->StartState(settings));
   IJEPA_RETURN_IF_ERROR(server->Listen(settings));
@@ -170,12 +186,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Settings& settings, 
   return server;
 }
 
-Server::Server(Clock& clock, std::unique_ptr<Store> store, const std::string& data_dir)
+Server::Server(const Settings& settings, Clock& clock, std::unique_ptr<Store> store)
     : clock_(clock),
       store_(std::move(store)),
-      logs_({absl::StrCat(data_dir, "/logs")}, clock),
-      streams_(logs_),
-      effects_(std::make_unique<Effects>(streams_, watchers_)) {}
+      logs_({absl::StrCat(settings.data_dir, "/logs")}, clock),
+      streams_(logs_, settings.hello_deadline),
+      effects_(std::make_unique<Effects>(streams_, watchers_, list_watchers_)) {}
 
 Server::~Server() { Shutdown(); }
 
@@ -232,9 +248,10 @@ absl::Status Server::StartState(const Settings& settings) {
   IJEPA_ASSIGN_OR_RETURN(state_,
                          StateThread::Start(std::move(options), *store_, clock_, *effects_));
   IJEPA_ASSIGN_OR_RETURN(history_, HistoryThread::Start(*store_));
-  job_reader_ = std::make_unique<JobReader>(*state_, *history_);
+  job_reader_ = std::make_unique<JobReader>(*state_, *history_, list_watchers_);
   streams_.Attach(*state_, *history_, *tokens_);
-  watchers_.Attach(*state_, *job_reader_);
+  watchers_.Attach({state_.get(), job_reader_.get(), gate_.get()});
+  list_watchers_.Attach(*state_, *gate_);
   if (metrics_ != nullptr) {
     collector_ = std::make_shared<StateCollector>(*state_);
     metrics_->AddCollectable(collector_);
@@ -250,9 +267,10 @@ void Server::MakeServices(const Settings& settings) {
   calls_ = std::make_unique<ClientCalls>(*state_, *gate_);
   backups_ =
       std::make_unique<Backups>(*store_, clock_, absl::StrCat(settings.data_dir, "/backups"));
-  log_readers_ = std::make_unique<LogReaders>(*state_, *job_reader_, logs_);
+  log_readers_ =
+      std::make_unique<LogReaders>(LogReaders::Parts{*state_, *job_reader_, logs_, *gate_});
   job_service_ = std::make_unique<JobService>(
-      JobService::Parts{*calls_, *job_reader_, watchers_, DrawText, settings.core});
+      JobService::Parts{*calls_, *job_reader_, watchers_, list_watchers_, DrawText, settings.core});
   array_service_ = std::make_unique<ArrayService>(*calls_, *job_reader_, DrawText);
   auth_service_ =
       std::make_unique<AuthService>(AuthService::Parts{*calls_, *history_, clock_, DrawText});

@@ -21,6 +21,7 @@
 #include "coordinator/services/cluster_services.h"
 #include "coordinator/services/job_reader.h"
 #include "coordinator/services/job_service.h"
+#include "coordinator/services/list_watchers.h"
 #include "coordinator/services/log_readers.h"
 #include "coordinator/services/watchers.h"
 #include "coordinator/services/worker_streams.h"
@@ -54,7 +55,7 @@ class Server {
  private:
   class Effects;
 
-  Server(Clock& clock, std::unique_ptr<Store> store, const std::string& data_dir);
+  Server(const Settings& settings, Clock& clock, std::unique_ptr<Store> store);
   absl::Status StartMetrics(const Settings& settings);
   absl::Status StartState(const Settings& settings);
   absl::Status AddBackends(const Settings& settings);
@@ -67,6 +68,7 @@ class Server {
   LogStore logs_;
   WorkerStreams streams_;
   Watchers watchers_;
+  ListWatchers list_watchers_;
   std::unique_ptr<Effects> effects_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<CommitMetrics> commit_metrics_;

@@ -67,6 +67,7 @@ constexpr Key kKeys[] = {
      "foretold (default 16)"},
     {"min_run_time_seconds", "before an attempt may be stopped for others (default 600)"},
     {"max_preemptions", "gangs stopped for others at a time; 0: none (default 64)"},
+    {"keep_history_days", "how long ended jobs and lines of the audit log are kept (default 365)"},
     {"allow_fault_injection", "take jobs that make ranks fail on purpose (default false)", true},
 };
 
@@ -122,6 +123,18 @@ absl::Status TakeSeconds(const Texts& texts, const char* key, absl::Duration& fi
         absl::StrCat(key, " is ", found->second, "; must be a number in (0, 1e6]"));
   }
   field = absl::Seconds(seconds);
+  return absl::OkStatus();
+}
+
+absl::Status TakeDays(const Texts& texts, const char* key, absl::Duration& field) {
+  const auto found = texts.values.find(key);
+  if (found == texts.values.end()) return absl::OkStatus();
+  double days = 0;
+  if (!absl::SimpleAtod(found->second, &days) || !(days > 0) || days > 36500) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(key, " is ", found->second, "; must be a number in (0, 36500]"));
+  }
+  field = absl::Hours(24 * days);
   return absl::OkStatus();
 }
 
@@ -251,6 +264,7 @@ absl::StatusOr<Settings> ReadSettings(int argc, char** argv) {
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "reattach_window_seconds", core.reattach_window));
   IJEPA_RETURN_IF_ERROR(TakeCount(texts, "quarantine_after_faults", core.quarantine.faults));
   IJEPA_RETURN_IF_ERROR(TakeSeconds(texts, "quarantine_seconds", core.quarantine.length));
+  IJEPA_RETURN_IF_ERROR(TakeDays(texts, "keep_history_days", core.keep_history));
   IJEPA_RETURN_IF_ERROR(TakeBool(texts, "allow_fault_injection", core.allow_fault_injection));
   IJEPA_RETURN_IF_ERROR(TakeScheduling(texts, core.scheduling));
   IJEPA_RETURN_IF_ERROR(TakeBackends(texts.file, core.scheduling, settings.backends));

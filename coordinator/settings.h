@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "coordinator/backend_settings.h"
 #include "coordinator/core/options.h"
 
@@ -30,6 +31,8 @@ struct Settings {
   // (common/token_file.h). False: everybody may do everything.
   bool ask_for_token = true;
   Backends backends;
+  // From a worker's connection until its hello. Lower: slow ones connect in vain.
+  absl::Duration hello_deadline = absl::Seconds(10);
   // Times, limits, and checkpoint_root, which is required.
   CoreOptions core;
 };

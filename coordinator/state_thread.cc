@@ -281,6 +281,7 @@ void StateThread::Turn(std::deque<Item> items, bool tick_due) {
     Discard(items, status);
     return;
   }
+  core_->Forget(store_.TakeForgotten());
   Release(items, std::move(outcomes));
 }
 
@@ -341,6 +342,7 @@ void StateThread::Release(std::deque<Item>& items, std::vector<Outcome> outcomes
     }
     if (item.done) item.done();
   }
+  outlet_.AfterTurn(core_->state(), clock_.Monotonic());
 }
 
 void StateThread::Discard(std::deque<Item>& items, const absl::Status& why) {

@@ -79,6 +79,10 @@ v1::Checkpoint* FindCheckpoint(State& state, absl::string_view name, Job** job) 
   return nullptr;
 }
 
+RequestMark MarkOf(const PinCheckpoint& command) {
+  return {command.token, command.request_id, command.digest};
+}
+
 // Pins in the record of a job that has ended and was sealed. False if it is no such job.
 bool PinInHistory(Turn& turn, const PinCheckpoint& command) {
   const auto path = SplitName(command.name);
@@ -98,6 +102,7 @@ bool PinInHistory(Turn& turn, const PinCheckpoint& command) {
           past->checkpoints(past->checkpoints_size() - 1);
       turn.Seal(RowOf(*past));
     }
+    RememberRequest(turn, MarkOf(command), JobId(past->job().name()));
     turn.Reply(command.token, past->job());
     return true;
   }
@@ -172,7 +177,7 @@ void RollBackTo(Turn& turn, Job& job, int64_t step) {
 }
 
 void HandlePin(Turn& turn, const PinCheckpoint& command) {
-  if (PinInHistory(turn, command)) return;
+  if (AnswerRepeated(turn, MarkOf(command)) || PinInHistory(turn, command)) return;
   Job* job = nullptr;
   v1::Checkpoint* checkpoint = FindCheckpoint(turn.state, command.name, &job);
   if (checkpoint == nullptr) {
@@ -198,6 +203,7 @@ void HandlePin(Turn& turn, const PinCheckpoint& command) {
     // The one that Finish will give.
     job->proto.set_etag(EtagOf(job->revision + 1));
   }
+  RememberRequest(turn, MarkOf(command), job->id);
   turn.Reply(command.token, job->proto);
 }
 

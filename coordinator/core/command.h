@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/core/allocation.h"
+#include "coordinator/core/names.h"
 #include "coordinator/store/store.h"
 #include "ijepa/v1/job.pb.h"
 #include "ijepa/v1/storage.pb.h"
@@ -40,6 +41,8 @@ struct CreateJob {
   std::optional<v1::ArrayPlace> array;
   // Who submits it; empty where nobody is asked.
   std::string user;
+  // That it belongs to; of a fork that of its parent.
+  std::string project = kDefaultProject;
 };
 
 // All of them, or none. Answered with the first.
@@ -50,6 +53,15 @@ struct CreateArray {
   std::string request_id;
   uint64_t digest = 0;
   bool validate_only = false;
+};
+
+// All that have not ended, in one step. Answered with an empty job.
+struct CancelArray {
+  uint64_t token = 0;
+  // Whole, or the id alone.
+  std::string name;
+  std::string request_id;
+  uint64_t digest = 0;
 };
 
 // `etag`: empty, or the job's as the caller saw it. `digest`: as of CreateJob.
@@ -111,6 +123,8 @@ struct PinCheckpoint {
   bool pinned = true;
   // Of the job.
   std::string etag;
+  std::string request_id;
+  uint64_t digest = 0;
 };
 
 // `stream` is new with every connection of a worker, and never used again.
@@ -173,10 +187,11 @@ struct Tick {};
 // Seals jobs that have ended. Given now and then, where there is a history.
 struct SealEnded {};
 
-using Command = std::variant<CreateJob, CreateArray, CancelJob, SteerJob, PinCheckpoint, AddToken,
-                             RevokeToken, ReleaseNode, CordonNode, SetMaintenance, WorkerHello,
-                             WorkerReport, FromRankOn, StreamClosed, AllocationWaits,
-                             AllocationGranted, AllocationEnded, RunScheduler, Tick, SealEnded>;
+using Command =
+    std::variant<CreateJob, CreateArray, CancelArray, CancelJob, SteerJob, PinCheckpoint, AddToken,
+                 RevokeToken, ReleaseNode, CordonNode, SetMaintenance, WorkerHello, WorkerReport,
+                 FromRankOn, StreamClosed, AllocationWaits, AllocationGranted, AllocationEnded,
+                 RunScheduler, Tick, SealEnded>;
 
 struct Reply {
   uint64_t token = 0;

@@ -37,6 +37,7 @@ struct Dispatch {
 
   void operator()(const CreateJob& command) { HandleCreateJob(turn, command); }
   void operator()(const CreateArray& command) { HandleCreateArray(turn, command); }
+  void operator()(const CancelArray& command) { HandleCancelArray(turn, command); }
   void operator()(const CancelJob& command) { HandleCancelJob(turn, command); }
   void operator()(const SteerJob& command) { HandleSteerJob(turn, command); }
   void operator()(const ReleaseNode& command) { HandleReleaseNode(turn, command); }
@@ -100,6 +101,12 @@ void Core::Lend(v1::SealedJob job) {
 }
 
 void Core::GiveBack() { state_.lent.clear(); }
+
+void Core::Forget(const std::map<int, int64_t>& by_state) {
+  for (const auto& [job_state, count] : by_state) {
+    state_.sealed_by_state[static_cast<v1::JobState>(job_state)] -= count;
+  }
+}
 
 Outcome Core::Begin(Now now, bool restarted) {
   Turn turn(state_, options_, now);

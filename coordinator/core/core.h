@@ -4,6 +4,7 @@
 #ifndef IJEPA_COORDINATOR_CORE_CORE_H_
 #define IJEPA_COORDINATOR_CORE_CORE_H_
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -43,6 +44,9 @@ class Core {
   // was lent already stays as the commands left it.
   void Lend(v1::SealedJob job);
   void GiveBack();
+
+  // History has forgotten so many jobs of each state.
+  void Forget(const std::map<int, int64_t>& by_state);
 
   const State& state() const { return state_; }
 

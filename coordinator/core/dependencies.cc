@@ -42,16 +42,19 @@ void Settle(Turn& turn, Job& job, const std::string& id, v1::JobState end) {
 
 }  // namespace
 
-absl::StatusOr<std::set<std::string>> OpenDependencies(State& state, const v1::JobSpec& spec) {
+absl::StatusOr<std::set<std::string>> OpenDependencies(State& state, const v1::JobSpec& spec,
+                                                       const std::string& project) {
   std::set<std::string> open;
   for (const v1::Dependency& dependency : spec.depends_on()) {
-    const Job* live = FindJob(state, dependency.job());
-    const v1::SealedJob* past = FindLent(state, dependency.job());
+    const std::string name = WholeJobName(dependency.job(), project);
+    const bool within = ProjectOf(name) == project;
+    const Job* live = within ? FindJob(state, name) : nullptr;
+    const v1::SealedJob* past = within ? FindLent(state, name) : nullptr;
     if (live == nullptr && past == nullptr) {
-      return WithReason(
-          absl::FailedPreconditionError(absl::StrCat("depends_on names ", dependency.job(),
-                                                     ", and there is no such job; remove it")),
-          "DEPENDENCY_MISSING", dependency.job());
+      return WithReason(absl::FailedPreconditionError(
+                            absl::StrCat("depends_on names ", dependency.job(), ", and project ",
+                                         project, " has no such job; remove it")),
+                        "DEPENDENCY_MISSING", dependency.job());
     }
     const v1::JobState now = live != nullptr ? live->state() : past->job().status().state();
     if (!IsTerminal(now)) {

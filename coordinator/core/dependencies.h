@@ -10,9 +10,10 @@
 
 namespace ijepa::coordinator {
 
-// Ids of the jobs that the spec waits for and that have not ended. Returns FailedPrecondition if
-// one is not there, or has failed already and that matters.
-absl::StatusOr<std::set<std::string>> OpenDependencies(State& state, const v1::JobSpec& spec);
+// Ids of the jobs that the spec, of a job of `project`, waits for and that have not ended. Returns
+// FailedPrecondition if one is not in the project, or has failed already and that matters.
+absl::StatusOr<std::set<std::string>> OpenDependencies(State& state, const v1::JobSpec& spec,
+                                                       const std::string& project);
 
 // Notes what the job waits for.
 void WaitFor(State& state, Job& job, std::set<std::string> ids);

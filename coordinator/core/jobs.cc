@@ -70,7 +70,7 @@ absl::Status CheckQueue(const SchedulingRules& rules, const v1::JobSpec& spec) {
 Job NewJob(const Turn& turn, const CreateJob& command) {
   Job job;
   job.id = command.id.empty() ? IdFor(command.spec.name(), turn.state.last_number + 1) : command.id;
-  job.proto.set_name(JobName(job.id));
+  job.proto.set_name(JobName(command.project, job.id));
   job.proto.set_uid(command.uid);
   *job.proto.mutable_spec() = command.spec;
   ResolveQueue(turn.options.scheduling, *job.proto.mutable_spec());
@@ -153,10 +153,11 @@ absl::StatusOr<Candidate> Consider(Turn& turn, const CreateJob& command, size_t 
   if (outside.has_value() && turn.options.check_outside) {
     IJEPA_RETURN_IF_ERROR(turn.options.check_outside(job.proto.spec()));
   }
-  IJEPA_ASSIGN_OR_RETURN(candidate.waits_for, OpenDependencies(turn.state, command.spec));
+  IJEPA_ASSIGN_OR_RETURN(candidate.waits_for,
+                         OpenDependencies(turn.state, command.spec, command.project));
   if (!command.parent.empty()) {
     IJEPA_ASSIGN_OR_RETURN(std::string checkpoint, FindStart(turn, command));
-    job.proto.set_parent(JobName(JobId(command.parent)));
+    job.proto.set_parent(WholeJobName(command.parent, command.project));
     job.proto.set_from_checkpoint(std::move(checkpoint));
   }
   if (command.array.has_value()) *job.proto.mutable_array() = *command.array;
@@ -229,7 +230,7 @@ void HandleCreateArray(Turn& turn, const CreateArray& command) {
   for (size_t i = 0; i < jobs.size(); ++i) {
     const std::string array = IdFor(jobs[i].spec.name(), number);
     jobs[i].id = absl::StrCat(array, "-", i);
-    jobs[i].array->set_array(ArrayName(array));
+    jobs[i].array->set_array(ArrayName(jobs[i].project, array));
     absl::StatusOr<Candidate> candidate = Consider(turn, jobs[i], i);
     if (!candidate.ok()) {
       turn.Reply(command.token, candidate.status());

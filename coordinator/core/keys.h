@@ -13,6 +13,8 @@ namespace ijepa::coordinator {
 // StoredMeta.
 inline constexpr char kMetaKey[] = "meta";
 
+// StoredNumbers.
+inline constexpr char kNumbersKey[] = "numbers";
 // StoredJob.
 inline std::string JobKey(absl::string_view id) { return absl::StrFormat("job/%s", id); }
 // JobSpec, written once.

@@ -19,16 +19,6 @@ v1::Reason Make(const char* code, std::string message, std::string resource, int
   return reason;
 }
 
-// Of the selection with the most free, of those the job may use.
-Totals BestOf(const QueuedJob& job, const ClusterIndex& cluster) {
-  Totals best;
-  for (const Selection& selection : SelectionsOf(job)) {
-    const Totals totals = cluster.Count(selection);
-    if (std::tie(totals.free, totals.slots) > std::tie(best.free, best.slots)) best = totals;
-  }
-  return best;
-}
-
 std::string LevelWord(v1::TopologyLevel level) {
   constexpr size_t kPrefix = sizeof("TOPOLOGY_LEVEL_") - 1;
   return absl::AsciiStrToLower(v1::TopologyLevel_Name(level).substr(kPrefix));
@@ -41,10 +31,10 @@ std::string Within(const QueuedJob& job) {
 }
 
 // Slots of the largest part of the required level, over what the job may use.
-int64_t LargestPart(const QueuedJob& job, const ClusterIndex& cluster) {
+int64_t LargestPart(const JobGroup& group, const ClusterIndex& cluster) {
   int64_t largest = 0;
-  for (const Selection& selection : SelectionsOf(job)) {
-    largest = std::max(largest, cluster.LargestPart(selection, job.required));
+  for (const Selection& selection : group.selections) {
+    largest = std::max(largest, cluster.LargestPart(selection, group.like.required));
   }
   return largest;
 }
@@ -62,9 +52,17 @@ std::string SlotCount(int64_t count) {
   return absl::StrCat(count, count == 1 ? " slot" : " slots");
 }
 
-v1::Reason WaitingReason(const QueuedJob& job, const ClusterIndex& cluster,
+Totals FreeFor(const JobGroup& group, const ClusterIndex& cluster) {
+  Totals best;
+  for (const Selection& selection : group.selections) {
+    const Totals totals = cluster.Count(selection);
+    if (std::tie(totals.free, totals.slots) > std::tie(best.free, best.slots)) best = totals;
+  }
+  return best;
+}
+
+v1::Reason WaitingReason(const QueuedJob& job, const Totals& totals,
                          const std::vector<std::string>& ahead) {
-  const Totals totals = BestOf(job, cluster);
   std::string message =
       absl::StrCat("needs ", SlotCount(job.sizes.back()), Demand(job), Within(job), "; ",
                    totals.free, " of ", totals.slots, " are free");
@@ -82,10 +80,10 @@ v1::Reason QuotaReason(const QueuedJob& job, int64_t used, int64_t most) {
               absl::StrCat("quota of queue ", job.queue), used + job.sizes.back() - most);
 }
 
-std::optional<v1::Reason> NeverFits(const QueuedJob& job, const ClusterIndex& cluster,
-                                    const SchedulingRules& rules) {
+std::optional<v1::Reason> NeverFits(const JobGroup& group, const ClusterIndex& cluster,
+                                    int64_t most) {
+  const QueuedJob& job = group.like;
   const int size = job.sizes.back();
-  const int64_t most = MostOf(RulesOf(rules, job.queue));
   if (most < size) {
     return Make(kTooLarge,
                 absl::StrCat("needs ", SlotCount(size), "; queue ", job.queue,
@@ -94,14 +92,14 @@ std::optional<v1::Reason> NeverFits(const QueuedJob& job, const ClusterIndex& cl
   }
   Totals largest;
   bool fits = false;
-  for (const Selection& selection : SelectionsOf(job)) {
+  for (const Selection& selection : group.selections) {
     const Totals totals = cluster.Count(selection);
     fits = fits || totals.slots >= size;
     if (totals.slots >= largest.slots) largest = totals;
   }
   if (fits && job.required >= v1::TOPOLOGY_LEVEL_CLUSTER) return std::nullopt;
   if (fits) {
-    const int64_t part = LargestPart(job, cluster);
+    const int64_t part = LargestPart(group, cluster);
     if (part >= size) return std::nullopt;
     return Make(kTooLarge,
                 absl::StrCat("needs ", SlotCount(size), Demand(job), Within(job),

@@ -48,15 +48,23 @@ std::map<std::string, double> UsageNow(const Turn& turn) {
   return usage;
 }
 
-void TakeVerdicts(State& state, std::vector<Verdict>& verdicts) {
-  for (Verdict& verdict : verdicts) {
-    const auto found = state.waiting.groups().find(verdict.group);
-    if (found == state.waiting.groups().end()) continue;
-    JobGroup& group = *found->second;
-    if (SameReason(group.reason, verdict.reason)) continue;
-    group.reason = std::move(verdict.reason);
+// Groups share their reasons, so that few need to be compared.
+void TakeVerdicts(State& state, const std::vector<Verdict>& verdicts) {
+  std::map<std::pair<const v1::Reason*, const v1::Reason*>, bool> same;
+  for (const Verdict& verdict : verdicts) {
+    JobGroup& group = *verdict.group;
+    // All of it may have started.
+    if (group.jobs.empty()) continue;
+    bool told = false;
+    if (group.reason != nullptr) {
+      const auto [found, is_new] = same.try_emplace({group.reason.get(), verdict.reason.get()});
+      if (is_new) found->second = SameReason(*group.reason, *verdict.reason);
+      told = found->second;
+    }
+    group.reason = verdict.reason;
+    if (told) continue;
     group.told_up_to = group.jobs.begin()->first;
-    state.stale_groups.insert(verdict.group);
+    state.stale_groups.insert(group.key);
   }
 }
 
@@ -173,7 +181,10 @@ void RefreshJob(State& state, const Job& job, const CoreOptions& options) {
     state.outside.Remove(job.id);
   }
   if (queued && !outside.has_value()) {
-    state.waiting.Update(ViewJob(job, options));
+    const bool look = state.waiting.Update(ViewJob(job, options));
+    state.schedule_needed = state.schedule_needed || look;
+    const JobGroup* group = state.waiting.GroupOf(job.id);
+    if (!look && group != nullptr && group->reason != nullptr) Tell(state, job.id, *group->reason);
   } else {
     state.waiting.Remove(job.id);
   }
@@ -234,6 +245,7 @@ void PlaceQueuedJobs(Turn& turn) {
   state.schedule_needed = false;
   AskBackends(turn);
   state.waiting.Wake(turn.now.monotonic);
+  state.last_pass = turn.now.monotonic;
   ++state.figures.passes;
   if (state.waiting.groups().empty()) {
     state.figures.held_back_passes = 0;
@@ -276,7 +288,7 @@ void TellReasons(Turn& turn, int most) {
   for (std::string& id : state.waiting.TakeFresh(static_cast<size_t>(most))) {
     --most;
     const JobGroup* group = state.waiting.GroupOf(id);
-    if (group != nullptr && !group->reason.code().empty()) Tell(state, id, group->reason);
+    if (group != nullptr && group->reason != nullptr) Tell(state, id, *group->reason);
   }
   while (most > 0 && !state.stale_groups.empty()) {
     const auto stale = state.stale_groups.begin();
@@ -288,7 +300,7 @@ void TellReasons(Turn& turn, int most) {
     JobGroup& group = *found->second;
     auto next = group.jobs.lower_bound(group.told_up_to);
     for (; most > 0 && next != group.jobs.end(); ++next, --most) {
-      Tell(state, next->second, group.reason);
+      Tell(state, next->second, *group.reason);
     }
     if (next == group.jobs.end()) {
       state.stale_groups.erase(stale);

@@ -2,36 +2,57 @@
 #include "coordinator/core/preemption.h"
 
 #include <algorithm>
+#include <map>
 #include <tuple>
+#include <utility>
 
 namespace ijepa::coordinator {
 namespace {
 
 struct Candidate {
   const RunningGang* gang = nullptr;
-  int64_t over_share = 0;
   // Rank-seconds that are done again.
   double lost = 0;
   // Within the scope.
   int slots = 0;
 };
 
-// Slots of a queue beyond its quota.
-int64_t OverShare(const PreemptionAsk& ask, const std::string& queue) {
-  return ask.running.UsedBy(queue) - RulesOf(ask.rules, queue).nominal.value_or(0);
-}
+// Of one class and queue, who loses the least last: it is taken first.
+using Row = std::vector<Candidate>;
+using Rows = std::map<std::pair<int, std::string>, Row>;
+
+// What queues hold beyond their quota, without what is on its way out or chosen to go.
+class OverShare {
+ public:
+  explicit OverShare(const PreemptionAsk& ask) : ask_(ask) {
+    for (const auto& [end, id] : ask.running.ends()) {
+      const RunningGang& gang = *ask.running.Find(id);
+      if (gang.ending) Leave(gang);
+    }
+  }
+
+  void Leave(const RunningGang& gang) { leaving_[gang.queue] += gang.slots; }
+
+  int64_t Of(const std::string& queue) const {
+    const auto leaving = leaving_.find(queue);
+    return ask_.running.UsedBy(queue) - (leaving == leaving_.end() ? 0 : leaving->second) -
+           RulesOf(ask_.rules, queue).nominal.value_or(0);
+  }
+
+ private:
+  const PreemptionAsk& ask_;
+  std::map<std::string, int64_t> leaving_;
+};
 
 bool MayTake(const PreemptionAsk& ask, const RunningGang& gang) {
   if (gang.ending || !gang.preemptible || ask.now - gang.start < ask.rules.min_run_time) {
     return false;
   }
-  if (gang.class_value < ask.job.class_value) return true;
-  return ask.within_nominal && gang.class_value == ask.job.class_value &&
-         gang.queue != ask.job.queue && OverShare(ask, gang.queue) > 0;
+  return gang.class_value < ask.job.class_value || gang.queue != ask.job.queue;
 }
 
-std::vector<Candidate> Candidates(const PreemptionAsk& ask) {
-  std::vector<Candidate> candidates;
+Rows Candidates(const PreemptionAsk& ask) {
+  Rows rows;
   for (const auto& [value, ids] : ask.running.by_class()) {
     if (value > ask.job.class_value || (value == ask.job.class_value && !ask.within_nominal)) break;
     for (const std::string& id : ids) {
@@ -40,14 +61,31 @@ std::vector<Candidate> Candidates(const PreemptionAsk& ask) {
       const int slots = ask.cluster.SlotsIn(ask.scope, gang.pieces);
       if (slots == 0) continue;
       const double lost = gang.slots * absl::ToDoubleSeconds(ask.now - gang.safe);
-      candidates.push_back({&gang, OverShare(ask, gang.queue), lost, slots});
+      rows[{value, gang.queue}].push_back({&gang, lost, slots});
     }
   }
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return std::tie(a.gang->class_value, b.over_share, a.lost, a.gang->id) <
-           std::tie(b.gang->class_value, a.over_share, b.lost, b.gang->id);
-  });
-  return candidates;
+  for (auto& [key, row] : rows) {
+    std::sort(row.begin(), row.end(), [](const Candidate& a, const Candidate& b) {
+      return std::tie(a.lost, a.gang->id) > std::tie(b.lost, b.gang->id);
+    });
+  }
+  return rows;
+}
+
+// The row whose last goes next; null: there is none. One of the job's own class gives only what its
+// queue holds beyond its quota.
+Row* NextRow(const PreemptionAsk& ask, Rows& rows, const OverShare& over_share) {
+  Row* best = nullptr;
+  std::tuple<int, int64_t, double, std::string> best_key;
+  for (auto& [key, row] : rows) {
+    const int64_t over = over_share.Of(key.second);
+    if (row.empty() || (key.first == ask.job.class_value && over <= 0)) continue;
+    const std::tuple row_key{key.first, -over, row.back().lost, row.back().gang->id};
+    if (best != nullptr && best_key <= row_key) continue;
+    best = &row;
+    best_key = row_key;
+  }
+  return best;
 }
 
 }  // namespace
@@ -62,10 +100,15 @@ PreemptionChoice ChooseVictims(const PreemptionAsk& ask) {
   choice.fits = there >= ask.size;
   if (choice.fits) return choice;
   std::vector<Candidate> chosen;
-  for (const Candidate& candidate : Candidates(ask)) {
-    if (there >= ask.size) break;
-    chosen.push_back(candidate);
-    there += candidate.slots;
+  Rows rows = Candidates(ask);
+  OverShare over_share(ask);
+  while (there < ask.size) {
+    Row* row = NextRow(ask, rows, over_share);
+    if (row == nullptr) break;
+    chosen.push_back(row->back());
+    row->pop_back();
+    over_share.Leave(*chosen.back().gang);
+    there += chosen.back().slots;
   }
   choice.fits = there >= ask.size;
   if (!choice.fits) return choice;

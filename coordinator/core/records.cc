@@ -93,6 +93,14 @@ absl::Status AddNode(const KeyValue& pair, const std::string& name, Now now, Sta
   return absl::OkStatus();
 }
 
+absl::Status AddNumbers(const KeyValue& pair, State& state) {
+  v1::StoredNumbers stored;
+  IJEPA_RETURN_IF_ERROR(Parse(pair, stored));
+  state.stored_number = stored.last_job();
+  state.last_number = std::max(state.last_number, state.stored_number);
+  return absl::OkStatus();
+}
+
 absl::Status AddUsage(const KeyValue& pair, const std::string& queue, State& state) {
   v1::StoredUsage stored;
   IJEPA_RETURN_IF_ERROR(Parse(pair, stored));
@@ -135,6 +143,7 @@ void RestoreGang(Job& job, const CoreOptions& options, Now now, State& state) {
 absl::Status AddPair(const KeyValue& pair, Now now, State& state) {
   const std::vector<std::string> parts = absl::StrSplit(pair.key, absl::MaxSplits('/', 2));
   if (parts[0] == kMetaKey || parts[0] == "job") return absl::OkStatus();
+  if (parts[0] == kNumbersKey) return AddNumbers(pair, state);
   if (parts.size() < 2) return Damaged(pair.key);
   if (parts[0] == "node") return AddNode(pair, pair.key.substr(5), now, state);
   if (parts[0] == "usage") return AddUsage(pair, parts[1], state);

@@ -42,6 +42,7 @@ class Reservations {
 
   // Jobs with reservations, the first first, at most `most`.
   std::vector<std::string> Holders(size_t most) const;
+  size_t size() const { return all_.size(); }
   // Jobs that others bypassed, once for each.
   const std::vector<std::string>& bypassed() const { return bypassed_; }
 

@@ -23,13 +23,23 @@ constexpr size_t kNamedAhead = 3;
 // Parts of the cluster in which a preemption is tried.
 constexpr size_t kMaxParts = 64;
 
+// A queue as this pass leaves it.
+struct QueueNow {
+  const QueueRules* rules = nullptr;
+  // Most slots that it may use.
+  int64_t most = 0;
+  int64_t used = 0;
+  // Slot-seconds, without what it holds now.
+  double past_use = 0;
+};
+
 // The next job of a group.
 struct Head {
   // Class, recovering, borrowing, share, priority, number; the lowest comes first.
   using Key = std::tuple<int, bool, bool, double, int, int64_t>;
   Key key;
-  const JobGroup* group = nullptr;
-  const std::string* group_key = nullptr;
+  JobGroup* group = nullptr;
+  QueueNow* queue = nullptr;
   std::map<JobGroup::Order, std::string>::const_iterator next;
 
   bool operator<(const Head& other) const { return other.key < key; }
@@ -49,58 +59,56 @@ class Pass {
 
  private:
   void Collect();
+  QueueNow* FindQueue(const std::string& name);
   Head::Key KeyOf(const Head& head) const;
   void Push(Head head);
-  bool Borrows(const QueuedJob& job) const;
-  double Share(const std::string& queue) const;
-  int64_t Used(const std::string& queue) const;
-  // Most slots that the queue may use now.
-  int64_t Most(const std::string& queue) const;
 
   void Consider(Head head);
-  bool StartAny(const QueuedJob& like, const std::string& id);
-  bool StartOn(const QueuedJob& like, const std::string& id, int size, const Selection& selection);
+  bool StartAny(const Head& head);
+  bool StartOn(const Head& head, int size, const Selection& selection);
   void Close(const Head& head, v1::Reason reason);
   void Wait(const Head& head);
+  std::shared_ptr<const v1::Reason> SharedReason(const JobGroup& group);
   enum class Preempted { kNone, kVictims, kEnding };
   // Whether gangs are asked to stop for it, or those that end anyway are enough.
-  Preempted Preempt(Reservation& reservation);
+  Preempted Preempt(const Head& head, Reservation& reservation);
 
   const ScheduleView& view_;
   std::unique_ptr<JobGroup> also_;
-  const std::string also_key_ = "also";
+  std::map<std::string, QueueNow> queues_;
   std::priority_queue<Head> heads_;
-  // Slots that queues are given in this pass.
-  std::map<std::string, int64_t> given_;
   Reservations reservations_;
+  // Reasons of groups that wait, by all that is said in them.
+  using ReasonKey = std::tuple<std::string, bool, int, int, int64_t, int64_t, size_t>;
+  std::map<ReasonKey, std::shared_ptr<const v1::Reason>> reasons_;
   Plan plan_;
 };
 
-int64_t Pass::Used(const std::string& queue) const {
-  const auto given = given_.find(queue);
-  const bool also = view_.also != nullptr && view_.also->queue == queue;
-  return view_.running.UsedBy(queue) + (given == given_.end() ? 0 : given->second) -
-         (also ? view_.also_slots : 0);
+bool Borrows(const QueueNow& queue, const QueuedJob& job) {
+  const std::optional<int64_t>& nominal = queue.rules->nominal;
+  return !nominal.has_value() || queue.used + job.sizes.back() > *nominal;
 }
 
-int64_t Pass::Most(const std::string& queue) const { return MostOf(RulesOf(view_.rules, queue)); }
-
-bool Pass::Borrows(const QueuedJob& job) const {
-  const QueueRules& rules = RulesOf(view_.rules, job.queue);
-  return !rules.nominal.has_value() || Used(job.queue) + job.sizes.back() > *rules.nominal;
-}
-
-double Pass::Share(const std::string& queue) const {
-  const auto usage = view_.usage.find(queue);
-  const double used = usage == view_.usage.end() ? 0 : usage->second;
-  return (used + kPresumedSeconds * static_cast<double>(Used(queue))) /
-         RulesOf(view_.rules, queue).weight;
+QueueNow* Pass::FindQueue(const std::string& name) {
+  const auto [found, is_new] = queues_.try_emplace(name);
+  QueueNow& queue = found->second;
+  if (!is_new) return &queue;
+  queue.rules = &RulesOf(view_.rules, name);
+  queue.most = MostOf(*queue.rules);
+  const bool also = view_.also != nullptr && view_.also->queue == name;
+  queue.used = view_.running.UsedBy(name) - (also ? view_.also_slots : 0);
+  const auto usage = view_.usage.find(name);
+  queue.past_use = usage == view_.usage.end() ? 0 : usage->second;
+  return &queue;
 }
 
 Head::Key Pass::KeyOf(const Head& head) const {
   const QueuedJob& like = head.group->like;
-  return {-like.class_value, !like.recovering,       Borrows(like),
-          Share(like.queue), head.next->first.first, head.next->first.second};
+  const QueueNow& queue = *head.queue;
+  const double share =
+      (queue.past_use + kPresumedSeconds * static_cast<double>(queue.used)) / queue.rules->weight;
+  return {-like.class_value,      !like.recovering,       Borrows(queue, like), share,
+          head.next->first.first, head.next->first.second};
 }
 
 void Pass::Push(Head head) {
@@ -110,13 +118,14 @@ void Pass::Push(Head head) {
 
 void Pass::Collect() {
   for (const auto& [key, group] : view_.waiting.groups()) {
-    Push({{}, group.get(), &key, group->jobs.begin()});
+    Push({{}, group.get(), FindQueue(group->like.queue), group->jobs.begin()});
   }
   if (view_.also == nullptr) return;
   also_ = std::make_unique<JobGroup>();
   also_->like = *view_.also;
+  also_->selections = SelectionsOf(*view_.also);
   also_->jobs[{-view_.also->priority, view_.also->number}] = view_.also->id;
-  Push({{}, also_.get(), &also_key_, also_->jobs.begin()});
+  Push({{}, also_.get(), FindQueue(view_.also->queue), also_->jobs.begin()});
 }
 
 Plan Pass::Run() {
@@ -141,29 +150,30 @@ Plan Pass::Run() {
 }
 
 void Pass::Consider(Head head) {
-  const QueuedJob& like = head.group->like;
-  if (std::optional<v1::Reason> never = NeverFits(like, view_.cluster, view_.rules)) {
+  const JobGroup& group = *head.group;
+  const QueueNow& queue = *head.queue;
+  if (std::optional<v1::Reason> never = NeverFits(group, view_.cluster, queue.most)) {
     return Close(head, *std::move(never));
   }
-  if (Used(like.queue) + like.sizes.back() > Most(like.queue)) {
-    return Close(head, QuotaReason(like, Used(like.queue), Most(like.queue)));
+  if (queue.used + group.like.sizes.back() > queue.most) {
+    return Close(head, QuotaReason(group.like, queue.used, queue.most));
   }
-  if (!StartAny(like, head.next->second)) return Wait(head);
-  if (++head.next != head.group->jobs.end()) Push(head);
+  if (!StartAny(head)) return Wait(head);
+  if (++head.next != group.jobs.end()) Push(head);
 }
 
-bool Pass::StartAny(const QueuedJob& like, const std::string& id) {
-  for (const int size : like.sizes) {
-    if (Used(like.queue) + size > Most(like.queue)) continue;
-    for (const Selection& selection : SelectionsOf(like)) {
-      if (StartOn(like, id, size, selection)) return true;
+bool Pass::StartAny(const Head& head) {
+  for (const int size : head.group->like.sizes) {
+    if (head.queue->used + size > head.queue->most) continue;
+    for (const Selection& selection : head.group->selections) {
+      if (StartOn(head, size, selection)) return true;
     }
   }
   return false;
 }
 
-bool Pass::StartOn(const QueuedJob& like, const std::string& id, int size,
-                   const Selection& selection) {
+bool Pass::StartOn(const Head& head, int size, const Selection& selection) {
+  const QueuedJob& like = head.group->like;
   auto pieces = view_.cluster.Place(selection, size, like.preferred, like.required);
   if (!pieces.has_value()) return false;
   if (!reservations_.Admit(like, *pieces)) {
@@ -174,39 +184,57 @@ bool Pass::StartOn(const QueuedJob& like, const std::string& id, int size,
     if (!pieces.has_value() || !reservations_.Admit(like, *pieces)) return false;
   }
   view_.cluster.Take(*pieces, 1);
-  given_[like.queue] += size;
-  plan_.starts.push_back({id, Spread(*pieces)});
+  head.queue->used += size;
+  plan_.starts.push_back({head.next->second, Spread(*pieces)});
   return true;
 }
 
 void Pass::Close(const Head& head, v1::Reason reason) {
-  plan_.verdicts.push_back({*head.group_key, std::move(reason)});
+  if (head.group == also_.get()) return;
+  plan_.verdicts.push_back({head.group, std::make_shared<const v1::Reason>(std::move(reason))});
+}
+
+std::shared_ptr<const v1::Reason> Pass::SharedReason(const JobGroup& group) {
+  const QueuedJob& like = group.like;
+  const Totals totals = FreeFor(group, view_.cluster);
+  std::shared_ptr<const v1::Reason>& reason =
+      reasons_[{like.device, like.bf16, like.sizes.back(), like.required, totals.free, totals.slots,
+                reservations_.size()}];
+  if (reason == nullptr) {
+    reason = std::make_shared<const v1::Reason>(
+        WaitingReason(like, totals, reservations_.Holders(kNamedAhead)));
+  }
+  return reason;
 }
 
 // The group's jobs wait; the first of them gets a reservation in each pool that has none yet.
 void Pass::Wait(const Head& head) {
-  const QueuedJob& like = head.group->like;
-  v1::Reason reason = WaitingReason(like, view_.cluster, reservations_.Holders(kNamedAhead));
-  plan_.held_back = plan_.held_back || reason.short_by() == 0;
+  const JobGroup& group = *head.group;
+  std::shared_ptr<const v1::Reason> shared = SharedReason(group);
+  plan_.held_back = plan_.held_back || shared->short_by() == 0;
+  // Of one that gets a reservation, what is said of that.
+  std::optional<v1::Reason> own;
   // One pool is enough for it: others are not asked to stop gangs as well.
   bool served = false;
-  for (const Selection& selection : SelectionsOf(like)) {
-    Reservation* reservation = reservations_.Reserve(like, head.next->second, selection);
+  for (const Selection& selection : group.selections) {
+    Reservation* reservation = reservations_.Reserve(group.like, head.next->second, selection);
     if (reservation == nullptr) continue;
-    const Preempted preempted = served ? Preempted::kNone : Preempt(*reservation);
+    if (!own.has_value()) own = *shared;
+    const Preempted preempted = served ? Preempted::kNone : Preempt(head, *reservation);
     served = served || preempted != Preempted::kNone;
     if (preempted == Preempted::kVictims) {
-      reason.set_code(kPreempting);
-      reason.set_message(absl::StrCat(reason.message(), "; others stop for it"));
+      own->set_code(kPreempting);
+      own->set_message(absl::StrCat(own->message(), "; others stop for it"));
     }
     if (reservation->time == absl::InfiniteDuration()) continue;
     const absl::Time start = view_.wall + (reservation->time - view_.now);
-    reason.mutable_earliest_start_time()->set_seconds(absl::ToUnixSeconds(start));
+    own->mutable_earliest_start_time()->set_seconds(absl::ToUnixSeconds(start));
   }
-  Close(head, std::move(reason));
+  if (own.has_value()) return Close(head, *std::move(own));
+  if (head.group != also_.get()) plan_.verdicts.push_back({head.group, std::move(shared)});
 }
 
-Pass::Preempted Pass::Preempt(Reservation& reservation) {
+Pass::Preempted Pass::Preempt(const Head& head, Reservation& reservation) {
   const QueuedJob& like = *reservation.like;
   const int size = like.sizes.back();
   const size_t most = static_cast<size_t>(view_.rules.max_preemptions);
@@ -217,8 +245,9 @@ Pass::Preempted Pass::Preempt(Reservation& reservation) {
   for (auto part = parts.rbegin(); part != parts.rend() && tried < kMaxParts; ++part) {
     if (view_.cluster.Count(*part).slots < size) continue;
     ++tried;
-    const PreemptionChoice choice = ChooseVictims(
-        {view_.now, like, size, !Borrows(like), *part, view_.rules, view_.running, view_.cluster});
+    const PreemptionChoice choice =
+        ChooseVictims({view_.now, like, size, !Borrows(*head.queue, like), *part, view_.rules,
+                       view_.running, view_.cluster});
     if (!choice.fits || choice.victims.size() + plan_.preemptions.size() > most) continue;
     if (best.has_value() && best->victims.size() <= choice.victims.size()) continue;
     best = choice;
@@ -241,10 +270,12 @@ Pass::Preempted Pass::Preempt(Reservation& reservation) {
 
 Plan Schedule(const ScheduleView& view) { return Pass(view).Run(); }
 
-std::vector<Selection> SelectionsOf(const QueuedJob& job) {
-  if (job.device == "cuda") return {{kGpu, false}};
-  if (job.device == "cpu") return {{kCpu, job.bf16}, {kGpu, job.bf16}};
-  return {{kGpu, false}, {kCpu, job.bf16}};
+std::optional<v1::Reason> NeverFits(const QueuedJob& job, const ClusterIndex& cluster,
+                                    const SchedulingRules& rules) {
+  JobGroup group;
+  group.like = job;
+  group.selections = SelectionsOf(job);
+  return NeverFits(group, cluster, MostOf(RulesOf(rules, job.queue)));
 }
 
 std::vector<int> GangSizes(const v1::JobSpec& spec) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,17 +49,18 @@ struct Preemption {
   std::string by;
 };
 
-// Why the jobs of a group wait.
+// Why the jobs of a group wait. Groups in like need share the reason.
 struct Verdict {
-  std::string group;
-  v1::Reason reason;
+  // Of the view.
+  JobGroup* group = nullptr;
+  std::shared_ptr<const v1::Reason> reason;
 };
 
 struct Plan {
   // In the order in which they were decided.
   std::vector<Start> starts;
   std::vector<Preemption> preemptions;
-  // Of every group with a job that does not start.
+  // Of every group of the queue with a job that does not start.
   std::vector<Verdict> verdicts;
   // Jobs that others were started ahead of, once for each.
   std::vector<std::string> bypassed;
@@ -97,10 +99,6 @@ std::optional<v1::Reason> NeverFits(const QueuedJob& job, const ClusterIndex& cl
 // Sizes a spec allows: divisors of shards within ranks, largest first; ranks.max alone if there is
 // none.
 std::vector<int> GangSizes(const v1::JobSpec& spec);
-
-// Pools a job may run in, the preferred first, and what it needs of each. Device cpu also runs on
-// the slots of a GPU node, as they are.
-std::vector<Selection> SelectionsOf(const QueuedJob& job);
 
 }  // namespace ijepa::coordinator
 

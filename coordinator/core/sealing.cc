@@ -1,12 +1,12 @@
 // See sealing.h.
 #include "coordinator/core/sealing.h"
 
+#include <set>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/records.h"
 
@@ -17,7 +17,6 @@ namespace {
 constexpr int kMostSealed = 128;
 constexpr int kMostForgotten = 128;
 constexpr absl::Duration kForgetInterval = absl::Seconds(10);
-constexpr char kArrayPrefix[] = "projects/default/arrays/";
 
 v1::SealedJob SealedFrom(Job& job) {
   v1::SealedJob sealed;
@@ -57,22 +56,35 @@ void Seal(Turn& turn, const std::string& id) {
   state.jobs.erase(id);
 }
 
-void AddPast(const State& state, absl::string_view name, std::vector<std::string>& ids) {
-  const std::string id = JobId(name);
-  if (!id.empty() && FindJob(state, id) == nullptr) ids.push_back(id);
+void AddPast(const State& state, absl::string_view name, std::set<std::string>& ids) {
+  std::string id = JobId(name);
+  if (id.empty() || FindJob(state, id) != nullptr || state.lent.count(id) > 0) return;
+  ids.insert(std::move(id));
 }
 
-void AddPastOfNew(const State& state, const CreateJob& command, std::vector<std::string>& ids) {
+void AddPastOfNew(const State& state, const CreateJob& command, std::set<std::string>& ids) {
   AddPast(state, command.parent, ids);
   for (const v1::Dependency& dependency : command.spec.depends_on()) {
     AddPast(state, dependency.job(), ids);
   }
 }
 
+// Before anything may leave that tells which numbers were given: they make ids, and with them
+// folders of logs and checkpoints.
+void StoreNumbers(Turn& turn) {
+  State& state = turn.state;
+  if (state.stored_number >= state.last_number) return;
+  v1::StoredNumbers stored;
+  stored.set_last_job(state.last_number);
+  turn.Put(kNumbersKey, stored.SerializeAsString());
+  state.stored_number = state.last_number;
+}
+
 }  // namespace
 
 void HandleSealEnded(Turn& turn) {
   State& state = turn.state;
+  StoreNumbers(turn);
   for (int i = 0; i < kMostSealed && !state.ended.empty(); ++i) {
     const std::string id = state.ended.front();
     const Job& job = state.jobs.at(id);
@@ -90,7 +102,7 @@ void HandleSealEnded(Turn& turn) {
 }
 
 std::vector<std::string> PastJobsOf(const State& state, const Command& command) {
-  std::vector<std::string> ids;
+  std::set<std::string> ids;
   std::visit(
       [&](const auto& body) {
         using Body = std::decay_t<decltype(body)>;
@@ -109,12 +121,13 @@ std::vector<std::string> PastJobsOf(const State& state, const Command& command) 
         }
       },
       command);
-  return ids;
+  return {ids.begin(), ids.end()};
 }
 
 v1::SealedJob* FindLent(State& state, absl::string_view name) {
   const auto found = state.lent.find(JobId(name));
-  return found == state.lent.end() ? nullptr : &found->second;
+  if (found == state.lent.end() || !IsMeantBy(name, found->second.job().name())) return nullptr;
+  return &found->second;
 }
 
 SealedRow RowOf(const v1::SealedJob& sealed) {
@@ -144,20 +157,13 @@ v1::Job BriefOf(const v1::Job& job) {
   return brief;
 }
 
-std::string ArrayName(absl::string_view id) { return absl::StrCat(kArrayPrefix, id); }
-
-std::string ArrayLabel(absl::string_view array) {
-  absl::ConsumePrefix(&array, kArrayPrefix);
-  // No label of a spec begins so.
-  return absl::StrCat("@array=", array);
-}
-
 std::vector<std::string> SearchLabels(const v1::Job& job) {
   std::vector<std::string> labels;
   for (const v1::Label& label : job.spec().labels()) {
     labels.push_back(absl::StrCat(label.key(), "=", label.value()));
   }
   if (job.has_array()) labels.push_back(ArrayLabel(job.array().array()));
+  labels.push_back(ProjectLabel(ProjectOf(job.name())));
   return labels;
 }
 

@@ -17,8 +17,8 @@ namespace ijepa::coordinator {
 // forget what is older than keep_history.
 void HandleSealEnded(Turn& turn);
 
-// Ids of the jobs that `command` refers to and that are not live: to be looked up in history and
-// lent (Core::Lend) before it is applied.
+// Ids of the jobs that `command` refers to and that are neither live nor lent, each once: to be
+// looked up in history and lent (Core::Lend) before it is applied.
 std::vector<std::string> PastJobsOf(const State& state, const Command& command);
 
 // A lent job. Takes names as FindJob. Null if it was not lent.
@@ -30,12 +30,8 @@ SealedRow RowOf(const v1::SealedJob& sealed);
 // What lists show: without attempts, events, probes, curve and telemetry.
 v1::Job BriefOf(const v1::Job& job);
 
-// Labels by which lists find a job: its own, and its array's. "key=value".
+// Labels by which lists find a job: its own, its array's and its project's. "key=value".
 std::vector<std::string> SearchLabels(const v1::Job& job);
-// projects/default/arrays/ID
-std::string ArrayName(absl::string_view id);
-// The one by which the jobs of an array are found. Takes projects/default/arrays/ID, or ID alone.
-std::string ArrayLabel(absl::string_view array);
 
 }  // namespace ijepa::coordinator
 

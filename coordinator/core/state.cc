@@ -2,34 +2,18 @@
 #include "coordinator/core/state.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 
 namespace ijepa::coordinator {
-namespace {
-
-constexpr char kJobPrefix[] = "projects/default/jobs/";
-
-}  // namespace
 
 const Job* FindJob(const State& state, absl::string_view name) {
   const auto found = state.jobs.find(JobId(name));
-  return found == state.jobs.end() ? nullptr : &found->second;
-}
-
-absl::Status NoJob(absl::string_view name) {
-  return absl::NotFoundError(absl::StrCat("there is no job ", name));
+  if (found == state.jobs.end() || !IsMeantBy(name, found->second.proto.name())) return nullptr;
+  return &found->second;
 }
 
 const Job* FindJobByUid(const State& state, const std::string& uid) {
   const auto found = state.ids_by_uid.find(uid);
   return found == state.ids_by_uid.end() ? nullptr : FindJob(state, found->second);
-}
-
-std::string JobName(absl::string_view id) { return absl::StrCat(kJobPrefix, id); }
-
-std::string JobId(absl::string_view name) {
-  absl::ConsumePrefix(&name, kJobPrefix);
-  return std::string(name);
 }
 
 int SlotsUsed(const State& state, const Node& node) {

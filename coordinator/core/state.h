@@ -1,5 +1,4 @@
 // All the coordinator knows. Only the core changes it, on the state thread; everybody else reads.
-//
 // Slots in use are never counted up and down: they follow from the live gangs (SlotsUsed).
 #ifndef IJEPA_COORDINATOR_CORE_STATE_H_
 #define IJEPA_COORDINATOR_CORE_STATE_H_
@@ -12,12 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "coordinator/core/cluster_index.h"
 #include "coordinator/core/fair_share.h"
 #include "coordinator/core/job_index.h"
+#include "coordinator/core/names.h"
 #include "coordinator/core/outside_jobs.h"
 #include "coordinator/core/progress_watch.h"
 #include "coordinator/core/proto_time.h"
@@ -48,7 +47,7 @@ struct RankState {
   SlowVerdict slowness;
   // Its stacks are in its log, or could not be taken.
   bool stacks_collected = false;
-  // Highest sequence of a note that was taken; a repeated one is only acknowledged.
+  // Highest sequence of a note that was taken; others are only acknowledged.
   int64_t last_note = 0;
 };
 
@@ -76,7 +75,7 @@ struct Gang {
   // Monotonic. When the attempt began, and when it last committed a checkpoint or began.
   absl::Duration start;
   absl::Duration safe;
-  // Per node: the revision of its desired state that first had this gang as it is now. Absent: the
+  // Per node: the revision of its desired state that first had this gang as it is; absent: the
   // next.
   std::map<std::string, int64_t> revisions;
   // Monotonic. Of the start while ranks are missing, of the stacks, of the drain, or of the
@@ -163,6 +162,8 @@ struct State {
   int64_t epoch = 0;
   int64_t last_revision = 0;
   int64_t last_number = 0;
+  // In the store (StoredNumbers).
+  int64_t stored_number = 0;
   std::map<std::string, Job> jobs;
   std::map<int64_t, std::string> ids_by_number;
   std::map<std::string, std::string> ids_by_uid;
@@ -188,13 +189,13 @@ struct State {
   std::map<std::string, std::set<std::string>> bound;
   // By id.
   std::map<std::string, v1::StoredToken> tokens;
-  // By request id; forgotten after request_id_lifetime. The cursor is the last one that was looked
-  // at.
+  // By request id, for request_id_lifetime. The cursor: which was looked at last.
   std::map<std::string, v1::StoredRequest> requests;
   std::string request_cursor;
   // Something changed that may let a queued job start, or changes why it waits.
   bool schedule_needed = false;
-  // Monotonic. Infinite past before the first tick.
+  // Monotonic. Of the newest pass over queued jobs, and tick; infinite past before the first.
+  absl::Duration last_pass = -absl::InfiniteDuration();
   absl::Duration last_tick = -absl::InfiniteDuration();
   // Jobs with live_change.
   std::set<std::string> live;
@@ -212,13 +213,9 @@ struct State {
 // Watchers of the job are told with the next tick.
 void MarkLive(State& state, Job& job);
 
-// Takes projects/default/jobs/ID, or ID alone. Null if there is no such job.
+// Takes a whole name, or an id alone, of any project (names.h). Null if there is no such job.
 const Job* FindJob(const State& state, absl::string_view name);
-// The answer to those who name a job that there is not.
-absl::Status NoJob(absl::string_view name);
 const Job* FindJobByUid(const State& state, const std::string& uid);
-std::string JobName(absl::string_view id);
-std::string JobId(absl::string_view name);
 
 // Slots of a node held by live gangs or by processes that are still to be killed.
 int SlotsUsed(const State& state, const Node& node);

@@ -1,7 +1,9 @@
 // See steering.h.
 #include "coordinator/core/steering.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/dependencies.h"
@@ -121,6 +123,21 @@ absl::StatusOr<bool> Resume(Turn& turn, Job& job) {
   return true;
 }
 
+// Whether the job was changed.
+bool Cancel(Turn& turn, Job& job) {
+  const v1::JobState before = job.state();
+  if (IsTerminal(before) || before == v1::JOB_STATE_CANCELLING) return false;
+  turn.AddEvent(job, EventCode::kCancelRequested, "cancel requested");
+  if (HasGang(before)) {
+    MoveAndDrain(turn, job, v1::JOB_STATE_CANCELLING,
+                 MakeReason("CANCELLING", "ranks are saving and stopping"));
+  } else {
+    turn.AddEvent(job, EventCode::kCancelled, "cancelled while it waited");
+    turn.Move(job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));
+  }
+  return true;
+}
+
 }  // namespace
 
 void HandleSteerJob(Turn& turn, const SteerJob& command) {
@@ -156,6 +173,27 @@ void HandleSteerJob(Turn& turn, const SteerJob& command) {
   }
 }
 
+void HandleCancelArray(Turn& turn, const CancelArray& command) {
+  State& state = turn.state;
+  const auto repeated = state.requests.find(command.request_id);
+  if (repeated != state.requests.end() && repeated->second.digest() == command.digest) {
+    turn.Reply(command.token, v1::Job());
+    return;
+  }
+  // With another rest it is refused.
+  if (AnswerRepeated(turn, MarkOf(command))) return;
+  std::vector<std::string> ids;
+  state.index.Find(
+      {.states = {}, .labels = {ArrayLabel(command.name), ProjectLabel(ProjectOf(command.name))}},
+      [&](int64_t number) {
+        ids.push_back(state.ids_by_number.at(number));
+        return true;
+      });
+  for (const std::string& id : ids) Cancel(turn, state.jobs.at(id));
+  if (!ids.empty()) RememberRequest(turn, MarkOf(command), ids.front());
+  turn.Reply(command.token, v1::Job());
+}
+
 void HandleCancelJob(Turn& turn, const CancelJob& command) {
   if (const v1::SealedJob* past = FindLent(turn.state, command.name)) {
     turn.Reply(command.token, past->job());
@@ -163,19 +201,7 @@ void HandleCancelJob(Turn& turn, const CancelJob& command) {
   }
   Job* job = FindToChange(turn, command);
   if (job == nullptr) return;
-  const v1::JobState before = job->state();
-  const bool change = !IsTerminal(before) && before != v1::JOB_STATE_CANCELLING;
-  if (change) {
-    turn.AddEvent(*job, EventCode::kCancelRequested, "cancel requested");
-    if (HasGang(before)) {
-      MoveAndDrain(turn, *job, v1::JOB_STATE_CANCELLING,
-                   MakeReason("CANCELLING", "ranks are saving and stopping"));
-    } else {
-      turn.AddEvent(*job, EventCode::kCancelled, "cancelled while it waited");
-      turn.Move(*job, v1::JOB_STATE_CANCELLED, MakeReason("CANCELLED", "cancelled by request"));
-    }
-  }
-  Answer(turn, command, *job, change);
+  Answer(turn, command, *job, Cancel(turn, *job));
 }
 
 }  // namespace ijepa::coordinator

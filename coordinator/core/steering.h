@@ -15,6 +15,10 @@ void HandleSteerJob(Turn& turn, const SteerJob& command);
 // cancelled, is answered as it is.
 void HandleCancelJob(Turn& turn, const CancelJob& command);
 
+// Cancels what has not ended of the array, all in one step; replies with an empty job, also if that
+// is nothing.
+void HandleCancelArray(Turn& turn, const CancelArray& command);
+
 }  // namespace ijepa::coordinator
 
 #endif  // IJEPA_COORDINATOR_CORE_STEERING_H_

@@ -22,6 +22,8 @@ namespace {
 
 constexpr int kRequestsPerTick = 256;
 constexpr int kToldPerTick = 2000;
+// Between passes while jobs wait and nothing else asks for one.
+constexpr absl::Duration kPassInterval = absl::Seconds(5);
 
 // A rank whose GPU has failed; else `behind`.
 int CauseOfHang(const v1::Attempt& attempt, int behind) {
@@ -183,6 +185,13 @@ void ForgetRequests(Turn& turn) {
   if (it == requests.end()) turn.state.request_cursor.clear();
 }
 
+// Some of what a pass decides by changes with time alone: how long gangs have run, what queues
+// used.
+bool PassIsDue(const Turn& turn) {
+  return !turn.state.waiting.groups().empty() &&
+         turn.now.monotonic - turn.state.last_pass >= kPassInterval;
+}
+
 }  // namespace
 
 void HandleTick(Turn& turn) {
@@ -196,7 +205,9 @@ void HandleTick(Turn& turn) {
   const std::set<std::string> active = turn.state.active;
   for (const std::string& id : active) JudgeJob(turn, turn.state.jobs.at(id), stalled);
   JudgeGrants(turn);
-  if (turn.state.waiting.Wake(turn.now.monotonic)) turn.state.schedule_needed = true;
+  if (turn.state.waiting.Wake(turn.now.monotonic) || PassIsDue(turn)) {
+    turn.state.schedule_needed = true;
+  }
   if (turn.state.outside.Wake(turn.now.monotonic)) turn.state.schedule_needed = true;
   TellReasons(turn, kToldPerTick);
   TellLive(turn);

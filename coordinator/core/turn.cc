@@ -136,7 +136,10 @@ void Turn::Move(Job& job, v1::JobState to, v1::Reason reason) {
       IsTerminal(to) || to == v1::JOB_STATE_HELD || to == v1::JOB_STATE_PAUSED;
   if (waits_no_more) DropAllocation(*this, job);
   if (status.curve_size() > 0) TouchCurve(job);
-  state.schedule_needed = true;
+  // Whether one that joins the jobs that wait for our own nodes needs a pass is seen when it is
+  // reviewed.
+  const bool joins = to == v1::JOB_STATE_QUEUED && !ViewOutside(job, options).has_value();
+  if (!joins) state.schedule_needed = true;
   Touch(job);
 }
 

@@ -19,20 +19,29 @@ JobGroup::Order OrderOf(const QueuedJob& job) { return {-job.priority, job.numbe
 
 }  // namespace
 
-void WaitingJobs::Enter(Place& place) {
+std::vector<Selection> SelectionsOf(const QueuedJob& job) {
+  if (job.device == "cuda") return {{kGpu, false}};
+  if (job.device == "cpu") return {{kCpu, job.bf16}, {kGpu, job.bf16}};
+  return {{kGpu, false}, {kCpu, job.bf16}};
+}
+
+bool WaitingJobs::Enter(Place& place) {
   std::unique_ptr<JobGroup>& group = groups_[place.key];
   if (group == nullptr) {
     group = std::make_unique<JobGroup>();
+    group->key = place.key;
     group->like = place.job;
+    group->selections = SelectionsOf(place.job);
   }
   place.group = group.get();
   group->jobs[OrderOf(place.job)] = place.job.id;
   fresh_.push_back(place.job.id);
+  return group->reason == nullptr || group->jobs.begin()->second == place.job.id;
 }
 
-void WaitingJobs::Update(const QueuedJob& job) {
+bool WaitingJobs::Update(const QueuedJob& job) {
   const auto known = places_.find(job.id);
-  if (known != places_.end() && known->second.job == job) return;
+  if (known != places_.end() && known->second.job == job) return false;
   Remove(job.id);
   Place& place = places_[job.id];
   place.job = job;
@@ -41,9 +50,9 @@ void WaitingJobs::Update(const QueuedJob& job) {
   // Nobody knows the time here: it is let in by the next Wake.
   if (job.not_before > absl::ZeroDuration()) {
     sleeping_.insert({job.not_before, job.id});
-  } else {
-    Enter(place);
+    return true;
   }
+  return Enter(place);
 }
 
 void WaitingJobs::Remove(const std::string& id) {

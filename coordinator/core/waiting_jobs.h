@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "coordinator/core/cluster_index.h"
 #include "coordinator/core/queues.h"
 #include "ijepa/v1/job.pb.h"
 
@@ -45,16 +46,24 @@ struct QueuedJob {
   friend bool operator==(const QueuedJob&, const QueuedJob&) = default;
 };
 
+// Pools a job may run in, the preferred first, and what it needs of each. Device cpu also runs on
+// the slots of a GPU node, as they are.
+std::vector<Selection> SelectionsOf(const QueuedJob& job);
+
 // Jobs that differ only in id, priority and number.
 struct JobGroup {
   // (-priority, number): the first goes first.
   using Order = std::pair<int, int64_t>;
 
+  // In WaitingJobs::groups.
+  std::string key;
   // Any of them, for what they have in common.
   QueuedJob like;
   std::map<Order, std::string> jobs;
-  // Why they wait; the same for all.
-  v1::Reason reason;
+  // Pools they may run in, the preferred first, and what they need of each (SelectionsOf).
+  std::vector<Selection> selections;
+  // Why they wait; the same for all, and often for other groups. Null: no pass has looked at them.
+  std::shared_ptr<const v1::Reason> reason;
   // Jobs from here on have not been told of it.
   Order told_up_to = {INT32_MIN, INT64_MIN};
 };
@@ -63,8 +72,9 @@ class WaitingJobs {
  public:
   using Groups = std::map<std::string, std::unique_ptr<JobGroup>>;
 
-  // Adds the job, or replaces what is known of it.
-  void Update(const QueuedJob& job);
+  // Adds the job, or replaces what is known of it. False if no pass needs to look at it: what was
+  // found for its group holds for it, too.
+  bool Update(const QueuedJob& job);
   void Remove(const std::string& id);
   // Lets in those whose not_before has come; true if there were any.
   bool Wake(absl::Duration now);
@@ -88,7 +98,8 @@ class WaitingJobs {
     QueuedJob job;
   };
 
-  void Enter(Place& place);
+  // As Update.
+  bool Enter(Place& place);
 
   std::unordered_map<std::string, Place> places_;
   Groups groups_;

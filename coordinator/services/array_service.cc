@@ -1,11 +1,10 @@
 // See job_service.h: ArrayService.
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/core/lifecycle.h"
+#include "coordinator/services/digest.h"
 #include "coordinator/services/job_service.h"
 #include "coordinator/services/submission.h"
 
@@ -47,35 +46,12 @@ v1::JobArray Summarise(const std::string& name, v1::ListJobsResponse jobs) {
   return array;
 }
 
-// Cancels one job after the other, so that an array does not fill the mailbox.
-struct Cancellation : std::enable_shared_from_this<Cancellation> {
-  StateThread& state;
-  AuditLine line;
-  std::vector<std::string> names;
-  std::function<void(absl::Status)> done;
-  size_t next = 0;
-
-  explicit Cancellation(StateThread& state) : state(state) {}
-
-  void Run() {
-    if (next == names.size()) return done(absl::OkStatus());
-    const std::string& name = names[next++];
-    line.resource = name;
-    state.Call(
-        CancelJob{.name = name},
-        [self = shared_from_this()](absl::StatusOr<v1::Job> job) {
-          if (!job.ok()) return self->done(job.status());
-          self->Run();
-        },
-        line);
-  }
-};
-
 }  // namespace
 
 void ArrayService::Read(const std::string& name, Answer answer) {
   v1::ListJobsRequest request;
   request.set_array(name);
+  request.set_project(ProjectOf(name));
   request.set_page_size(1000);  // As many as an array has at most.
   reader_.List(request, [name, answer](absl::StatusOr<v1::ListJobsResponse> jobs) {
     if (!jobs.ok()) return answer(jobs.status());
@@ -90,7 +66,8 @@ void ArrayService::Read(const std::string& name, Answer answer) {
 Unary* ArrayService::CreateArray(Context* context, const v1::CreateArrayRequest* request,
                                  v1::JobArray* response) {
   static constexpr char kMethod[] = "ArrayService/CreateArray";
-  return calls_.Run({*context, kMethod}, [&](Unary* reactor, const Caller& caller) {
+  const std::string project = ProjectAsked(request->project());
+  return calls_.Run({*context, kMethod, project}, [&](Unary* reactor, const Caller& caller) {
     const Answer done = FinishWith(reactor, response);
     absl::StatusOr<coordinator::CreateArray> command = ArrayCommand(*request, random_);
     if (!command.ok()) return done(command.status());
@@ -112,28 +89,31 @@ Unary* ArrayService::CreateArray(Context* context, const v1::CreateArrayRequest*
 
 Unary* ArrayService::GetArray(Context* context, const v1::GetArrayRequest* request,
                               v1::JobArray* response) {
-  return calls_.Run({*context, "ArrayService/GetArray"}, [&](Unary* reactor, const Caller&) {
-    Read(request->name(), FinishWith(reactor, response));
-  });
+  return calls_.Run(
+      {*context, "ArrayService/GetArray", ProjectOf(request->name())},
+      [&](Unary* reactor, const Caller&) { Read(request->name(), FinishWith(reactor, response)); });
 }
 
 Unary* ArrayService::CancelArray(Context* context, const v1::CancelArrayRequest* request,
                                  v1::JobArray* response) {
   static constexpr char kMethod[] = "ArrayService/CancelArray";
-  return calls_.Run({*context, kMethod}, [&](Unary* reactor, const Caller& caller) {
+  const std::string project = ProjectOf(request->name());
+  return calls_.Run({*context, kMethod, project}, [&](Unary* reactor, const Caller& caller) {
     const Answer done = FinishWith(reactor, response);
-    auto cancellation = std::make_shared<Cancellation>(calls_.state());
-    cancellation->line = ClientCalls::LineOf(kMethod, "", caller);
-    Read(request->name(), [this, cancellation, done](absl::StatusOr<v1::JobArray> array) {
+    coordinator::CancelArray command{.name = request->name(),
+                                     .request_id = request->request_id(),
+                                     .digest = DigestOf(*request, "CancelArray")};
+    Read(request->name(), [this, command, done, line = ClientCalls::LineOf(kMethod, "", caller)](
+                              absl::StatusOr<v1::JobArray> array) mutable {
       if (!array.ok()) return done(array.status());
-      for (const v1::Job& job : array->jobs()) {
-        if (!IsTerminal(job.status().state())) cancellation->names.push_back(job.name());
-      }
-      cancellation->done = [this, done, name = array->name()](absl::Status status) {
-        if (!status.ok()) return done(status);
-        Read(name, done);
-      };
-      cancellation->Run();
+      line.resource = array->name();
+      calls_.state().Call(
+          std::move(command),
+          [this, done, name = array->name()](absl::StatusOr<v1::Job> cancelled) {
+            if (!cancelled.ok()) return done(cancelled.status());
+            Read(name, done);
+          },
+          std::move(line));
     });
   });
 }

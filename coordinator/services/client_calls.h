@@ -16,10 +16,12 @@
 
 namespace ijepa::coordinator {
 
-// One unary call: its context, and its name for roles and the audit log ("JobService/CancelJob").
+// One unary call: its context, its name for roles and the audit log ("JobService/CancelJob"), and
+// the project of what it is about, where it is about something in a project.
 struct UnaryCall {
   grpc::CallbackServerContext& context;
   const char* method;
+  std::string project = kAllProjects;
 };
 
 // Thread-safe. What it is given outlives it.
@@ -32,7 +34,8 @@ class ClientCalls {
   grpc::ServerUnaryReactor* Run(const UnaryCall& call, const Work& work) {
     grpc::ServerUnaryReactor* reactor = call.context.DefaultReactor();
     Caller caller;
-    if (gate_.Admit(call.context, call.method, reactor, caller)) work(reactor, caller);
+    if (gate_.Admit(call.context, {call.method, call.project}, reactor, caller))
+      work(reactor, caller);
     return reactor;
   }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "coordinator/core/placing.h"
+#include "coordinator/services/digest.h"
 #include "coordinator/services/grpc_status.h"
 
 namespace ijepa::coordinator {
@@ -20,7 +21,11 @@ constexpr char kCommonName[] = "x509_common_name";
 
 template <typename Request>
 PinCheckpoint PinOf(const Request& request, bool pinned) {
-  return {.name = request.name(), .pinned = pinned, .etag = request.etag()};
+  return {.name = WholeJobName(request.name()),
+          .pinned = pinned,
+          .etag = request.etag(),
+          .request_id = request.request_id(),
+          .digest = DigestOf(request, pinned ? "pin" : "unpin")};
 }
 
 std::string NodeNameOf(const std::string& name) {
@@ -32,7 +37,7 @@ std::string NodeNameOf(const std::string& name) {
 Unary* CheckpointService::ListCheckpoints(grpc::CallbackServerContext* context,
                                           const v1::ListCheckpointsRequest* request,
                                           v1::ListCheckpointsResponse* response) {
-  return calls_.Run({*context, "CheckpointService/ListCheckpoints"},
+  return calls_.Run({*context, "CheckpointService/ListCheckpoints", ProjectOf(request->parent())},
                     [&](Unary* reactor, const Caller&) {
                       reader_.FindCheckpoints(request->parent(), FinishWith(reactor, response));
                     });
@@ -41,15 +46,15 @@ Unary* CheckpointService::ListCheckpoints(grpc::CallbackServerContext* context,
 Unary* CheckpointService::PinCheckpoint(grpc::CallbackServerContext* context,
                                         const v1::PinCheckpointRequest* request,
                                         v1::Job* response) {
-  return calls_.Change({*context, "CheckpointService/PinCheckpoint"}, request->name(),
-                       PinOf(*request, true), response);
+  return calls_.Change({*context, "CheckpointService/PinCheckpoint", ProjectOf(request->name())},
+                       request->name(), PinOf(*request, true), response);
 }
 
 Unary* CheckpointService::UnpinCheckpoint(grpc::CallbackServerContext* context,
                                           const v1::UnpinCheckpointRequest* request,
                                           v1::Job* response) {
-  return calls_.Change({*context, "CheckpointService/UnpinCheckpoint"}, request->name(),
-                       PinOf(*request, false), response);
+  return calls_.Change({*context, "CheckpointService/UnpinCheckpoint", ProjectOf(request->name())},
+                       request->name(), PinOf(*request, false), response);
 }
 
 Unary* NodeService::ListNodes(grpc::CallbackServerContext* context, const v1::ListNodesRequest*,
@@ -130,9 +135,10 @@ Unary* QueueService::ListQueues(grpc::CallbackServerContext* context, const v1::
 
 grpc::ServerWriteReactor<v1::LogLines>* LogService::ReadLogs(grpc::CallbackServerContext* context,
                                                              const v1::ReadLogsRequest* request) {
-  absl::StatusOr<Caller> caller = gate_.Admit(*context, "LogService/ReadLogs");
+  absl::StatusOr<Caller> caller =
+      gate_.Admit(*context, {"LogService/ReadLogs", ProjectOf(request->job())});
   if (!caller.ok()) return new RefusedStream<v1::LogLines>(caller.status());
-  return readers_.NewReader(*request);
+  return readers_.NewReader(*request, std::move(caller->pass));
 }
 
 Unary* SystemService::GetServerInfo(grpc::CallbackServerContext* context,

@@ -4,6 +4,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -16,8 +17,9 @@ namespace {
 
 constexpr char kHeader[] = "authorization";
 constexpr char kScheme[] = "Bearer ";
-// The only one there is.
-constexpr char kProject[] = "default";
+// Services whose methods are about something in a project.
+constexpr const char* kProjectServices[] = {"ArrayService/", "CheckpointService/", "JobService/",
+                                            "LogService/"};
 constexpr size_t kMaxUsers = 10000;
 
 struct MethodRole {
@@ -66,11 +68,17 @@ const MethodRole* FindRole(absl::string_view method) {
   return found == std::end(kRoles) ? nullptr : found;
 }
 
-// What the token may do in a project: the best of its grants there, within its scope.
-v1::Role RoleOf(const v1::Token& token, absl::string_view project) {
+bool IsOfProject(absl::string_view method) {
+  return std::any_of(std::begin(kProjectServices), std::end(kProjectServices),
+                     [&](const char* service) { return absl::StartsWith(method, service); });
+}
+
+// What the token may do: the best of the grants that count, within its scope.
+template <typename Counts>
+v1::Role RoleOf(const v1::Token& token, const Counts& counts) {
   v1::Role role = v1::ROLE_UNSPECIFIED;
   for (const v1::Grant& grant : token.grants()) {
-    if (grant.project() == "*" || grant.project() == project) role = std::max(role, grant.role());
+    if (grant.project() == kAllProjects || counts(grant)) role = std::max(role, grant.role());
   }
   return token.scope() == v1::ROLE_UNSPECIFIED ? role : std::min(role, token.scope());
 }
@@ -80,7 +88,7 @@ v1::Token LocalToken() {
   token.set_name("tokens/local");
   token.set_user("local");
   v1::Grant& grant = *token.add_grants();
-  grant.set_project("*");
+  grant.set_project(kAllProjects);
   grant.set_role(v1::ROLE_ADMIN);
   return token;
 }
@@ -89,6 +97,15 @@ absl::Status NoToken(absl::string_view why) {
   return WithReason(absl::UnauthenticatedError(absl::StrCat(
                         why, "; give ijepactl one with --token-file or IJEPA_TOKEN_FILE")),
                     "NO_TOKEN");
+}
+
+absl::StatusOr<std::string> SecretIn(const grpc::ServerContextBase& context) {
+  const auto& metadata = context.client_metadata();
+  const auto header = metadata.find(kHeader);
+  if (header == metadata.end()) return NoToken("this coordinator asks for a token");
+  absl::string_view secret(header->second.data(), header->second.size());
+  if (!absl::ConsumePrefix(&secret, kScheme)) return NoToken("authorization is not Bearer TOKEN");
+  return std::string(secret);
 }
 
 }  // namespace
@@ -122,14 +139,7 @@ void Gate::SetTokens(const std::map<std::string, v1::StoredToken>& tokens) {
   tokens_ = std::move(by_digest);
 }
 
-absl::StatusOr<v1::Token> Gate::FindToken(const grpc::ServerContextBase& context) {
-  const auto& metadata = context.client_metadata();
-  const auto header = metadata.find(kHeader);
-  if (header == metadata.end()) return NoToken("this coordinator asks for a token");
-  absl::string_view secret(header->second.data(), header->second.size());
-  if (!absl::ConsumePrefix(&secret, kScheme)) return NoToken("authorization is not Bearer TOKEN");
-  // Digests are looked up, not secrets: the time it takes says nothing of them.
-  const std::string digest = DigestOfSecret(secret);
+absl::StatusOr<v1::Token> Gate::FindToken(const std::string& digest) {
   std::lock_guard lock(mutex_);
   const auto found = tokens_.find(digest);
   if (found == tokens_.end()) return NoToken("the token is not known, or was revoked");
@@ -138,6 +148,29 @@ absl::StatusOr<v1::Token> Gate::FindToken(const grpc::ServerContextBase& context
     return NoToken(absl::StrCat("the token of ", token.user(), " has expired"));
   }
   return token;
+}
+
+absl::Status Gate::CheckRole(const v1::Token& token, const Wish& wish) const {
+  const v1::Role needed = RoleFor(wish.method);
+  const bool of_project = IsOfProject(wish.method);
+  const bool anywhere = !of_project && needed <= v1::ROLE_VIEWER;
+  const v1::Role role = RoleOf(token, [&](const v1::Grant& grant) {
+    return anywhere || (of_project && grant.project() == wish.project);
+  });
+  if (role >= needed) return absl::OkStatus();
+  const bool all = !of_project || wish.project == kAllProjects;
+  return WithReason(
+      absl::PermissionDeniedError(absl::StrCat(
+          wish.method, " needs the role ", v1::Role_Name(needed),
+          all ? " in every project; " : absl::StrCat(" in project ", wish.project, "; "),
+          token.user(), " has ", v1::Role_Name(role), "; ask an admin for more")),
+      "ROLE_TOO_LOW", token.user());
+}
+
+absl::Status Gate::Review(const Pass& pass) {
+  if (options_.open) return absl::OkStatus();
+  const absl::StatusOr<v1::Token> token = FindToken(pass.digest);
+  return token.ok() ? CheckRole(*token, pass.wish) : token.status();
 }
 
 absl::Status Gate::Spend(const std::string& user) {
@@ -160,30 +193,27 @@ absl::Status Gate::Spend(const std::string& user) {
                    absl::Seconds(1));
 }
 
-absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context,
-                                   absl::string_view method) {
+absl::StatusOr<Caller> Gate::Admit(const grpc::ServerContextBase& context, Wish wish) {
   Caller caller;
   caller.peer = context.peer();
+  caller.pass.wish = std::move(wish);
   if (options_.open) return caller;
-  absl::StatusOr<v1::Token> token = FindToken(context);
+  absl::StatusOr<std::string> secret = SecretIn(context);
+  if (!secret.ok()) return secret.status();
+  // Digests are looked up, not secrets: the time it takes says nothing of them.
+  caller.pass.digest = DigestOfSecret(*secret);
+  absl::StatusOr<v1::Token> token = FindToken(caller.pass.digest);
   if (!token.ok()) return token.status();
   caller.user = token->user();
   caller.token = *std::move(token);
-  const v1::Role needed = RoleFor(method);
-  if (const v1::Role role = RoleOf(caller.token, kProject); role < needed) {
-    return WithReason(
-        absl::PermissionDeniedError(absl::StrCat(
-            method, " needs the role ", v1::Role_Name(needed), "; ", caller.user, " has ",
-            v1::Role_Name(role), " in project ", kProject, "; ask an admin for more")),
-        "ROLE_TOO_LOW", caller.user);
-  }
+  if (absl::Status may = CheckRole(caller.token, caller.pass.wish); !may.ok()) return may;
   if (absl::Status within = Spend(caller.user); !within.ok()) return within;
   return caller;
 }
 
-bool Gate::Admit(grpc::CallbackServerContext& context, absl::string_view method,
-                 grpc::ServerUnaryReactor* reactor, Caller& caller) {
-  absl::StatusOr<Caller> admitted = Admit(context, method);
+bool Gate::Admit(grpc::CallbackServerContext& context, Wish wish, grpc::ServerUnaryReactor* reactor,
+                 Caller& caller) {
+  absl::StatusOr<Caller> admitted = Admit(context, std::move(wish));
   if (!admitted.ok()) {
     reactor->Finish(ToGrpc(admitted.status()));
     return false;

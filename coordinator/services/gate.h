@@ -1,4 +1,8 @@
-// Who calls, and what they may: bearer tokens, one role per method, a rate per user.
+// Who calls, and what they may: bearer tokens, one role per method and project, a rate per user.
+//
+// Methods of jobs, arrays, checkpoints and logs ask for their role in the project of what they are
+// about. The others are about the cluster: what changes it asks for the role in every project, what
+// shows it for the role in any.
 #ifndef IJEPA_COORDINATOR_SERVICES_GATE_H_
 #define IJEPA_COORDINATOR_SERVICES_GATE_H_
 
@@ -14,10 +18,26 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
+#include "coordinator/core/names.h"
 #include "coordinator/services/grpc_status.h"
 #include "ijepa/v1/storage.pb.h"
 
 namespace ijepa::coordinator {
+
+// What is asked for: a method ("JobService/CancelJob"), and the project of what it is about.
+struct Wish {
+  // Outlives all who hold it.
+  const char* method;
+  // kAllProjects: of every project. Not looked at for methods that are about the cluster.
+  std::string project = kAllProjects;
+};
+
+// What let somebody in, so that streams that go on can ask again (Gate::Review).
+struct Pass {
+  Wish wish;
+  // Of the token; empty where nobody is asked.
+  std::string digest;
+};
 
 // One who was let in.
 struct Caller {
@@ -27,6 +47,7 @@ struct Caller {
   v1::Token token;
   // Address, as gRPC words it.
   std::string peer;
+  Pass pass;
 };
 
 // SHA-256 of the secret of a token: 32 bytes.
@@ -58,11 +79,15 @@ class Gate {
 
   // Unauthenticated without a valid token, PermissionDenied if its role is too low,
   // ResourceExhausted past the rate.
-  absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context, absl::string_view method);
+  absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context, Wish wish);
 
   // The same for a unary call; false: it has been refused and finished.
-  bool Admit(grpc::CallbackServerContext& context, absl::string_view method,
-             grpc::ServerUnaryReactor* reactor, Caller& caller);
+  bool Admit(grpc::CallbackServerContext& context, Wish wish, grpc::ServerUnaryReactor* reactor,
+             Caller& caller);
+
+  // Whether who was let in would be let in again: the token may have been revoked or have expired.
+  // Costs the caller nothing of the rate.
+  absl::Status Review(const Pass& pass);
 
   // One call of the user. ResourceExhausted, with when to try again, past the rate.
   absl::Status Spend(const std::string& user);
@@ -72,7 +97,8 @@ class Gate {
     double calls = 0;
     absl::Duration time;
   };
-  absl::StatusOr<v1::Token> FindToken(const grpc::ServerContextBase& context);
+  absl::StatusOr<v1::Token> FindToken(const std::string& digest);
+  absl::Status CheckRole(const v1::Token& token, const Wish& wish) const;
 
   const Options options_;
   const std::string local_digest_;

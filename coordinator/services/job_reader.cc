@@ -10,6 +10,7 @@
 #include "coordinator/core/sealing.h"
 #include "coordinator/history_thread.h"
 #include "coordinator/services/list_jobs.h"
+#include "coordinator/services/list_watchers.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -46,13 +47,16 @@ void JobReader::FindPast(const std::string& name, Answer<v1::SealedJob> answer) 
     if (!history.ok()) return answer(history.status());
     auto found = coordinator::FindPast(**history, JobId(name));
     if (!found.ok()) return answer(found.status());
-    if (!found->has_value()) return answer(NoJob(name));
+    if (!found->has_value() || !IsMeantBy(name, (*found)->job().name())) {
+      return answer(NoJob(name));
+    }
     answer(**std::move(found));
   });
   if (!taken.ok()) answer(taken);
 }
 
-void JobReader::Find(const std::string& name, Answer<v1::Job> answer) {
+void JobReader::Find(const std::string& asked, Answer<v1::Job> answer) {
+  const std::string name = WholeJobName(asked);
   const absl::Status taken = state_.TryRead([this, name, answer](const State* state) {
     if (state == nullptr) return answer(NoState());
     if (const Job* job = FindJob(*state, name)) return answer(job->proto);
@@ -64,7 +68,8 @@ void JobReader::Find(const std::string& name, Answer<v1::Job> answer) {
   if (!taken.ok()) answer(taken);
 }
 
-void JobReader::FindWhole(const std::string& name, Answer<v1::SealedJob> answer) {
+void JobReader::FindWhole(const std::string& asked, Answer<v1::SealedJob> answer) {
+  const std::string name = WholeJobName(asked);
   const absl::Status taken = state_.TryRead([this, name, answer](const State* state) {
     if (state == nullptr) return answer(NoState());
     const Job* job = FindJob(*state, name);
@@ -78,8 +83,9 @@ void JobReader::FindWhole(const std::string& name, Answer<v1::SealedJob> answer)
   if (!taken.ok()) answer(taken);
 }
 
-void JobReader::FindCheckpoints(const std::string& name,
+void JobReader::FindCheckpoints(const std::string& asked,
                                 Answer<v1::ListCheckpointsResponse> answer) {
+  const std::string name = WholeJobName(asked);
   const absl::Status taken = state_.TryRead([this, name, answer](const State* state) {
     if (state == nullptr) return answer(NoState());
     if (const Job* job = FindJob(*state, name)) return answer(Describe(*state, *job));
@@ -99,11 +105,16 @@ void JobReader::FindCheckpoints(const std::string& name,
 void JobReader::List(const v1::ListJobsRequest& request, Answer<v1::ListJobsResponse> answer) {
   absl::StatusOr<ListQuery> query = ReadListQuery(request);
   if (!query.ok()) return answer(query.status());
-  const auto finish = [this, answer](const ListQuery& query, JobPage page) {
-    if (!MayBePast(query)) return answer(MakePage(query, std::move(page)));
+  const auto finish = [this, answer](const ListQuery& query, JobPage page, int64_t revision) {
+    const auto give = [answer, revision](const ListQuery& query, JobPage page) {
+      v1::ListJobsResponse response = MakePage(query, std::move(page));
+      response.set_revision(revision);
+      answer(std::move(response));
+    };
+    if (!MayBePast(query)) return give(query, std::move(page));
     auto shared = std::make_shared<JobPage>(std::move(page));
     const absl::Status taken =
-        history_.TryRead([query, answer, shared](absl::StatusOr<History*> history) {
+        history_.TryRead([query, answer, give, shared](absl::StatusOr<History*> history) {
           // A store without history has all jobs live.
           if (!history.ok() && !absl::IsNotFound(history.status())) {
             return answer(history.status());
@@ -111,14 +122,14 @@ void JobReader::List(const v1::ListJobsRequest& request, Answer<v1::ListJobsResp
           absl::Status added =
               history.ok() ? AddPastJobs(query, **history, *shared) : absl::OkStatus();
           if (!added.ok()) return answer(added);
-          answer(MakePage(query, std::move(*shared)));
+          give(query, std::move(*shared));
         });
     if (!taken.ok()) answer(taken);
   };
   const absl::Status taken =
-      state_.TryRead([query = *std::move(query), answer, finish](const State* state) {
+      state_.TryRead([this, query = *std::move(query), answer, finish](const State* state) {
         if (state == nullptr) return answer(NoState());
-        finish(query, LiveJobs(query, *state));
+        finish(query, LiveJobs(query, *state), watchers_.Revision());
       });
   if (!taken.ok()) answer(taken);
 }

@@ -12,6 +12,7 @@
 namespace ijepa::coordinator {
 
 class HistoryThread;
+class ListWatchers;
 class StateThread;
 
 // Thread-safe. Answers come on the state thread or the history thread, once per call, and must not
@@ -21,8 +22,11 @@ class JobReader {
   template <typename Value>
   using Answer = std::function<void(absl::StatusOr<Value>)>;
 
-  // Both outlive the reader.
-  JobReader(StateThread& state, HistoryThread& history) : state_(state), history_(history) {}
+  // All outlive the reader.
+  JobReader(StateThread& state, HistoryThread& history, const ListWatchers& watchers)
+      : state_(state), history_(history), watchers_(watchers) {}
+
+  // Names as clients send them: an id alone is of the default project.
 
   // The whole job. NotFound names it.
   void Find(const std::string& name, Answer<v1::Job> answer);
@@ -38,6 +42,7 @@ class JobReader {
 
   StateThread& state_;
   HistoryThread& history_;
+  const ListWatchers& watchers_;
 };
 
 }  // namespace ijepa::coordinator

@@ -11,6 +11,7 @@
 #include "coordinator/core/options.h"
 #include "coordinator/services/client_calls.h"
 #include "coordinator/services/job_reader.h"
+#include "coordinator/services/list_watchers.h"
 #include "coordinator/services/submission.h"
 #include "coordinator/services/watchers.h"
 #include "ijepa/v1/coordinator.grpc.pb.h"
@@ -27,6 +28,7 @@ class JobService : public v1::JobService::CallbackService {
     ClientCalls& calls;
     JobReader& reader;
     Watchers& watchers;
+    ListWatchers& list_watchers;
     RandomText random;
     CoreOptions options;
   };
@@ -50,6 +52,8 @@ class JobService : public v1::JobService::CallbackService {
                     v1::JobExplanation* response) override;
   grpc::ServerWriteReactor<v1::Job>* WatchJob(Context* context,
                                               const v1::WatchJobRequest* request) override;
+  grpc::ServerWriteReactor<v1::WatchJobsResponse>* WatchJobs(
+      Context* context, const v1::WatchJobsRequest* request) override;
 
  private:
   Parts parts_;

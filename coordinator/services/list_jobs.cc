@@ -17,6 +17,7 @@
 #include "coordinator/core/sealing.h"
 #include "coordinator/services/digest.h"
 #include "coordinator/services/page_size.h"
+#include "coordinator/services/submission.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -43,7 +44,9 @@ absl::Status ReadToken(const std::string& token, ListQuery& query) {
   return absl::OkStatus();
 }
 
-absl::Status ReadFilter(const v1::ListJobsRequest& request, JobQuery& query) {
+// Of a list, or of who watches one.
+template <typename Request>
+absl::Status ReadFilter(const Request& request, JobQuery& query) {
   for (const int state : request.states()) {
     if (!v1::JobState_IsValid(state) || state == v1::JOB_STATE_UNSPECIFIED) {
       return absl::InvalidArgumentError(absl::StrCat("states has ", state, "; that is no state"));
@@ -62,10 +65,19 @@ absl::Status ReadFilter(const v1::ListJobsRequest& request, JobQuery& query) {
         absl::StrCat("labels has ", query.labels.size(), " entries; at most ", kMaxLabels));
   }
   if (!request.array().empty()) query.labels.push_back(ArrayLabel(request.array()));
+  // Last: lists of history walk the first.
+  const std::string project = ProjectAsked(request.project());
+  if (project != kAllProjects) query.labels.push_back(ProjectLabel(project));
   return absl::OkStatus();
 }
 
 }  // namespace
+
+absl::StatusOr<JobQuery> ReadWatchFilter(const v1::WatchJobsRequest& request) {
+  JobQuery query;
+  IJEPA_RETURN_IF_ERROR(ReadFilter(request, query));
+  return query;
+}
 
 absl::StatusOr<ListQuery> ReadListQuery(const v1::ListJobsRequest& request) {
   ListQuery query;

@@ -27,6 +27,9 @@ using JobPage = std::map<int64_t, v1::Job>;
 // a page token that is damaged or comes from a request with another filter or order.
 absl::StatusOr<ListQuery> ReadListQuery(const v1::ListJobsRequest& request);
 
+// What a WatchJobs call asks for. InvalidArgument as above.
+absl::StatusOr<JobQuery> ReadWatchFilter(const v1::WatchJobsRequest& request);
+
 JobPage LiveJobs(const ListQuery& query, const State& state);
 
 // Whether a job that has ended may fit the query.

@@ -27,8 +27,11 @@ constexpr int kQuietPolls = 4;
 // more. Deletes itself when gRPC is done with it.
 class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
  public:
-  LogReader(LogReaders& readers, const v1::ReadLogsRequest& request)
-      : readers_(readers), name_(request.job()), follow_(request.follow()) {
+  LogReader(LogReaders& readers, const v1::ReadLogsRequest& request, Pass pass)
+      : readers_(readers),
+        name_(WholeJobName(request.job())),
+        follow_(request.follow()),
+        pass_(std::move(pass)) {
     query_.ranks.assign(request.ranks().begin(), request.ranks().end());
     query_.generation = request.generation();
     query_.tail_lines = request.tail_lines();
@@ -71,19 +74,20 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
 
   void LookAtJob() {
     if (sealed_) return TakeJob(query_.job, v1::JOB_STATE_SUCCEEDED);
-    readers_.state_.Read([&readers = readers_, number = number_, name = name_](const State* state) {
-      const Job* job = state == nullptr ? nullptr : FindJob(*state, name);
-      if (state != nullptr && job == nullptr) return LookBack(readers, number, name);
-      readers.readers_.With(number, [&](LogReader& reader) {
-        if (state == nullptr) return reader.End(absl::UnavailableError("no state to look at"));
-        reader.TakeJob(job->id, job->state());
-      });
-    });
+    readers_.parts_.state.Read(
+        [&readers = readers_, number = number_, name = name_](const State* state) {
+          const Job* job = state == nullptr ? nullptr : FindJob(*state, name);
+          if (state != nullptr && job == nullptr) return LookBack(readers, number, name);
+          readers.readers_.With(number, [&](LogReader& reader) {
+            if (state == nullptr) return reader.End(absl::UnavailableError("no state to look at"));
+            reader.TakeJob(job->id, job->state());
+          });
+        });
   }
 
   // For a job that is not live: it has ended.
   static void LookBack(LogReaders& readers, uint64_t number, const std::string& name) {
-    readers.jobs_.Find(name, [&readers, number](absl::StatusOr<v1::Job> job) {
+    readers.parts_.jobs.Find(name, [&readers, number](absl::StatusOr<v1::Job> job) {
       readers.readers_.With(number, [&](LogReader& reader) {
         if (!job.ok()) return reader.End(job.status());
         reader.sealed_ = true;
@@ -102,9 +106,11 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
 
   void ReadPage() {
     if (HasEnded()) return;
-    readers_.logs_.Read(query_, cursor_, Later([](LogReader& reader, absl::StatusOr<LogPage> page) {
-                          reader.TakePage(std::move(page));
-                        }));
+    if (absl::Status may = readers_.parts_.gate.Review(pass_); !may.ok()) return End(may);
+    readers_.parts_.logs.Read(query_, cursor_,
+                              Later([](LogReader& reader, absl::StatusOr<LogPage> page) {
+                                reader.TakePage(std::move(page));
+                              }));
   }
 
   void TakePage(absl::StatusOr<LogPage> page) {
@@ -115,8 +121,8 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
       return WritePage(std::move(page->lines));
     }
     if (!follow_ || (terminal_ && quiet_polls_ > kQuietPolls)) return End(absl::OkStatus());
-    readers_.logs_.WaitForAppend(query_.job, kPoll,
-                                 Later([](LogReader& reader) { reader.LookAtJob(); }));
+    readers_.parts_.logs.WaitForAppend(query_.job, kPoll,
+                                       Later([](LogReader& reader) { reader.LookAtJob(); }));
   }
 
   void WritePage(v1::LogLines lines) {
@@ -146,6 +152,7 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   uint64_t number_ = 0;
   const std::string name_;
   const bool follow_;
+  const Pass pass_;
   // Touched by one step at a time.
   LogQuery query_;
   LogCursor cursor_;
@@ -162,8 +169,9 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   absl::Status status_;
 };
 
-grpc::ServerWriteReactor<v1::LogLines>* LogReaders::NewReader(const v1::ReadLogsRequest& request) {
-  return new LogReader(*this, request);
+grpc::ServerWriteReactor<v1::LogLines>* LogReaders::NewReader(const v1::ReadLogsRequest& request,
+                                                              Pass pass) {
+  return new LogReader(*this, request, std::move(pass));
 }
 
 }  // namespace ijepa::coordinator

@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "coordinator/log_store.h"
+#include "coordinator/services/gate.h"
 #include "coordinator/services/reactor_table.h"
 #include "ijepa/v1/coordinator.pb.h"
 
@@ -17,17 +18,21 @@ class LogReader;
 // Thread-safe. Outlives the server that serves it; what is borrowed outlives the readers.
 class LogReaders {
  public:
-  LogReaders(StateThread& state, JobReader& jobs, LogStore& logs)
-      : state_(state), jobs_(jobs), logs_(logs) {}
+  struct Parts {
+    StateThread& state;
+    JobReader& jobs;
+    LogStore& logs;
+    Gate& gate;
+  };
+  explicit LogReaders(Parts parts) : parts_(parts) {}
 
-  grpc::ServerWriteReactor<v1::LogLines>* NewReader(const v1::ReadLogsRequest& request);
+  // It ends when `pass` no longer holds.
+  grpc::ServerWriteReactor<v1::LogLines>* NewReader(const v1::ReadLogsRequest& request, Pass pass);
 
  private:
   friend class LogReader;
 
-  StateThread& state_;
-  JobReader& jobs_;
-  LogStore& logs_;
+  const Parts parts_;
   ReactorTable<LogReader> readers_;
 };
 

@@ -8,6 +8,7 @@
 #include "coordinator/core/error_details.h"
 #include "coordinator/services/digest.h"
 #include "proto/spec/matrix.h"
+#include "proto/spec/schedule_rules.h"
 #include "proto/spec/spec_defaults.h"
 #include "proto/spec/spec_reader.h"
 #include "proto/spec/spec_validate.h"
@@ -54,12 +55,25 @@ const v1::Checkpoint* FindStart(const v1::SealedJob& parent, const v1::ForkJobRe
   return start;
 }
 
+absl::Status CheckProject(const std::string& project) {
+  if (spec::IsPlainName(project)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "project is \"", project, "\"; must be 1 to 63 of a-z, 0-9 and -, without - at an end"));
+}
+
 }  // namespace
+
+std::string ProjectAsked(const std::string& project) {
+  return project.empty() ? kDefaultProject : project;
+}
 
 absl::StatusOr<CreateJob> JobCommand(const v1::CreateJobRequest& request,
                                      const RandomText& random) {
   IJEPA_RETURN_IF_ERROR(CheckSizes(request.spec(), request.request_id()));
+  const std::string project = ProjectAsked(request.project());
+  IJEPA_RETURN_IF_ERROR(CheckProject(project));
   IJEPA_ASSIGN_OR_RETURN(CreateJob command, CommandFor(request.spec(), random));
+  command.project = project;
   command.request_id = request.request_id();
   command.digest = DigestOf(request);
   command.validate_only = request.validate_only();
@@ -71,6 +85,8 @@ absl::StatusOr<CreateJob> JobCommand(const v1::CreateJobRequest& request,
 absl::StatusOr<CreateArray> ArrayCommand(const v1::CreateArrayRequest& request,
                                          const RandomText& random) {
   IJEPA_RETURN_IF_ERROR(CheckSizes(request.spec(), request.request_id()));
+  const std::string project = ProjectAsked(request.project());
+  IJEPA_RETURN_IF_ERROR(CheckProject(project));
   std::vector<spec::MatrixAxis> axes;
   for (const v1::MatrixAxis& axis : request.matrix()) {
     axes.push_back({axis.path(), {axis.values().begin(), axis.values().end()}});
@@ -80,6 +96,7 @@ absl::StatusOr<CreateArray> ArrayCommand(const v1::CreateArrayRequest& request,
   CreateArray array;
   for (size_t i = 0; i < jobs.size(); ++i) {
     IJEPA_ASSIGN_OR_RETURN(CreateJob command, CommandFor(std::move(jobs[i].spec), random));
+    command.project = project;
     command.queue_anyway = request.queue_anyway();
     command.hold = request.hold();
     v1::ArrayPlace& place = command.array.emplace();
@@ -116,6 +133,7 @@ absl::StatusOr<CreateJob> ForkCommand(const v1::ForkJobRequest& request,
   IJEPA_RETURN_IF_ERROR(CheckSizes(spec, request.request_id()));
   IJEPA_ASSIGN_OR_RETURN(CreateJob command, CommandFor(std::move(spec), random));
   command.parent = name;
+  command.project = ProjectOf(name);
   command.start_path = start->path();
   command.request_id = request.request_id();
   command.digest = DigestOf(request, "ForkJob");

@@ -15,6 +15,9 @@ namespace ijepa::coordinator {
 // Gives text of the given length, of digits and lower-case letters; thread-safe.
 using RandomText = std::function<std::string(int length)>;
 
+// Of a request that makes or lists jobs: kDefaultProject where it names none.
+std::string ProjectAsked(const std::string& project);
+
 // Each returns InvalidArgument with every rule that is broken (BadRequest); user is left empty.
 absl::StatusOr<CreateJob> JobCommand(const v1::CreateJobRequest& request, const RandomText& random);
 absl::StatusOr<CreateArray> ArrayCommand(const v1::CreateArrayRequest& request,

@@ -24,14 +24,16 @@ class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
  public:
   using Snapshot = std::shared_ptr<const v1::Job>;
 
-  JobWatcher(Watchers& watchers, std::string name) : watchers_(watchers) {
+  JobWatcher(Watchers& watchers, const std::string& asked, Pass pass)
+      : watchers_(watchers), pass_(std::move(pass)) {
     number_ = watchers_.watchers_.Add(this);
     if (watchers_.watchers_.size() > kMaxWatchers) {
       Close(absl::ResourceExhaustedError(
           absl::StrCat(kMaxWatchers, " jobs are being watched, the limit; try again later")));
       return;
     }
-    const auto begin = [&watchers, number = number_, name = std::move(name)](const State* state) {
+    const auto begin = [&watchers, number = number_,
+                        name = WholeJobName(asked)](const State* state) {
       const Job* job = state == nullptr ? nullptr : FindJob(*state, name);
       if (state != nullptr && job == nullptr) return LookBack(watchers, number, name);
       watchers.watchers_.With(number, [&](JobWatcher& watcher) {
@@ -40,12 +42,12 @@ class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
         watcher.Offer(std::make_shared<const v1::Job>(job->proto));
       });
     };
-    if (absl::Status status = watchers_.state_->TryRead(begin); !status.ok()) Close(status);
+    if (absl::Status status = watchers_.parts_.state->TryRead(begin); !status.ok()) Close(status);
   }
 
   // For a job that is not live: it has ended, and is sent once.
   static void LookBack(Watchers& watchers, uint64_t number, const std::string& name) {
-    watchers.reader_->Find(name, [&watchers, number](absl::StatusOr<v1::Job> job) {
+    watchers.parts_.reader->Find(name, [&watchers, number](absl::StatusOr<v1::Job> job) {
       watchers.watchers_.With(number, [&](JobWatcher& watcher) {
         if (!job.ok()) return watcher.Close(job.status());
         watcher.Offer(std::make_shared<const v1::Job>(*std::move(job)));
@@ -63,6 +65,10 @@ class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
     if (finishing_) return;
     next_ = std::move(snapshot);
     WriteNext();
+  }
+
+  void Review(Gate& gate) {
+    if (absl::Status may = gate.Review(pass_); !may.ok()) Close(may);
   }
 
   void Close(const absl::Status& why) {
@@ -106,6 +112,7 @@ class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
   }
 
   Watchers& watchers_;
+  const Pass pass_;
   uint64_t number_ = 0;
   // State thread only.
   std::string id_;
@@ -127,8 +134,12 @@ void Watchers::Changed(const Job& job) {
   });
 }
 
-grpc::ServerWriteReactor<v1::Job>* Watchers::NewWatcher(const std::string& name) {
-  return new JobWatcher(*this, name);
+void Watchers::Review() {
+  watchers_.ForEach([this](JobWatcher& watcher) { watcher.Review(*parts_.gate); });
+}
+
+grpc::ServerWriteReactor<v1::Job>* Watchers::NewWatcher(const std::string& name, Pass pass) {
+  return new JobWatcher(*this, name, std::move(pass));
 }
 
 }  // namespace ijepa::coordinator

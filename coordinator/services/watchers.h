@@ -8,6 +8,7 @@
 #include <string>
 
 #include "coordinator/core/state.h"
+#include "coordinator/services/gate.h"
 #include "coordinator/services/reactor_table.h"
 #include "ijepa/v1/job.pb.h"
 
@@ -20,22 +21,27 @@ class JobWatcher;
 // Thread-safe. Outlives the server that serves it, and the state thread.
 class Watchers {
  public:
+  // None is null.
+  struct Parts {
+    StateThread* state = nullptr;
+    JobReader* reader = nullptr;
+    Gate* gate = nullptr;
+  };
   // What is attached outlives the watchers.
-  void Attach(StateThread& state, JobReader& reader) {
-    state_ = &state;
-    reader_ = &reader;
-  }
+  void Attach(const Parts& parts) { parts_ = parts; }
 
   // The job changed. On the state thread.
   void Changed(const Job& job);
 
-  grpc::ServerWriteReactor<v1::Job>* NewWatcher(const std::string& name);
+  // Ends those whose pass no longer holds.
+  void Review();
+
+  grpc::ServerWriteReactor<v1::Job>* NewWatcher(const std::string& name, Pass pass);
 
  private:
   friend class JobWatcher;
 
-  StateThread* state_ = nullptr;
-  JobReader* reader_ = nullptr;
+  Parts parts_;
   ReactorTable<JobWatcher> watchers_;
 };
 

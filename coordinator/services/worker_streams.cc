@@ -2,8 +2,8 @@
 #include "coordinator/services/worker_streams.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
-#include <map>
 #include <mutex>
 #include <string>
 #include <tuple>
@@ -14,6 +14,7 @@
 #include "coordinator/allocation_tokens.h"
 #include "coordinator/history_thread.h"
 #include "coordinator/services/grpc_status.h"
+#include "coordinator/services/recent_map.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -22,6 +23,9 @@ namespace {
 // Messages that wait for a worker to take them. One that is further behind connects anew and is
 // told all again.
 constexpr size_t kMaxQueued = 1024;
+
+// Ranks of a connection whose jobs are known without looking. More are looked up again.
+constexpr size_t kMaxLogOwners = 1024;
 
 // (uid, generation, rank)
 using RankId = std::tuple<std::string, int64_t, int>;
@@ -70,6 +74,15 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
   void Close(const absl::Status& why) {
     std::lock_guard lock(mutex_);
     FinishLocked(why);
+  }
+
+  // Ends it if it has said nothing since `limit` after the first look. On the state thread.
+  void Review(absl::Duration now, absl::Duration limit) {
+    if (greeted_) return;
+    if (!first_look_.has_value()) first_look_ = now;
+    if (now - *first_look_ < limit) return;
+    Close(absl::DeadlineExceededError(
+        absl::StrCat("no hello within ", absl::FormatDuration(limit), "; connect again")));
   }
 
   // Asks for the next message.
@@ -174,6 +187,7 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
           "\"; start the worker with that --node, or give it a certificate whose common name is ",
           claimed)));
     }
+    greeted_ = true;
     LogInfo("worker connected node=", node_, " slots=", incoming_.hello().info().slots(),
             " stream=", number_);
     Post(WorkerHello{number_, std::move(*incoming_.mutable_hello())});
@@ -198,8 +212,7 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
       return Close(absl::FailedPreconditionError("the first message must be hello"));
     }
     const RankId id = IdOf(incoming_.log());
-    const auto owner = log_owners_.find(id);
-    if (owner != log_owners_.end()) return StoreLog(owner->second);
+    if (const std::string* owner = log_owners_.Find(id)) return StoreLog(*owner);
     streams_.state_->Read(
         [&streams = streams_, number = number_, node = node_, id](const State* state) {
           if (state == nullptr) {
@@ -232,7 +245,7 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
   static void TakeOwner(WorkerStreams& streams, uint64_t number, const RankId& id,
                         const std::string& job) {
     streams.streams_.With(number, [&](WorkerStream& stream) {
-      stream.log_owners_[id] = job;
+      stream.log_owners_.Add(id, job);
       stream.StoreLog(job);
     });
   }
@@ -277,7 +290,11 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
   // Touched by one callback at a time: between a read that is done and the next that is asked for.
   v1::WorkerMessage incoming_;
   std::string node_;
-  std::map<RankId, std::string> log_owners_;
+  // Jobs of ranks whose logs came lately; empty: the node did not run that rank.
+  RecentMap<RankId, std::string> log_owners_{kMaxLogOwners};
+  std::atomic<bool> greeted_{false};
+  // State thread only.
+  std::optional<absl::Duration> first_look_;
 
   std::mutex mutex_;
   // Guarded by mutex_. The front is being written while writing_.
@@ -298,6 +315,10 @@ void WorkerStreams::Close(uint64_t stream, const absl::Status& why) {
 
 void WorkerStreams::CloseAll(const absl::Status& why) {
   streams_.ForEach([&](WorkerStream& found) { found.Close(why); });
+}
+
+void WorkerStreams::Review(absl::Duration now) {
+  streams_.ForEach([&](WorkerStream& found) { found.Review(now, hello_deadline_); });
 }
 
 grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* WorkerStreams::NewStream(

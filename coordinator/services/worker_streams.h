@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "coordinator/log_store.h"
 #include "coordinator/services/reactor_table.h"
 #include "ijepa/v1/worker.pb.h"
@@ -24,7 +25,9 @@ class WorkerStream;
 // Thread-safe. Outlives the server that serves it, and the state thread.
 class WorkerStreams {
  public:
-  explicit WorkerStreams(LogStore& logs) : logs_(logs) {}
+  // `hello_deadline`: from a connection until its hello. Lower: slow workers connect in vain.
+  explicit WorkerStreams(LogStore& logs, absl::Duration hello_deadline = absl::Seconds(10))
+      : logs_(logs), hello_deadline_(hello_deadline) {}
 
   // Streams are refused before this. What is attached outlives them.
   void Attach(StateThread& state, HistoryThread& history, const AllocationTokens& tokens) {
@@ -39,6 +42,9 @@ class WorkerStreams {
   void Close(uint64_t stream, const absl::Status& why);
   void CloseAll(const absl::Status& why);
 
+  // Ends streams that have not said hello in time. On the state thread.
+  void Review(absl::Duration now);
+
   // `certified`: the only node that the stream may speak for; none: any.
   grpc::ServerBidiReactor<v1::WorkerMessage, v1::CoordinatorMessage>* NewStream(
       std::optional<std::string> certified);
@@ -47,6 +53,7 @@ class WorkerStreams {
   friend class WorkerStream;
 
   LogStore& logs_;
+  const absl::Duration hello_deadline_;
   StateThread* state_ = nullptr;
   HistoryThread* history_ = nullptr;
   const AllocationTokens* tokens_ = nullptr;

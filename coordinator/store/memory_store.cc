@@ -109,6 +109,7 @@ void MemoryStore::CommitPast(const Batch& batch) {
   }
   std::sort(old.begin(), old.end());
   for (size_t i = 0; i < old.size() && static_cast<int>(i) < batch.prune->limit; ++i) {
+    ++forgotten_[past_.jobs.at(old[i].second).state];
     past_.jobs.erase(old[i].second);
   }
   for (int i = 0; i < batch.prune->limit; ++i) {

@@ -18,6 +18,7 @@ class MemoryStore : public Store {
  public:
   absl::Status Commit(const Batch& batch) override;
   absl::StatusOr<std::vector<KeyValue>> Range(absl::string_view prefix) override;
+  std::map<int, int64_t> TakeForgotten() override { return std::exchange(forgotten_, {}); }
   absl::StatusOr<std::unique_ptr<History>> OpenHistory() override;
 
   // Every commit from now on returns `status` and changes nothing; OK heals.
@@ -39,6 +40,7 @@ class MemoryStore : public Store {
 
   std::map<std::string, std::string> values_;
   Past past_;
+  std::map<int, int64_t> forgotten_;
   absl::Status failure_;
   int commits_ = 0;
 };

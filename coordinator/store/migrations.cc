@@ -28,6 +28,9 @@ constexpr const char* kSteps[] = {
     "CREATE TABLE audit(sequence INTEGER PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL,"
     "  user TEXT NOT NULL, record BLOB NOT NULL);"
     "CREATE INDEX audit_user ON audit(user, sequence);",
+    // 3: jobs of projects; what was there before is of the default one.
+    "INSERT OR IGNORE INTO history_label(label, state, number)"
+    "  SELECT '@project=default', state, number FROM history;",
 };
 
 absl::Status KeepCopy(Connection& connection, int schema) {

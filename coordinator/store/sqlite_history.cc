@@ -27,7 +27,8 @@ absl::Status HistoryWriter::Prepare(Connection& connection) {
       {&drop_job_, "DELETE FROM history WHERE number=?1"},
       {&drop_record_, "DELETE FROM history_record WHERE number=?1"},
       {&drop_labels_, "DELETE FROM history_label WHERE number=?1"},
-      {&old_jobs_, "SELECT number FROM history WHERE end_time<?1 ORDER BY end_time LIMIT ?2"},
+      {&old_jobs_,
+       "SELECT number, state FROM history WHERE end_time<?1 ORDER BY end_time LIMIT ?2"},
       {&audit_, "INSERT INTO audit(time, user, record) VALUES(?1, ?2, ?3)"},
       {&drop_audit_,
        "DELETE FROM audit WHERE sequence IN"
@@ -90,7 +91,10 @@ absl::Status HistoryWriter::Prune(Connection& connection, const Batch::Prune& pr
     old_jobs_.BindInt(1, absl::ToUnixMicros(prune.before));
     old_jobs_.BindInt(2, prune.limit);
     int code;
-    while ((code = old_jobs_.Step()) == SQLITE_ROW) numbers.push_back(old_jobs_.Int(0));
+    while ((code = old_jobs_.Step()) == SQLITE_ROW) {
+      numbers.push_back(old_jobs_.Int(0));
+      ++pruned_[static_cast<int>(old_jobs_.Int(1))];
+    }
     if (code != SQLITE_DONE) return connection.Error("read");
   }
   for (const int64_t number : numbers) IJEPA_RETURN_IF_ERROR(Remove(connection, number));

@@ -19,6 +19,8 @@ class HistoryWriter {
  public:
   absl::Status Prepare(Connection& connection);
   absl::Status Write(Connection& connection, const Batch& batch);
+  // Jobs by state that were removed for their age since the last call.
+  std::map<int, int64_t> TakePruned() { return std::exchange(pruned_, {}); }
 
  private:
   absl::Status Seal(Connection& connection, const SealedRow& row);
@@ -34,6 +36,7 @@ class HistoryWriter {
   Statement old_jobs_;
   Statement audit_;
   Statement drop_audit_;
+  std::map<int, int64_t> pruned_;
 };
 
 // A reader on a connection of its own.

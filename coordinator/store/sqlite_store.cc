@@ -103,6 +103,10 @@ absl::Status SqliteStore::Commit(const Batch& batch) {
   if (status.ok()) status = connection_->Execute("COMMIT");
   // A failed COMMIT leaves the transaction open.
   if (!status.ok()) connection_->Rollback();
+  // What a batch that was not made has removed is still there.
+  for (const auto& [state, count] : history_.TakePruned()) {
+    if (status.ok()) forgotten_[state] += count;
+  }
   return status;
 }
 

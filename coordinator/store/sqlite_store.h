@@ -2,8 +2,10 @@
 #ifndef IJEPA_COORDINATOR_STORE_SQLITE_STORE_H_
 #define IJEPA_COORDINATOR_STORE_SQLITE_STORE_H_
 
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -26,6 +28,7 @@ class SqliteStore : public Store {
   absl::StatusOr<std::vector<KeyValue>> Range(absl::string_view prefix) override;
   absl::Status Scan(absl::string_view prefix,
                     const std::function<absl::Status(KeyValue)>& take) override;
+  std::map<int, int64_t> TakeForgotten() override { return std::exchange(forgotten_, {}); }
   absl::StatusOr<std::unique_ptr<History>> OpenHistory() override;
   absl::StatusOr<int64_t> Backup(const std::string& path) override;
 
@@ -44,6 +47,7 @@ class SqliteStore : public Store {
   Statement get_;
   Statement range_;
   HistoryWriter history_;
+  std::map<int, int64_t> forgotten_;
 };
 
 }  // namespace ijepa::coordinator

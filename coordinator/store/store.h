@@ -4,7 +4,9 @@
 #ifndef IJEPA_COORDINATOR_STORE_STORE_H_
 #define IJEPA_COORDINATOR_STORE_STORE_H_
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +72,9 @@ class Store {
   // that `take` gives. `take` does not call the store.
   virtual absl::Status Scan(absl::string_view prefix,
                             const std::function<absl::Status(KeyValue)>& take);
+
+  // Jobs by state that Batch::prune has removed from history since the last call.
+  virtual std::map<int, int64_t> TakeForgotten() { return {}; }
 
   // A reader of its history. The store outlives it.
   virtual absl::StatusOr<std::unique_ptr<History>> OpenHistory();

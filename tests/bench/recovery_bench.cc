@@ -58,7 +58,7 @@ v1::SealedJob EndedJob(int64_t number) {
   sealed.set_number(number);
   v1::Job& job = *sealed.mutable_job();
   const std::string id = absl::StrCat("bench-", number);
-  job.set_name(coordinator::JobName(id));
+  job.set_name(coordinator::JobName(coordinator::kDefaultProject, id));
   job.set_uid(absl::StrCat("uid-of-the-job-number-", number));
   *job.mutable_spec() = SpecOf(number);
   v1::JobStatus& status = *job.mutable_status();

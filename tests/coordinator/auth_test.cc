@@ -70,11 +70,11 @@ class AuthTest : public ServicesTest {
   }
 
   v1::CreateTokenResponse NewToken(v1::Role role, v1::Role scope = v1::ROLE_UNSPECIFIED,
-                                   int64_t lifetime = 0) {
+                                   int64_t lifetime = 0, const std::string& project = "default") {
     v1::CreateTokenRequest request;
     request.set_user("ann");
     v1::Grant& grant = *request.add_grants();
-    grant.set_project("default");
+    grant.set_project(project);
     grant.set_role(role);
     request.set_scope(scope);
     request.set_lifetime_seconds(lifetime);
@@ -84,13 +84,64 @@ class AuthTest : public ServicesTest {
     return response;
   }
 
-  grpc::StatusCode List(const std::string& token) {
+  grpc::StatusCode List(const std::string& token, const std::string& project = "",
+                        v1::ListJobsResponse* list = nullptr) {
+    v1::ListJobsRequest request;
+    request.set_project(project);
     v1::ListJobsResponse response;
-    return jobs->ListJobs(As(token).get(), {}, &response).error_code();
+    return jobs->ListJobs(As(token).get(), request, list == nullptr ? &response : list)
+        .error_code();
   }
 
-  grpc::StatusCode SubmitAs(const std::string& token, v1::Job* job = nullptr) {
+  grpc::StatusCode GetAs(const std::string& token, const std::string& name) {
+    v1::GetJobRequest request;
+    request.set_name(name);
+    v1::Job job;
+    return jobs->GetJob(As(token).get(), request, &job).error_code();
+  }
+
+  void Revoke(const std::string& name) {
+    v1::RevokeTokenRequest revoke;
+    revoke.set_name(name);
+    v1::RevokeTokenResponse done;
+    ASSERT_TRUE(auth->RevokeToken(As(secret).get(), revoke, &done).ok());
+  }
+
+  // Of all kinds of streams one each, once they have begun: what they end with after `change`.
+  template <typename Change>
+  std::vector<grpc::StatusCode> EndsOfStreams(const std::string& token, const std::string& job,
+                                              const Change& change) {
+    v1::WatchJobRequest one;
+    one.set_name(job);
+    v1::ReadLogsRequest log;
+    log.set_job(job);
+    log.set_follow(true);
+    const auto contexts = {As(token), As(token), As(token)};
+    auto context = contexts.begin();
+    auto of_one = jobs->WatchJob((context++)->get(), one);
+    auto of_list = jobs->WatchJobs((context++)->get(), {});
+    auto logs = v1::LogService::NewStub(channel);
+    auto of_log = logs->ReadLogs(context->get(), log);
+    v1::Job seen;
+    EXPECT_TRUE(of_one->Read(&seen));
+    v1::WatchJobsResponse list;
+    EXPECT_TRUE(of_list->Read(&list));
+    change();
+    while (of_one->Read(&seen)) {
+    }
+    while (of_list->Read(&list)) {
+    }
+    v1::LogLines lines;
+    while (of_log->Read(&lines)) {
+    }
+    return {of_one->Finish().error_code(), of_list->Finish().error_code(),
+            of_log->Finish().error_code()};
+  }
+
+  grpc::StatusCode SubmitAs(const std::string& token, v1::Job* job = nullptr,
+                            const std::string& project = "") {
     v1::CreateJobRequest request = RequestFor("job", 1);
+    request.set_project(project);
     request.set_queue_anyway(true);
     v1::Job made;
     return jobs->CreateJob(As(token).get(), request, job == nullptr ? &made : job).error_code();
@@ -150,14 +201,65 @@ TEST_F(AuthTest, ARevokedTokenAndAnExpiredOneAreClosed) {
   StartServer();
   Connect();
   EXPECT_EQ(List(made.secret()), grpc::StatusCode::OK) << "tokens outlive the coordinator";
-  v1::RevokeTokenRequest revoke;
-  revoke.set_name(made.token().name());
-  v1::RevokeTokenResponse done;
-  ASSERT_TRUE(auth->RevokeToken(As(secret).get(), revoke, &done).ok());
+  Revoke(made.token().name());
   EXPECT_EQ(List(made.secret()), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(List(brief), grpc::StatusCode::OK);
   clock.shift_seconds = 61;
   EXPECT_EQ(List(brief), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(AuthTest, StreamsEndWithTheTokenThatOpenedThem) {
+  v1::Job job;
+  ASSERT_EQ(SubmitAs(secret, &job), grpc::StatusCode::OK);
+  const v1::CreateTokenResponse made = NewToken(v1::ROLE_VIEWER);
+  const auto closed = ::testing::Each(grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_THAT(EndsOfStreams(made.secret(), job.name(), [&] { Revoke(made.token().name()); }),
+              closed);
+  const std::string brief = NewToken(v1::ROLE_VIEWER, v1::ROLE_UNSPECIFIED, 60).secret();
+  EXPECT_THAT(EndsOfStreams(brief, job.name(), [&] { clock.shift_seconds = 61; }), closed);
+}
+
+TEST_F(AuthTest, RolesHoldInTheirProjectAlone) {
+  const auto of = [&](v1::Role role, const std::string& project) {
+    return NewToken(role, v1::ROLE_UNSPECIFIED, 0, project).secret();
+  };
+  const std::string user = of(v1::ROLE_USER, "vision");
+  const std::string stranger = of(v1::ROLE_USER, "audio");
+  v1::Job job;
+  ASSERT_EQ(SubmitAs(user, &job, "vision"), grpc::StatusCode::OK);
+  EXPECT_THAT(job.name(), ::testing::StartsWith("projects/vision/jobs/job-"));
+  EXPECT_EQ(SubmitAs(user), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(GetAs(user, job.name()), grpc::StatusCode::OK);
+  EXPECT_EQ(GetAs(stranger, job.name()), grpc::StatusCode::PERMISSION_DENIED);
+  // Neither by its id alone, nor as if it were of a project of one's own.
+  const std::string id = JobId(job.name());
+  EXPECT_EQ(GetAs(stranger, id), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(GetAs(stranger, JobName("audio", id)), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(GetAs(secret, id), grpc::StatusCode::NOT_FOUND);
+  v1::CancelJobRequest cancel;
+  cancel.set_name(JobName("audio", id));
+  v1::Job none;
+  EXPECT_EQ(jobs->CancelJob(As(stranger).get(), cancel, &none).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  v1::ListJobsResponse list;
+  EXPECT_EQ(List(user, "vision", &list), grpc::StatusCode::OK);
+  EXPECT_EQ(list.jobs_size(), 1);
+  EXPECT_EQ(List(user, "*"), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(List(of(v1::ROLE_VIEWER, "*"), "*", &list), grpc::StatusCode::OK);
+  EXPECT_EQ(list.jobs_size(), 1);
+  EXPECT_EQ(List(secret, "", &list), grpc::StatusCode::OK);
+  EXPECT_EQ(list.jobs_size(), 0) << "the default project has none";
+}
+
+TEST_F(AuthTest, TheClusterIsChangedByAdminsOfEveryProjectAlone) {
+  const auto list_tokens = [&](const std::string& project) {
+    v1::ListTokensResponse tokens;
+    const std::string admin = NewToken(v1::ROLE_ADMIN, v1::ROLE_UNSPECIFIED, 0, project).secret();
+    return auth->ListTokens(As(admin).get(), {}, &tokens).error_code();
+  };
+  EXPECT_EQ(list_tokens("vision"), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(list_tokens("default"), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(list_tokens("*"), grpc::StatusCode::OK);
 }
 
 TEST_F(AuthTest, SecretsAreNotInTheStore) {

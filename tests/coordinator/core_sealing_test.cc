@@ -149,6 +149,37 @@ TEST_F(SealingTest, HistoryForgetsWhatIsOld) {
   EXPECT_FALSE(Past(id).has_value());
 }
 
+TEST_F(SealingTest, NumbersAreNotGivenAgainOnceHistoryHasForgotten) {
+  CreateJob command;
+  command.spec = SpecFor("job", 100);
+  command.queue_anyway = true;
+  command.uid = "one";
+  const auto first = harness.Ask(command);
+  ASSERT_TRUE(first.ok()) << first.status();
+  ASSERT_TRUE(harness.Cancel(first->name()).ok());
+  SealAll();
+  harness.Jump(harness.options().keep_history);
+  harness.Do(SealEnded{});
+  ASSERT_EQ((*(*harness.store().OpenHistory())->Count()).last_number, 0) << "all is forgotten";
+  harness.Restart();
+  command.uid = "another";
+  const auto second = harness.Ask(command);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_NE(second->name(), first->name());
+}
+
+TEST_F(SealingTest, EachJobOfHistoryIsLookedUpOnce) {
+  const std::string id = RunToTheEnd("job");
+  SealAll();
+  CreateArray sweep;
+  for (int i = 0; i < 3; ++i) {
+    CreateJob& job = sweep.jobs.emplace_back();
+    job.spec = SpecFor("sweep", 1);
+    for (int twice = 0; twice < 2; ++twice) job.spec.add_depends_on()->set_job(id);
+  }
+  EXPECT_THAT(PastJobsOf(harness.state(), sweep), ElementsAre(id));
+}
+
 TEST_F(SealingTest, IdsComeFromNumbersAndNeverRepeat) {
   std::set<std::string> ids;
   for (int i = 0; i < 500; ++i) {

@@ -219,10 +219,11 @@ TEST_F(SteeringTest, AForkNamesItsParentAndKeepsTheCheckpointItStartsFrom) {
   fork.hold = true;
   const auto job = harness.Create(fork);
   ASSERT_TRUE(job.ok()) << job.status();
-  EXPECT_EQ(job->parent(), JobName(parent));
-  EXPECT_EQ(job->from_checkpoint(), absl::StrCat(JobName(parent), "/checkpoints/5-1"));
+  EXPECT_EQ(job->parent(), JobName(kDefaultProject, parent));
+  EXPECT_EQ(job->from_checkpoint(),
+            absl::StrCat(JobName(kDefaultProject, parent), "/checkpoints/5-1"));
   harness.Restart();
-  EXPECT_EQ(harness.job("fork").proto.parent(), JobName(parent));
+  EXPECT_EQ(harness.job("fork").proto.parent(), JobName(kDefaultProject, parent));
   harness.Connect("node-a", 1);
   harness.Obey("node-a");
   for (int step = 6; step < 12; ++step) {
@@ -292,6 +293,76 @@ TEST_F(SteeringTest, EveryStateLeadsToAnEnd) {
     }
   }
   EXPECT_EQ(ending.size(), v1::JobState_ARRAYSIZE) << "with UNSPECIFIED, before the submit";
+}
+
+TEST_F(SteeringTest, ARepeatedPinIsAnsweredAndChangesNothing) {
+  const std::string id = Run("job", 5);
+  PinCheckpoint pin{.name = absl::StrCat(id, "/checkpoints/5"), .request_id = "r", .digest = 1};
+  ASSERT_TRUE(harness.Ask(pin).ok());
+  ASSERT_TRUE(harness.Pin(pin.name, false).ok());
+  const auto again = harness.Ask(pin);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_FALSE(harness.job(id).checkpoints[0].pinned())
+      << "it came late, and was carried out before";
+  pin.digest = 2;
+  EXPECT_EQ(harness.Ask(pin).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(SteeringTest, AnArrayIsCancelledInOneStepAndOnce) {
+  CreateArray sweep;
+  for (int i = 0; i < 3; ++i) {
+    CreateJob& job = sweep.jobs.emplace_back();
+    job.spec = SpecFor("sweep", 100);
+    job.uid = absl::StrCat("sweep-", i);
+    job.queue_anyway = true;
+    job.array.emplace().set_index(i);
+  }
+  const auto first = harness.Ask(sweep);
+  ASSERT_TRUE(first.ok()) << first.status();
+  CancelArray cancel{.name = first->array().array(), .request_id = "r", .digest = 1};
+  CancelArray foreign = cancel;
+  foreign.request_id = "other";
+  foreign.name = ArrayName("elsewhere", ArrayId(cancel.name));
+  ASSERT_TRUE(harness.Ask(foreign).ok());
+  EXPECT_EQ(harness.state().queued.size(), 3) << "there is none of that name in that project";
+  ASSERT_TRUE(harness.Ask(cancel).ok());
+  EXPECT_THAT(harness.state().queued, IsEmpty());
+  EXPECT_TRUE(harness.Ask(cancel).ok());
+  cancel.digest = 2;
+  EXPECT_EQ(harness.Ask(cancel).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(SteeringTest, AJobIsKnownByItsProject) {
+  CreateJob command;
+  command.spec = SpecFor("job", 100);
+  command.queue_anyway = true;
+  command.project = "vision";
+  const auto made = harness.Create(command);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->name(), "projects/vision/jobs/job");
+  EXPECT_NE(FindJob(harness.state(), "projects/vision/jobs/job"), nullptr);
+  EXPECT_EQ(FindJob(harness.state(), "projects/default/jobs/job"), nullptr);
+  EXPECT_EQ(harness.Cancel(WholeJobName("job")).status().code(), absl::StatusCode::kNotFound);
+  const auto after = harness.Create(After("after", "job"));
+  EXPECT_EQ(after.status().code(), absl::StatusCode::kFailedPrecondition)
+      << "jobs wait for those of their own project";
+  CreateJob within = After("within", "job");
+  within.project = "vision";
+  EXPECT_TRUE(harness.Create(within).ok());
+}
+
+TEST_F(SteeringTest, AJobLikeOthersThatWaitAsksForNoPassOfItsOwn) {
+  harness.Submit("first", 100);
+  const int64_t passes = harness.state().figures.passes;
+  harness.Submit("second", 100);
+  EXPECT_EQ(harness.state().figures.passes, passes);
+  EXPECT_EQ(harness.job("second").proto.status().reason().code(),
+            harness.job("first").proto.status().reason().code());
+  harness.Submit("other", 99);
+  EXPECT_EQ(harness.state().figures.passes, passes + 1);
+  // What changes with time alone is looked at, too.
+  harness.Advance(absl::Seconds(6));
+  EXPECT_EQ(harness.state().figures.passes, passes + 2);
 }
 
 }  // namespace

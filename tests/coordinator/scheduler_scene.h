@@ -58,8 +58,8 @@ struct SchedulerScene {
                               .bypassed = bypassed}),
                     {}};
     for (const Verdict& verdict : planned.verdicts) {
-      for (const auto& [order, id] : waiting.groups().at(verdict.group)->jobs) {
-        planned.reasons[id] = verdict.reason;
+      for (const auto& [order, id] : verdict.group->jobs) {
+        planned.reasons[id] = *verdict.reason;
       }
     }
     for (const Start& start : planned.starts) planned.reasons.erase(start.id);

@@ -341,6 +341,33 @@ TEST_F(PreemptionTest, AQueueTakesBackWhatOthersHoldBeyondTheirQuota) {
   EXPECT_EQ(Victims(), Ids{"beyond"});
 }
 
+TEST_F(PreemptionTest, AQueueTakesBackNoMoreThanOthersHoldBeyondTheirQuota) {
+  scene_.rules.queues["owner"].nominal = 4;
+  scene_.rules.queues["borrower"].nominal = 6;
+  high_.class_value = 0;
+  high_.queue = "owner";
+  for (const char* id : {"a", "b", "c", "d"}) scene_.Run(id, {{"n", 2}}).queue = "borrower";
+  // One of them is beyond the quota; two would have to go.
+  EXPECT_TRUE(Victims().empty());
+  scene_.rules.queues["borrower"].nominal = 4;
+  EXPECT_EQ(Victims().size(), 2);
+}
+
+TEST_F(PreemptionTest, WhatIsOnItsWayOutIsNoLongerBeyondTheQuota) {
+  scene_.cluster.Update(CpuNode("m", 2, 2));
+  scene_.rules.queues["owner"].nominal = 4;
+  scene_.rules.queues["borrower"].nominal = 6;
+  high_.class_value = 0;
+  high_.queue = "owner";
+  RunningGang& leaving = scene_.Run("leaving", {{"m", 2}});
+  leaving.queue = "borrower";
+  leaving.ending = true;
+  leaving.end = scene_.now + absl::Minutes(1);
+  scene_.Run("a", {{"n", 6}}).queue = "borrower";
+  scene_.Run("b", {{"n", 2}}).class_value = 100;
+  EXPECT_TRUE(Victims().empty());
+}
+
 TEST_F(PreemptionTest, TheSlotsAreHeldForTheOneTheyAreFreedFor) {
   scene_.rules.max_bypass = 100;
   scene_.Run("a", {{"n", 6}});

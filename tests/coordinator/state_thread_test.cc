@@ -203,5 +203,27 @@ TEST_F(StateThreadTest, TicksExpireLeases) {
   EXPECT_TRUE(silent());
 }
 
+TEST_F(StateThreadTest, CountsOfHistoryFollowWhatItForgets) {
+  ASSERT_TRUE(Create("job").ok());
+  std::promise<void> cancelled;
+  thread->Call(CancelJob{.name = "job"},
+               [&](const absl::StatusOr<v1::Job>&) { cancelled.set_value(); });
+  cancelled.get_future().get();
+  const auto sealed = [this] {
+    return See([](const State& state) {
+      const auto found = state.sealed_by_state.find(v1::JOB_STATE_CANCELLED);
+      return found == state.sealed_by_state.end() ? int64_t{0} : found->second;
+    });
+  };
+  const auto wait_for = [&](int64_t count) {
+    for (int i = 0; i < 10000 && sealed() != count; ++i) clock.Advance(absl::Milliseconds(5));
+    return sealed() == count;
+  };
+  clock.Advance(CoreOptions().seal_after);
+  EXPECT_TRUE(wait_for(1));
+  clock.Advance(CoreOptions().keep_history);
+  EXPECT_TRUE(wait_for(0));
+}
+
 }  // namespace
 }  // namespace ijepa::coordinator
