@@ -17,22 +17,24 @@ int64_t CountIn(const std::map<std::string, int64_t>& counts, const std::string&
 
 void OutsideJobs::Enter(const OutsideJob& job) { lines_[job.queue][OrderOf(job)] = job.id; }
 
-void OutsideJobs::Update(const OutsideJob& job) {
+bool OutsideJobs::Update(const OutsideJob& job) {
   const auto known = jobs_.find(job.id);
-  if (known != jobs_.end() && known->second == job) return;
+  if (known != jobs_.end() && known->second == job) return false;
   Remove(job.id);
   jobs_[job.id] = job;
   ++waiting_in_[job.queue];
+  const bool enters = !job.asked && job.not_before <= absl::ZeroDuration();
   if (job.asked) {
     ranks_asked_[job.queue] += job.ranks;
     ++asked_of_[job.backend];
     if (job.deadline != absl::InfiniteDuration()) deadlines_.insert({job.deadline, job.id});
-  } else if (job.not_before > absl::ZeroDuration()) {
+  } else if (!enters) {
     // Nobody knows the time here: it is let in by the next Wake.
     asleep_.insert({job.not_before, job.id});
   } else {
     Enter(job);
   }
+  return enters;
 }
 
 void OutsideJobs::Remove(const std::string& id) {

@@ -42,8 +42,9 @@ class OutsideJobs {
   using Order = std::tuple<int, bool, int, int64_t>;
   using Line = std::map<Order, std::string>;
 
-  // Adds the job, or replaces what is known of it.
-  void Update(const OutsideJob& job);
+  // Adds the job, or replaces what is known of it. True if it may be asked for now and could not
+  // before, as it was.
+  bool Update(const OutsideJob& job);
   void Remove(const std::string& id);
   // Lets in those whose not_before has come; true if there were any.
   bool Wake(absl::Duration now);

@@ -176,7 +176,8 @@ void RefreshJob(State& state, const Job& job, const CoreOptions& options) {
   const std::optional<OutsideJob> outside =
       queued ? ViewOutside(job, options) : std::optional<OutsideJob>();
   if (outside.has_value()) {
-    state.outside.Update(*outside);
+    const bool ask = state.outside.Update(*outside);
+    state.schedule_needed = state.schedule_needed || ask;
   } else {
     state.outside.Remove(job.id);
   }
