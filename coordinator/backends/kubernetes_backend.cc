@@ -183,6 +183,23 @@ std::map<std::string, std::string> KubernetesBackend::CreationFailures(absl::Dur
   return failures;
 }
 
+void KubernetesBackend::KeepCulprits(Seen& seen) {
+  std::map<std::string, KubernetesPod> kept;
+  for (const json& job : seen.jobs) {
+    const std::string name = Metadata(job, "name");
+    std::vector<KubernetesPod>& pods = seen.pods[name];
+    if (const auto before = culprits_.find(name); before != culprits_.end()) {
+      pods.erase(
+          std::remove_if(pods.begin(), pods.end(),
+                         [&](const KubernetesPod& pod) { return pod.name == before->second.name; }),
+          pods.end());
+      pods.push_back(before->second);
+    }
+    if (const KubernetesPod* culprit = CulpritOf(pods); culprit != nullptr) kept[name] = *culprit;
+  }
+  culprits_ = std::move(kept);
+}
+
 void KubernetesBackend::AddDeleted(std::vector<ObservedAllocation>& allocations) {
   std::map<std::string, std::string> listed;
   for (const ObservedAllocation& one : allocations) listed[one.handle] = one.name;
@@ -209,6 +226,7 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
     return seen->pods.count(Metadata(job, "name")) == 0;
   });
   if (podless) failures = CreationFailures(within);
+  KeepCulprits(*seen);
   std::vector<ObservedAllocation> allocations;
   for (const json& job : seen->jobs) {
     const std::string name = Metadata(job, "name");

@@ -54,6 +54,9 @@ class KubernetesBackend : public Backend {
   absl::StatusOr<Seen> ListAll(absl::Duration within);
   // By the name of the Job: why no pod of it could be made.
   std::map<std::string, std::string> CreationFailures(absl::Duration within);
+  // Adds the pod that tells why a Job ends to what is listed, or remembers it, and forgets those of
+  // Jobs that are not listed.
+  void KeepCulprits(Seen& seen);
   // Those of `allocations` that were there before and are gone: somebody deleted them.
   void AddDeleted(std::vector<ObservedAllocation>& allocations);
 
@@ -65,6 +68,8 @@ class KubernetesBackend : public Backend {
   std::string pods_version_;
   // Jobs that this object made or saw, by their names, with the allocations'.
   std::map<std::string, std::string> known_;
+  // By the name of the Job.
+  std::map<std::string, KubernetesPod> culprits_;
 };
 
 }  // namespace ijepa::coordinator

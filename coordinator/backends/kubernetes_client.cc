@@ -103,7 +103,7 @@ class KubernetesClient::Transfer {
     curl_easy_setopt(curl_, CURLOPT_PRIVATE, this);
     curl_easy_setopt(curl_, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl_, CURLOPT_URL, url_.c_str());
-    curl_easy_setopt(curl_, CURLOPT_PROTOCOLS_STR, "https,http");
+    curl_easy_setopt(curl_, CURLOPT_PROTOCOLS_STR, "https");
     curl_easy_setopt(curl_, CURLOPT_CUSTOMREQUEST, call.method);
     curl_easy_setopt(curl_, CURLOPT_USERAGENT, "ijepa-coordinator/" IJEPA_VERSION);
     curl_easy_setopt(curl_, CURLOPT_ERRORBUFFER, error_);

@@ -118,18 +118,12 @@ AllocationEnd EndFor(absl::string_view words) {
   return AllocationEnd::kFailed;
 }
 
-// The pod that tells the most of why the attempt ended: one that others ended, else one that
-// failed.
-const KubernetesPod* Culprit(const std::vector<KubernetesPod>& pods) {
-  const KubernetesPod* culprit = nullptr;
+// The pod that says why it does not run; null when none does.
+const KubernetesPod* WaitingOf(const std::vector<KubernetesPod>& pods) {
   for (const KubernetesPod& pod : pods) {
-    if (pod.phase != "Failed" && pod.reason.empty()) continue;
-    const bool told = EndFor(pod.reason) != AllocationEnd::kFailed;
-    if (culprit == nullptr || (told && EndFor(culprit->reason) == AllocationEnd::kFailed)) {
-      culprit = &pod;
-    }
+    if (!pod.reason.empty()) return &pod;
   }
-  return culprit;
+  return nullptr;
 }
 
 std::string Sentence(absl::string_view reason, absl::string_view message) {
@@ -148,7 +142,7 @@ void TakeEnd(const json& failed, const std::vector<KubernetesPod>& pods,
   const std::string reason = Text(failed, "reason");
   allocation.reason = Sentence(reason, Text(failed, "message"));
   allocation.end = EndFor(reason);
-  const KubernetesPod* culprit = Culprit(pods);
+  const KubernetesPod* culprit = CulpritOf(pods);
   if (culprit == nullptr || allocation.end != AllocationEnd::kFailed) return;
   allocation.reason =
       absl::StrCat("pod ", culprit->name, ": ", Sentence(culprit->reason, culprit->message));
@@ -175,9 +169,12 @@ void TakeProgress(const json& job, const std::vector<KubernetesPod>& pods,
   }
   if (pods.empty()) {
     allocation.reason = creation_failure;
-  } else if (const KubernetesPod* culprit = Culprit(pods); culprit != nullptr) {
-    allocation.reason =
-        absl::StrCat("pod ", culprit->name, ": ", Sentence(culprit->reason, culprit->message));
+    return;
+  }
+  const KubernetesPod* pod = CulpritOf(pods);
+  if (pod == nullptr) pod = WaitingOf(pods);
+  if (pod != nullptr) {
+    allocation.reason = absl::StrCat("pod ", pod->name, ": ", Sentence(pod->reason, pod->message));
   }
 }
 
@@ -205,6 +202,18 @@ KubernetesPod PodFrom(const json& object) {
     pod.message = Text(status, "message");
   }
   return pod;
+}
+
+const KubernetesPod* CulpritOf(const std::vector<KubernetesPod>& pods) {
+  const KubernetesPod* culprit = nullptr;
+  for (const KubernetesPod& pod : pods) {
+    const bool told = EndFor(pod.reason) != AllocationEnd::kFailed;
+    if (!told && pod.phase != "Failed") continue;
+    if (culprit == nullptr || (told && EndFor(culprit->reason) == AllocationEnd::kFailed)) {
+      culprit = &pod;
+    }
+  }
+  return culprit;
 }
 
 ObservedAllocation AllocationFrom(const json& job, const std::vector<KubernetesPod>& pods,

@@ -30,6 +30,10 @@ struct KubernetesPod {
 
 KubernetesPod PodFrom(const nlohmann::json& pod);
 
+// The pod that tells the most of why its Job ends or ended: one that others ended, else one that
+// failed. Null when none did either; such a pod may be gone before its Job has ended.
+const KubernetesPod* CulpritOf(const std::vector<KubernetesPod>& pods);
+
 // One Job with its pods. Advice, where there is some, is that of AdviceFor. `creation_failure`: why
 // no pod could be made, from the Job's newest event; empty where none says.
 ObservedAllocation AllocationFrom(const nlohmann::json& job, const std::vector<KubernetesPod>& pods,
