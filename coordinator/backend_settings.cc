@@ -24,6 +24,9 @@ const std::vector<Kind>& Kinds() {
       {"slurm",
        {"bin", "conf", "worker", "state_dir", "log_dir", "partition", "account", "qos",
         "warn_seconds"}},
+      {"kubernetes",
+       {"namespace", "kubeconfig", "image", "service_account", "pull_secret", "tls_secret",
+        "checkpoint_claim", "user", "drain_seconds"}},
   };
   return *kinds;
 }

@@ -65,8 +65,8 @@ build kwok sigs.k8s.io/kwok/cmd/kwok
 build control-plane .
 for part in kube-apiserver kube-controller-manager kube-scheduler kubectl; do ln -s control-plane "$work/bin/$part"; done
 stages=$(go list -mod=mod -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage  # how kwok's pods and nodes behave
-cp "$stages"/{pod,node}/fast/*.yaml "$stages"/node/heartbeat-with-lease/*.yaml "$work/stages/"
-rm -f "$work/stages/kustomization.yaml"
+find "$stages"/{pod,node}/fast "$stages"/node/heartbeat-with-lease -maxdepth 1 -name '*.yaml' ! -name kustomization.yaml \
+  -exec cp -t "$work/stages" {} +
 chmod -R u+w "$work"
 rm -rf "$work/build"
 mv "$work" "$folder"

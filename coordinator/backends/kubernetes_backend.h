@@ -15,6 +15,11 @@
 
 namespace ijepa::coordinator {
 
+struct BackendSettings;
+
+// Its name in the settings.
+inline constexpr char kKubernetes[] = "kubernetes";
+
 class KubernetesBackend : public Backend {
  public:
   struct Options {
@@ -60,7 +65,7 @@ class KubernetesBackend : public Backend {
   // Those of `allocations` that were there before and are gone: somebody deleted them.
   void AddDeleted(std::vector<ObservedAllocation>& allocations);
 
-  const std::string name_ = "kubernetes";
+  const std::string name_ = kKubernetes;
   const Options options_;
   KubernetesClient client_;
   // Resource versions of the last lists, for watches; empty: list first.
@@ -71,6 +76,11 @@ class KubernetesBackend : public Backend {
   // By the name of the Job.
   std::map<std::string, KubernetesPod> culprits_;
 };
+
+// From backends.kubernetes of the settings. `cluster` tells this coordinator's Jobs from those of
+// others in the namespace. Errors name the setting.
+absl::StatusOr<std::unique_ptr<Backend>> MakeKubernetesBackend(const BackendSettings& settings,
+                                                               const std::string& cluster);
 
 }  // namespace ijepa::coordinator
 
