@@ -1,6 +1,5 @@
 """The coordinator's engine for Kubernetes against a real API server, controllers and scheduler; kwok plays the nodes."""
 import json
-import time
 import unittest
 
 from control_plane import wait_until
@@ -55,20 +54,6 @@ class BackendTest(EngineTest):
         self.assertEqual((seen["end"], seen["host"]), ("out_of_memory", pod["spec"]["nodeName"]))
         self.assertIn("OOMKilled", seen["reason"])
 
-    def test_an_eviction_is_a_preemption(self):
-        pod = self.running()[0]["metadata"]["name"]
-        self.cluster.kubectl("create", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction", "-f", "-", text=json.dumps(
-            {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": NAMESPACE}}))
-        seen = self.wait_for("demo-g1", lambda seen: seen["phase"] == "ended", "ends")
-        self.assertEqual(seen["end"], "preempted")
-        self.assertIn("EvictionByEvictionAPI", seen["reason"])
-
-    def test_a_job_that_somebody_deletes_was_cancelled(self):
-        self.running()
-        self.cluster.kubectl("delete", "job", "demo-g1", "-n", NAMESPACE, "--wait=false", "--cascade=background")
-        seen = self.wait_for("demo-g1", lambda seen: seen["phase"] == "ended", "ends")
-        self.assertEqual((seen["end"], seen["state"]), ("cancelled", "Deleted"))
-
     def test_what_waits_says_why_in_kubernetes_words_with_advice(self):
         cases = [("wide", "kubernetes: {ranks_per_pod: 16}", "Insufficient nvidia.com/gpu", "ranks_per_pod"),
                  ("pool", "kubernetes: {ranks_per_pod: 1, node_selector: {pool: none}}", "affinity/selector", "node_selector"),
@@ -102,20 +87,6 @@ class BackendTest(EngineTest):
         self.assertEqual(refused["code"], "INVALID_ARGUMENT")
         self.assertIn("nodeSelectr", refused["message"])
 
-    def test_the_watch_brings_news_before_the_poll(self):
-        self.running()
-        self.probe.send("wait", seconds=120)
-        self.cluster.kubectl("delete", "pod", "-n", NAMESPACE, "--all", "--wait=false")
-        self.assertLess(self.probe.answer()["waited"], 100)
-
-    def test_a_watch_that_has_expired_is_a_reason_to_look_again(self):
-        self.running()
-        self.cluster.kubectl("annotate", "pods", "--all", "-n", NAMESPACE, "a=b")
-        self.cluster.stop("kube-apiserver")  # forgets the revisions that it could replay: 410
-        self.cluster.start_server()
-        self.assertLess(self.probe.call("wait", seconds=30)["waited"], 20)
-        self.assertEqual(self.probe.seen("demo-g1")["phase"], "running")
-
     def test_an_api_server_that_restarts_costs_nothing(self):
         self.running()
         self.cluster.stop("kube-apiserver")
@@ -127,35 +98,6 @@ class BackendTest(EngineTest):
         self.cluster.start_server()
         self.assertEqual(self.wait_for("demo-g1", lambda seen: True, "is there")["phase"], "running")
         self.assertEqual(self.probe.allocate("other"), {"handle": "other-g1"})
-
-    def test_a_node_that_is_lost_ends_its_allocations(self):
-        pods = self.running(ranks=16)
-        self.assertEqual({pod["spec"]["nodeName"] for pod in pods}, {"node-a", "node-b"})
-        self.cluster.stop("kwok")
-        try:
-            wait_until(lambda: not self.probe.call("nodes")["nodes"]["node-a"]["usable"], 90, "node-a is not usable")
-            node = self.probe.call("nodes")["nodes"]["node-a"]
-            self.assertEqual(node["state"], "NotReady")
-            self.assertIn("node.kubernetes.io/unreachable", node["reason"])
-            seen = self.wait_for("demo-g1", lambda seen: "TaintManager" in seen["reason"], "its pods are taken away", 90)
-            self.assertNotEqual(seen["phase"], "running")
-        finally:
-            self.cluster.start_kubelets()
-        seen = self.wait_for("demo-g1", lambda seen: seen["phase"] == "ended", "ends once the node is heard of again", 90)
-        self.assertEqual(seen["end"], "node_failed")
-
-    def test_a_thousand_pods_are_watched_with_flat_memory(self):
-        for i in range(10):
-            self.assertIn("handle", self.probe.allocate(f"many{i}", ranks=100, spec="kubernetes: {ranks_per_pod: 1, gpu_resource: none}"))
-        wait_until(lambda: len(self.cluster.get("pods", NAMESPACE)) == 1000, 240, "1,000 pods")
-        for _ in range(5):
-            self.probe.call("reconcile")
-        before = self.probe.memory_kib()
-        began = time.monotonic()
-        for _ in range(40):
-            self.assertEqual(len(self.probe.call("reconcile")["allocations"]), 10)
-        print(f"1,000 pods: {(time.monotonic() - began) / 40:.3f} s a look, {self.probe.memory_kib()} KiB")
-        self.assertLess(self.probe.memory_kib(), before + 4096)
 
     # Identities.
     def other(self, name, **options):
