@@ -119,13 +119,14 @@ TEST(ConfigsTest, DaemonFilesHoldTheDocumentedKeys) {
                               "max_bypass",
                               "min_run_time_seconds",
                               "max_preemptions",
+                              "keep_history_days",
                               "auth",
                               "tls_certificate",
                               "tls_key",
                               "tls_authority"},
                              {{"queues", {"weight"}}, {"priority_classes", {"value"}}});
   ASSERT_TRUE(coordinator.ok()) << coordinator.status();
-  EXPECT_EQ(coordinator->values.size(), 18u);
+  EXPECT_EQ(coordinator->values.size(), 19u);
   EXPECT_EQ(coordinator->tables.at("priority_classes").size(), 3u);
   EXPECT_EQ(coordinator->values.at("listen"), "127.0.0.1:7440");
   const auto worker = ReadSettings(
