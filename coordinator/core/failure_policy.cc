@@ -52,6 +52,7 @@ const char* ClassOfExit(const v1::RankExit& exit) {
     // LibTorch and our own messages of the CUDA allocator begin with the word.
     return absl::StrContains(exit.message(), "CUDA") ? kOomGpu : kOomHost;
   }
+  if (exit.slow_link()) return kNetwork;
   if (exit.signal() != 0) return kCrash;
   for (const CodeClass& entry : kCodeClasses) {
     if (exit.status_code() == entry.code) return entry.failure_class;

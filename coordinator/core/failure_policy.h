@@ -24,6 +24,7 @@ inline constexpr char kNodeLost[] = "NODE_LOST";
 inline constexpr char kStorage[] = "STORAGE";
 inline constexpr char kStartFailed[] = "START_FAILED";
 inline constexpr char kCrash[] = "CRASH";
+inline constexpr char kNetwork[] = "NETWORK";
 inline constexpr char kPreempted[] = "PREEMPTED";
 
 // True for errors of a GPU (NVIDIA's Xid numbers) by which its hardware, not a program, has failed:

@@ -15,7 +15,8 @@ namespace {
 constexpr int kMaxFaults = 32;
 
 bool MayBeTheNode(const std::string& failure_class) {
-  const std::set<std::string> classes = {kCrash, kOomHost, kHang, kGpuHw, kNodeLost, kStartFailed};
+  const std::set<std::string> classes = {kCrash,    kOomHost,     kHang,   kGpuHw,
+                                         kNodeLost, kStartFailed, kNetwork};
   return classes.count(failure_class) > 0;
 }
 

@@ -176,6 +176,11 @@ void ResolveKubernetes(v1::KubernetesSpec* kubernetes) {
   IJEPA_DEFAULT(kubernetes, host_network, false);
 }
 
+void ResolveNetwork(v1::NetworkSpec* network) {
+  IJEPA_DEFAULT(network, check, true);
+  IJEPA_DEFAULT(network, min_gbps, 0);
+}
+
 void ResolveOnFailure(v1::OnFailureSpec* on_failure) {
   const google::protobuf::Descriptor& classes = *on_failure->GetDescriptor();
   const google::protobuf::Reflection& actions = *on_failure->GetReflection();
@@ -205,6 +210,7 @@ void ResolveDefaults(v1::JobSpec* spec) {
   ResolveHealth(spec->mutable_telemetry(), spec->mutable_faults());
   ResolveOnFailure(spec->mutable_on_failure());
   ResolveKubernetes(spec->mutable_kubernetes());
+  ResolveNetwork(spec->mutable_network());
 }
 
 }  // namespace ijepa::spec

@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "proto/spec/kubernetes_rules.h"
 #include "proto/spec/nearest.h"
+#include "proto/spec/network_rules.h"
 #include "proto/spec/schedule_rules.h"
 #include "proto/spec/slurm_rules.h"
 #include "proto/spec/spec_references.h"
@@ -93,6 +94,7 @@ constexpr NumberRule kNumberRules[] = {
     {"kubernetes.ranks_per_pod", 1, 64},
     {"slurm.nodes", 1, 4096},
     {"slurm.cpus_per_rank", 1, 1024},
+    {"network.min_gbps", 0, 100000},
 };
 
 constexpr size_t kMaxTextBytes = 4096;
@@ -226,6 +228,9 @@ class Validator {
     }
     for (const auto& [path, text] : KubernetesViolations(spec_.kubernetes())) {
       if (bad_.count(path) == 0) Violation(path, text);
+    }
+    if (const std::string text = NetworkEnvProblem(spec_.network()); !text.empty()) {
+      Violation("network.env", text);
     }
     if (violations_.empty()) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrJoin(violations_, "\n"));

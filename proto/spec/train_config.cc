@@ -352,12 +352,14 @@ absl::StatusOr<jepa::TrainConfig> TrainConfigFrom(const v1::RankLaunch& launch,
   config.eval = EvalFrom(launch);
   config.telemetry = TelemetryFrom(spec.telemetry());
   config.faults = FaultsFrom(spec.faults());
+  config.network = {spec.network().check(), spec.network().min_gbps()};
   config.job_uid = launch.job_uid();
   config.generation = launch.generation();
   config.rank = launch.rank();
   config.world_size = launch.world_size();
   config.shards = spec.shards();
   if (!launch.host_address().empty()) config.host_address = launch.host_address();
+  config.node = launch.node();
   return config;
 }
 

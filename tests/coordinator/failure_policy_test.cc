@@ -113,9 +113,9 @@ TEST(FailurePolicyTest, AJobDecidesPerClassWhetherItIsRetried) {
 }
 
 TEST(FailurePolicyTest, EveryClassHasItsChoiceAndNoChoiceIsWithoutAClass) {
-  const std::set<std::string> classes = {kUserError, kOomGpu, kOomHost,    kNonfiniteLoss,
-                                         kHang,      kGpuHw,  kNodeLost,   kCollective,
-                                         kStorage,   kCrash,  kStartFailed};
+  const std::set<std::string> classes = {kUserError, kOomGpu, kOomHost,     kNonfiniteLoss,
+                                         kHang,      kGpuHw,  kNodeLost,    kCollective,
+                                         kStorage,   kCrash,  kStartFailed, kNetwork};
   const auto* descriptor = v1::OnFailureSpec::descriptor();
   for (const std::string& name : classes) {
     EXPECT_NE(descriptor->FindFieldByName(absl::AsciiStrToLower(name)), nullptr) << name;

@@ -56,7 +56,8 @@ const std::set<std::string> kAbsentMeansNone = {"data.root_path",
                                                 "kubernetes.resources",
                                                 "kubernetes.service_account",
                                                 "kubernetes.local_queue",
-                                                "kubernetes.pod_patch"};
+                                                "kubernetes.pod_patch",
+                                                "network.env"};
 // Read by coordinator and tools, not by a rank.
 const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "ranks",
@@ -72,6 +73,7 @@ const std::set<std::string> kControlPlaneOnly = {"name",
                                                  "topology.preferred",
                                                  "restart_delay_seconds",
                                                  "labels",
+                                                 "network.env",
                                                  "depends_on"};
 // Absent means the backend's own.
 bool IsOfSlurm(const Field& field) { return absl::StartsWith(field.path, "slurm."); }
@@ -292,7 +294,7 @@ std::string Digest(const jepa::TrainConfig& c) {
             1.0 * c.shards}),
       join({1.0 * c.telemetry.every_steps, 1.0 * c.telemetry.collapse.reports,
             1.0 * static_cast<int>(c.faults.non_finite), 1.0 * c.faults.budget,
-            1.0 * c.faults.window_steps}),
+            1.0 * c.faults.window_steps, 1.0 * c.network.check, c.network.min_gbps}),
       range(c.telemetry.collapse.rank_of_max), range(c.telemetry.collapse.rank_of_best),
       range(c.telemetry.collapse.std), c.eval.path, " ", c.eval.fit_path, " ",
       c.checkpoint.start_from, " ", c.checkpoint.start_tag);
@@ -316,6 +318,7 @@ std::string AnotherValue(const v1::JobSpec& spec, const Field& field) {
       {"kubernetes.tolerations", "[{key: a}]"},
       {"kubernetes.volumes", "[{claim: a}]"},
       {"slurm.options", "{exclude: n1}"},
+      {"network.env", "{NCCL_DEBUG: INFO}"},
       {"topology.required", "rack"},
       {"topology.preferred", "rack"},
       {"depends_on", "[{job: other}]"},

@@ -180,6 +180,12 @@ struct FaultsConfig {
   std::vector<InjectedFault> inject;
 };
 
+// The start-up check of an attempt of several ranks (dist/network_check.h).
+struct NetworkConfig {
+  bool check = true;
+  double min_gbps = 0;  // Gbit/s; the attempt fails where a link is slower. 0: never.
+};
+
 struct TrainConfig {
   DataConfig data;
   MaskConfig mask;
@@ -201,6 +207,7 @@ struct TrainConfig {
   EvalConfig eval;
   TelemetryConfig telemetry;
   FaultsConfig faults;
+  NetworkConfig network;
   std::string
       job_uid;  // Written into checkpoints; a checkpoint of another job is refused on resume.
   int64_t generation = 1;
@@ -208,6 +215,7 @@ struct TrainConfig {
   int world_size = 1;
   int shards = 1;                          // world_size divides shards.
   std::string host_address = "127.0.0.1";  // Where peers reach this rank (Gloo).
+  std::string node;                        // Its name, for messages.
 };
 
 }  // namespace jepa
