@@ -176,6 +176,9 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
             "time.");
   auto slow = Gauge("ijepa_coordinator_job_slow_rank_ratio",
                     "Own work per step of a named slow rank over the median rank's.");
+  auto bus = Gauge("ijepa_coordinator_job_bus_bandwidth_bytes_per_second",
+                   "Bus bandwidth of an all-reduce of an active job, measured when its attempt "
+                   "began.");
   DataGauges data;
   for (const std::string& id : state.active) {
     const v1::JobStatus& status = state.jobs.at(id).proto.status();
@@ -185,6 +188,9 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
       Add(saved, labels,
           absl::ToDoubleSeconds(FromProto(status.latest_checkpoint().commit_time()) -
                                 absl::UnixEpoch()));
+    }
+    if (!status.attempts().empty() && status.attempts().rbegin()->has_network()) {
+      Add(bus, labels, 1e9 * status.attempts().rbegin()->network().bus_gigabytes_per_second());
     }
     for (const v1::SlowRank& rank : status.slow_ranks()) {
       Add(slow, {{"job", id}, {"rank", std::to_string(rank.rank())}, {"node", rank.node()}},
@@ -197,7 +203,7 @@ void AddProgress(const State& state, std::vector<prometheus::MetricFamily>& fami
     Add(rate, labels, status.progress().images_per_second());
     data.Add(id, status.progress());
   }
-  for (auto* family : {&step, &total, &loss, &rate, &restarts, &saved, &slow}) {
+  for (auto* family : {&step, &total, &loss, &rate, &restarts, &saved, &slow, &bus}) {
     families.push_back(std::move(*family));
   }
   data.MoveTo(families);

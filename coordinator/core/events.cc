@@ -38,6 +38,8 @@ constexpr Entry kTable[] = {
     {EventCode::kMaintenance, "MAINTENANCE", false},
     {EventCode::kHang, "HANG", false},
     {EventCode::kStacksCollected, "STACKS_COLLECTED", false},
+    {EventCode::kNetworkChecked, "NETWORK_CHECKED", false},
+    {EventCode::kSlowLink, "SLOW_LINK", false},
     {EventCode::kSlowRank, "SLOW_RANK", false},
     {EventCode::kSlowRankCleared, "SLOW_RANK_CLEARED", false},
     {EventCode::kGpuError, "GPU_ERROR", false},

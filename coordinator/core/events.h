@@ -35,6 +35,8 @@ enum class EventCode {
   kMaintenance,
   kHang,
   kStacksCollected,
+  kNetworkChecked,
+  kSlowLink,
   kSlowRank,
   kSlowRankCleared,
   kGpuError,

@@ -18,6 +18,7 @@ constexpr int kMaxProbes = 256;
 constexpr size_t kMaxRendezvousKeys = 65536;
 constexpr size_t kMaxRendezvousBytes = 65536;
 constexpr size_t kMaxNoteBytes = 1024;
+constexpr int kMaxSlowLinks = 16;
 
 // One message and where it came from.
 struct Context {
@@ -193,6 +194,40 @@ void TakeNote(const Context& at, const v1::RankNote& note) {
   Acknowledge(at);
 }
 
+std::string DescribeLink(const v1::NetworkLink& link) {
+  return absl::StrFormat("rank %d on %s to rank %d on %s %.3g Gbit/s", link.from_rank(),
+                         link.from_node(), link.to_rank(), link.to_node(), link.gbps());
+}
+
+// Once per attempt, from rank 0. Nodes are named as they are known here.
+void TakeNetwork(const Context& at, v1::NetworkCheck check) {
+  v1::Attempt& attempt = *at.job.attempt();
+  Acknowledge(at);
+  if (attempt.has_network() || at.message.rank() != 0) return;
+  const std::vector<RankState>& ranks = at.gang().ranks;
+  const auto known = [&](v1::NetworkLink& link) {
+    const int world = static_cast<int>(ranks.size());
+    if (link.from_rank() < 0 || link.from_rank() >= world) return false;
+    if (link.to_rank() < 0 || link.to_rank() >= world) return false;
+    link.set_from_node(ranks[static_cast<size_t>(link.from_rank())].node);
+    link.set_to_node(ranks[static_cast<size_t>(link.to_rank())].node);
+    return true;
+  };
+  bool sound = known(*check.mutable_slowest()) && check.slow_size() <= kMaxSlowLinks;
+  for (v1::NetworkLink& link : *check.mutable_slow()) sound = sound && known(link);
+  if (!sound) return;
+  std::string text =
+      absl::StrFormat("bus bandwidth %.3g GB/s; slowest link: %s", check.bus_gigabytes_per_second(),
+                      DescribeLink(check.slowest()));
+  for (const v1::NetworkLink& link : check.slow()) {
+    absl::StrAppend(&text, "; slow: ", DescribeLink(link));
+  }
+  at.turn.AddEvent(at.job, check.slow().empty() ? EventCode::kNetworkChecked : EventCode::kSlowLink,
+                   text.substr(0, kMaxNoteBytes));
+  *attempt.mutable_network() = std::move(check);
+  at.turn.TouchAttempt(at.job);
+}
+
 // The job, if the message is from a rank of its live gang, on the node it was placed on.
 Job* FindSender(Turn& turn, const std::string& node, const v1::RankMessage& message) {
   const Job* found = FindJobByUid(turn.state, message.job_uid());
@@ -249,6 +284,8 @@ void HandleRankMessage(Turn& turn, const FromRankOn& command) {
     case v1::FromRank::kPhase:
       at.rank().watch.Enter(body.phase().phase(), turn.now.monotonic);
       return Acknowledge(at);
+    case v1::FromRank::kNetwork:
+      return TakeNetwork(at, body.network());
     case v1::FromRank::BODY_NOT_SET:
       return Acknowledge(at);
   }
