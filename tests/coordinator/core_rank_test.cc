@@ -67,6 +67,54 @@ TEST_F(CoreRankTest, ADrainedOrCompletedJobTakesNoCommitAnyMore) {
   EXPECT_FALSE(core.job(id).proto.status().has_latest_checkpoint());
 }
 
+// A check that found the link from rank 0 to rank 1 slow, as a rank tells it.
+v1::FromRank NetworkOf(double gbps, bool slow) {
+  v1::FromRank message;
+  message.set_sequence(9);
+  v1::NetworkCheck& check = *message.mutable_network();
+  check.set_bus_gigabytes_per_second(23.5);
+  check.mutable_slowest()->set_from_rank(0);
+  check.mutable_slowest()->set_to_rank(1);
+  check.mutable_slowest()->set_to_node("an old name");
+  check.mutable_slowest()->set_gbps(gbps);
+  if (slow) *check.add_slow() = check.slowest();
+  return message;
+}
+
+TEST_F(CoreRankTest, ANetworkCheckIsAnEventWithBothNodesAndPartOfTheAttempt) {
+  const std::vector<v1::ToRank> answers = core.FromRank(id, 0, NetworkOf(91, false));
+  ASSERT_EQ(answers.size(), 1);
+  EXPECT_TRUE(answers[0].has_ack());
+  core.FromRank(id, 0, NetworkOf(91, false));  // A lost acknowledgement.
+  int events = 0;
+  for (const v1::Event& event : core.job(id).proto.status().events()) {
+    if (event.code() != "NETWORK_CHECKED") continue;
+    ++events;
+    EXPECT_EQ(event.message(),
+              "bus bandwidth 23.5 GB/s; slowest link: rank 0 on node-a to rank 1 on node-a 91 "
+              "Gbit/s");
+  }
+  EXPECT_EQ(events, 1);
+  EXPECT_EQ(core.job(id).proto.status().attempts(0).network().slowest().to_node(), "node-a");
+  core.Restart();
+  EXPECT_EQ(core.job(id).proto.status().attempts(0).network().slowest().gbps(), 91);
+}
+
+TEST_F(CoreRankTest, ASlowLinkHasAnEventOfItsOwn) {
+  core.FromRank(id, 0, NetworkOf(3, true));
+  EXPECT_TRUE(core.HasEvent(id, "SLOW_LINK"));
+  EXPECT_FALSE(core.HasEvent(id, "NETWORK_CHECKED"));
+}
+
+TEST_F(CoreRankTest, ANetworkCheckOfRanksThatAreNoneIsNotTaken) {
+  v1::FromRank message = NetworkOf(3, true);
+  message.mutable_network()->mutable_slow(0)->set_to_rank(2);
+  EXPECT_TRUE(core.FromRank(id, 0, message).at(0).has_ack());
+  core.FromRank(id, 1, NetworkOf(3, true));
+  EXPECT_FALSE(core.HasEvent(id, "SLOW_LINK"));
+  EXPECT_FALSE(core.job(id).proto.status().attempts(0).has_network());
+}
+
 TEST_F(CoreRankTest, RendezvousAnswersWaitersWhenTheKeyComes) {
   EXPECT_TRUE(core.FromRank(id, 1, GetOf("nccl/id", 3)).empty());
   const std::vector<v1::ToRank> answers = core.FromRank(id, 0, PutOf("nccl/id", "secret"));

@@ -28,6 +28,10 @@ TEST(FailurePolicyTest, ClassifiesByStatusCodeSignalAndKind) {
   EXPECT_EQ(Classify(Exit("RESOURCE_EXHAUSTED", 0, 1)).failure_class(), "STORAGE");
   EXPECT_EQ(Classify(Exit("ABORTED", 0, 1)).failure_class(), "COLLECTIVE");
   EXPECT_EQ(Classify(Exit("INTERNAL", 0, 1)).failure_class(), "CRASH");
+  v1::Evidence slow_link = Exit("ABORTED", 0, 2);
+  slow_link.mutable_exit()->set_slow_link(true);
+  EXPECT_EQ(Classify(slow_link).failure_class(), "NETWORK");
+  EXPECT_TRUE(Precedes(slow_link, Exit("ABORTED", 0, 1))) << "the others only lost a peer";
   EXPECT_EQ(Classify(Exit("", 11, 1)).failure_class(), "CRASH");
   v1::Evidence memory = Exit("RESOURCE_EXHAUSTED", 9, 1);
   memory.mutable_exit()->set_message("out of memory");

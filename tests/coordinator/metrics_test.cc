@@ -51,6 +51,19 @@ TEST(MetricsTest, CountsJobsNodesAndSlots) {
   EXPECT_EQ(bad->metric.size(), 6u);
 }
 
+TEST(MetricsTest, ShowsTheBusBandwidthOfTheLiveAttempt) {
+  CoreHarness core;
+  core.Connect("node-a", 2);
+  core.Submit("job", 2);
+  core.RunTo("job", 7);
+  constexpr char kName[] = "ijepa_coordinator_job_bus_bandwidth_bytes_per_second";
+  EXPECT_EQ(Value(DescribeState(core.state(), 0), kName, "job"), std::nullopt);
+  v1::FromRank message;
+  message.mutable_network()->set_bus_gigabytes_per_second(20);
+  core.FromRank("job", 0, message);
+  EXPECT_EQ(Value(DescribeState(core.state(), 0), kName, "job"), 20e9);
+}
+
 TEST(MetricsTest, ShowsWhereTheDataPipelineSpendsItsTime) {
   CoreHarness core;
   core.Connect("node-a", 1);

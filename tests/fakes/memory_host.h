@@ -78,6 +78,7 @@ class MemoryHost : public RunHost {
   }
   void EnterPhase(RunPhase phase) override { phases.push_back(phase); }
   void ReportProbe(const ProbeReport& report) override { probes.push_back(report); }
+  void ReportNetwork(const NetworkReport& report) override { networks.push_back(report); }
   void Note(absl::string_view code, absl::string_view message, int64_t step) override {
     std::lock_guard<std::mutex> lock(mutex_);
     notes_.push_back({std::string(code), std::string(message), step});
@@ -118,6 +119,7 @@ class MemoryHost : public RunHost {
   std::vector<StepReport> steps;
   std::vector<RunPhase> phases;
   std::vector<ProbeReport> probes;
+  std::vector<NetworkReport> networks;
   std::vector<CheckpointInfo> commits;
   std::vector<absl::Status> left;
 

@@ -39,6 +39,28 @@ TEST_P(CommunicatorTest, AllReduceSumsEveryLength) {
   });
 }
 
+TEST_P(CommunicatorTest, PassesABufferOverTheLinksThatAreNamedAndTouchesNoOther) {
+  RunRanks(GetParam(), kTimeout, [](Communicator& peers) {
+    const int world = peers.world_size();
+    const int rank = peers.rank();
+    for (const int64_t count : {1, 300007}) {
+      for (int to = 1; to < world; ++to) {  // One link at a time, the others stand by.
+        std::vector<float> data(static_cast<size_t>(count), static_cast<float>(rank));
+        const bool on_link = rank == to || rank == to - 1;
+        ASSERT_TRUE(
+            peers.Pass(data.data(), count, on_link ? to - 1 : rank, on_link ? to : rank).ok());
+        EXPECT_THAT(data, Each(static_cast<float>(rank == to ? to - 1 : rank)));
+      }
+      // All pairs at once.
+      std::vector<float> data(static_cast<size_t>(count), static_cast<float>(rank));
+      const int from = rank / 2 * 2;
+      const int to = std::min(from + 1, world - 1);
+      ASSERT_TRUE(peers.Pass(data.data(), count, from, to).ok());
+      EXPECT_THAT(data, Each(static_cast<float>(from)));
+    }
+  });
+}
+
 TEST_P(CommunicatorTest, AllReduceGivesTheSameBitsOnEveryRankAndInEveryRun) {
   const int64_t count = 300007;
   std::vector<std::vector<float>> results(static_cast<size_t>(2 * GetParam()));

@@ -5,7 +5,9 @@
 
 #include <filesystem>
 
+#include "absl/strings/cord.h"
 #include "common/file.h"
+#include "worker/jepa/run_host.h"
 
 namespace ijepa::rank {
 namespace {
@@ -18,6 +20,13 @@ TEST(ExitRecordTest, AFailureCarriesCodeMessageAndStep) {
   EXPECT_EQ(record.status_code(), "RESOURCE_EXHAUSTED");
   EXPECT_EQ(record.message(), "disk full");
   EXPECT_EQ(record.last_step(), 41);
+}
+
+TEST(ExitRecordTest, SaysThatALinkOfItsNodeIsTooSlow) {
+  absl::Status status = absl::AbortedError("2 of the links too slow");
+  EXPECT_FALSE(FailureRecord(status, 0, absl::UnixEpoch()).slow_link());
+  status.SetPayload(jepa::kSlowLinkPayload, absl::Cord("culprit"));
+  EXPECT_TRUE(FailureRecord(status, 0, absl::UnixEpoch()).slow_link());
 }
 
 TEST(ExitRecordTest, IsWrittenWhole) {

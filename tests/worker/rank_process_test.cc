@@ -35,6 +35,16 @@ TEST_F(RankProcessTest, RunsTheProgramAndKeepsItsOutput) {
                                            "CUDA_DEVICE_ORDER=PCI_BUS_ID", "line 0", "line 1"));
 }
 
+TEST_F(RankProcessTest, TellsNcclOfTheInterfaceAndWhatTheJobSays) {
+  options_.network.set_interface("eth7");
+  v1::Label& variable = *launch_.mutable_spec()->mutable_network()->add_env();
+  variable.set_key("NCCL_DEBUG");
+  variable.set_value("INFO");
+  auto rank = Start("print-env:NCCL_SOCKET_IFNAME print-env:NCCL_IB_DISABLE print-env:NCCL_DEBUG");
+  EXPECT_THAT(WaitForExit(*rank).log_tail(),
+              ElementsAre("NCCL_SOCKET_IFNAME==eth7", "NCCL_IB_DISABLE=1", "NCCL_DEBUG=INFO"));
+}
+
 TEST_F(RankProcessTest, ReportsTheSignalThatKilledIt) {
   auto rank = Start("drain");
   ::kill(rank->pid(), SIGKILL);

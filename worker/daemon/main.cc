@@ -20,6 +20,7 @@
 #include "proto/spec/settings_reader.h"
 #include "worker/daemon/cgroup.h"
 #include "worker/daemon/inventory.h"
+#include "worker/daemon/network.h"
 #include "worker/daemon/settings.h"
 #include "worker/daemon/state_lock.h"
 #include "worker/daemon/worker.h"
@@ -102,12 +103,16 @@ absl::StatusOr<UniqueFd> WatchSignals(std::initializer_list<int> numbers) {
 
 // What the node has, and where it is.
 void AddFacts(const Settings& settings, const Inventory& inventory, v1::NodeInfo& info) {
+  info.set_gpu_model(inventory.gpu_model);
+  info.set_compute_capability(inventory.compute_capability);
   for (const std::string& feature : inventory.cpu_features) info.add_cpu_features(feature);
   for (const auto& [key, value] : settings.label_map) {
     v1::NodeLabel& label = *info.add_labels();
     label.set_key(key);
     label.set_value(value);
   }
+  *info.mutable_network() =
+      FindNetwork("/sys", settings.host_address, InterfaceOf(settings.host_address));
 }
 
 // Says for which attempt the worker was started, where a backend did that.
@@ -169,8 +174,6 @@ absl::StatusOr<int> RunWorker(const Settings& settings) {
   options.drain_time = settings.drain_time;
   options.info.set_node(settings.node);
   options.info.set_slots(slots);
-  options.info.set_gpu_model(inventory.gpu_model);
-  options.info.set_compute_capability(inventory.compute_capability);
   options.info.set_version(IJEPA_VERSION);
   IJEPA_RETURN_IF_ERROR(TakeAllocation(settings, options));
   AddFacts(settings, inventory, options.info);
@@ -185,7 +188,8 @@ absl::StatusOr<int> RunWorker(const Settings& settings) {
   LogInfo("ijepa-worker ", IJEPA_VERSION, " node=", settings.node, " slots=", slots,
           " gpu=", inventory.gpu_model.empty() ? "none" : inventory.gpu_model,
           " coordinator=", settings.coordinator, " state_dir=", settings.state_dir,
-          " metrics=", options.info.metrics_address(), " cgroup=",
+          " metrics=", options.info.metrics_address(),
+          " network=", DescribeNetwork(options.info.network()), " cgroup=",
           cgroup.empty() ? absl::StrCat("none, ranks are process groups: ", no_cgroup) : cgroup);
   IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker, Worker::Create(std::move(options)));
   const int code = worker->Run();

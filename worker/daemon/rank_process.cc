@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -17,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "worker/daemon/network.h"
 #include "worker/link/rank_folder.h"
 
 namespace ijepa::worker {
@@ -133,6 +135,10 @@ absl::Status RankProcess::Begin(const StartOptions& options, const v1::RankLaunc
     spawn.environment.push_back(absl::StrCat("CUDA_VISIBLE_DEVICES=", options.visible_device));
     // Numbers as the driver has them, so that its errors are those of the rank's GPU.
     spawn.environment.push_back("CUDA_DEVICE_ORDER=PCI_BUS_ID");
+  }
+  const auto is_set = [](const std::string& name) { return std::getenv(name.c_str()) != nullptr; };
+  for (std::string& variable : NcclVariables(options.network, launch.spec().network(), is_set)) {
+    spawn.environment.push_back(std::move(variable));
   }
   spawn.output = output.get();
   MakeGroup(options.cgroup_base);

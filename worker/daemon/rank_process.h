@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/file.h"
+#include "ijepa/v1/cluster.pb.h"
 #include "ijepa/v1/rank_link.pb.h"
 #include "worker/daemon/cgroup.h"
 #include "worker/daemon/process.h"
@@ -30,6 +31,8 @@ class RankProcess {
     std::string rank_binary;
     // CUDA_VISIBLE_DEVICES; empty on nodes without GPUs, where the variable is left alone.
     std::string visible_device;
+    // What NCCL is told of (network.h).
+    v1::NodeNetwork network;
     // Folder for its control group (cgroup.h); empty: none.
     std::string cgroup_base;
   };

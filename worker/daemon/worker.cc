@@ -356,6 +356,7 @@ void Worker::ReconcileRanks(absl::Duration now) {
 v1::RankLaunch Worker::LaunchOf(const RankKey& key, int slot) const {
   v1::RankLaunch launch = worker::LaunchOf(*desired_, key, slot);
   launch.set_host_address(options_.host_address);
+  launch.set_node(options_.info.node());
   launch.set_index_folder(absl::StrCat(options_.state_dir, "/index"));
   return launch;
 }
@@ -365,6 +366,7 @@ RankProcess::StartOptions Worker::StartOptionsOf(int slot) const {
   start.ranks_folder = ranks_folder_;
   start.rank_binary = options_.rank_binary;
   start.cgroup_base = options_.cgroup_base;
+  start.network = options_.info.network();
   if (slot >= 0 && static_cast<size_t>(slot) < options_.devices.size()) {
     start.visible_device = options_.devices[static_cast<size_t>(slot)];
   }

@@ -94,6 +94,29 @@ struct ProbeReport {
   double effective_rank = 0;
 };
 
+// What a rank receives from another. Fields as ijepa.v1.NetworkLink.
+struct NetworkLink {
+  int from_rank = 0;
+  std::string from_node;
+  int to_rank = 0;
+  std::string to_node;
+  double gbps = 0;
+};
+
+// Status payload of the error of a rank whose node is the likely cause of a link that is too slow;
+// its value says nothing.
+inline constexpr char kSlowLinkPayload[] = "ijepa/slow_link";
+
+// The network of an attempt before it trains (dist/network_check.h). Fields as
+// ijepa.v1.NetworkCheck.
+struct NetworkReport {
+  double bus_gigabytes_per_second = 0;
+  int64_t bytes = 0;
+  double seconds = 0;
+  NetworkLink slowest;
+  std::vector<NetworkLink> slow;
+};
+
 // A checkpoint that is complete on storage and waits to be committed.
 struct CheckpointInfo {
   int64_t step = 0;
@@ -127,6 +150,8 @@ class RunHost : public Rendezvous {
   virtual void EnterPhase(RunPhase phase) = 0;
   // Kept until acknowledged; survives a restart of the worker.
   virtual void ReportProbe(const ProbeReport& report) = 0;
+  // Kept until acknowledged.
+  virtual void ReportNetwork(const NetworkReport& report) = 0;
   // A line of the job's history; `code` is of a closed list (RESUMED, CHECKPOINT_UNUSABLE,
   // BAD_IMAGE, ...). Thread-safe.
   virtual void Note(absl::string_view code, absl::string_view message, int64_t step) = 0;

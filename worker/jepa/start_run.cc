@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "worker/jepa/dist/network_check.h"
 #include "worker/jepa/exchange/start_state.h"
 #include "worker/jepa/host_state.h"
 
@@ -70,6 +71,15 @@ absl::StatusOr<RunStart> StartRun(const TrainConfig& config, const RunLength& le
   IJEPA_RETURN_IF_ERROR(state.learner.Restore(start));
   IJEPA_RETURN_IF_ERROR(StartMasks(config, start.info(), step, state.masks));
   return RunStart{step, NoteOf(start.info(), step)};
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> MeetPeers(const TrainConfig& config, RunHost& host,
+                                                        absl::Duration timeout,
+                                                        ijepa::Clock& clock) {
+  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> peers,
+                         NewCommunicator(config, host, timeout));
+  IJEPA_RETURN_IF_ERROR(CheckNetwork(config, *peers, host, clock));
+  return peers;
 }
 
 absl::Status CheckSameImages(const TrainConfig& config, int64_t images, Communicator& peers) {

@@ -1,17 +1,21 @@
-// The beginning of a run that does not start from random weights: meta.load_checkpoint. What is
-// found and how it is read is in exchange/start_state.h.
+// The beginning of a run: its peers, and what it starts from if not from random weights
+// (meta.load_checkpoint; what is found and how it is read is in exchange/start_state.h).
 #ifndef IJEPA_WORKER_JEPA_START_RUN_H_
 #define IJEPA_WORKER_JEPA_START_RUN_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/clock.h"
 #include "worker/jepa/config.h"
 #include "worker/jepa/dist/communicator.h"
 #include "worker/jepa/plan/schedules.h"
 #include "worker/jepa/run_checkpoint.h"
+#include "worker/jepa/run_host.h"
 
 namespace jepa {
 
@@ -30,6 +34,11 @@ struct RunStart {
 // be used.
 absl::StatusOr<RunStart> StartRun(const TrainConfig& config, const RunLength& length,
                                   const RunState& state);
+
+// As NewCommunicator, and the network between the ranks is found good (dist/network_check.h).
+absl::StatusOr<std::unique_ptr<Communicator>> MeetPeers(const TrainConfig& config, RunHost& host,
+                                                        absl::Duration timeout,
+                                                        ijepa::Clock& clock);
 
 // FailedPrecondition unless every rank has as many images: ranks on nodes with different copies of
 // the data would wait for one another at different steps.

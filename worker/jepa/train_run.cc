@@ -200,7 +200,7 @@ absl::Status TrainRun::OpenData() {
 
 absl::Status TrainRun::Meet() {
   IJEPA_ASSIGN_OR_RETURN(learner_, parts_.make_learner(config_));
-  IJEPA_ASSIGN_OR_RETURN(peers_, NewCommunicator(config_, host_, parts_.peer_timeout));
+  IJEPA_ASSIGN_OR_RETURN(peers_, MeetPeers(config_, host_, parts_.peer_timeout, *parts_.clock));
   MakeExchange();
   saver_ = std::make_unique<CheckpointSaver>(
       config_, host_, *peers_,

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "worker/jepa/run_host.h"
 #include "worker/link/rank_folder.h"
 
 namespace ijepa::rank {
@@ -36,6 +37,7 @@ v1::RankExit FailureRecord(const absl::Status& status, int64_t last_step, absl::
   record.set_exit_code(kExitFailed);
   record.set_status_code(absl::StatusCodeToString(status.code()));
   record.set_message(std::string(status.message().substr(0, kMaxMessageBytes)));
+  record.set_slow_link(status.GetPayload(jepa::kSlowLinkPayload).has_value());
   return record;
 }
 

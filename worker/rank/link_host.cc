@@ -103,6 +103,26 @@ v1::StepReport ToProto(const jepa::StepReport& report) {
   return proto;
 }
 
+v1::NetworkLink ToProto(const jepa::NetworkLink& link) {
+  v1::NetworkLink proto;
+  proto.set_from_rank(link.from_rank);
+  proto.set_from_node(link.from_node);
+  proto.set_to_rank(link.to_rank);
+  proto.set_to_node(link.to_node);
+  proto.set_gbps(link.gbps);
+  return proto;
+}
+
+v1::NetworkCheck ToProto(const jepa::NetworkReport& report) {
+  v1::NetworkCheck proto;
+  proto.set_bus_gigabytes_per_second(report.bus_gigabytes_per_second);
+  proto.set_bytes(report.bytes);
+  proto.set_seconds(report.seconds);
+  *proto.mutable_slowest() = ToProto(report.slowest);
+  for (const jepa::NetworkLink& link : report.slow) *proto.add_slow() = ToProto(link);
+  return proto;
+}
+
 v1::ProbeReport ToProto(const jepa::ProbeReport& report) {
   v1::ProbeReport proto;
   proto.set_step(report.step);
@@ -224,6 +244,12 @@ void LinkHost::ReportProbe(const jepa::ProbeReport& report) {
   *message.mutable_probe() = ToProto(report);
   message.mutable_probe()->set_generation(options_.generation);
   *message.mutable_probe()->mutable_time() = Timestamp(options_.clock->Now());
+  Enqueue(std::move(message));
+}
+
+void LinkHost::ReportNetwork(const jepa::NetworkReport& report) {
+  v1::FromRank message;
+  *message.mutable_network() = ToProto(report);
   Enqueue(std::move(message));
 }
 

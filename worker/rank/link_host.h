@@ -56,6 +56,7 @@ class LinkHost final : public jepa::RunHost {
   void ReportStep(const jepa::StepReport& report) override;
   void EnterPhase(jepa::RunPhase phase) override;
   void ReportProbe(const jepa::ProbeReport& report) override;
+  void ReportNetwork(const jepa::NetworkReport& report) override;
   void Note(absl::string_view code, absl::string_view message, int64_t step) override;
   absl::StatusOr<std::vector<std::string>> Commit(const jepa::CheckpointInfo& checkpoint,
                                                   absl::Duration timeout) override;

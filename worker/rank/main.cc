@@ -1,6 +1,7 @@
 // ijepa-rank: one training process of a job. Started by ijepa-worker, which it outlives.
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -21,6 +22,7 @@
 #include "worker/link/rank_folder.h"
 #include "worker/rank/exit_record.h"
 #include "worker/rank/link_host.h"
+#include "worker/rank/nccl_environment.h"
 #include "worker/rank/node_facts.h"
 #include "worker/rank/stack_signal.h"
 
@@ -66,6 +68,8 @@ absl::StatusOr<jepa::TrainOutcome> TrainFrom(const v1::RankLaunch& launch, LinkH
   if (launch.rank() == 0) {
     std::printf("%s", spec::SpecTable(launch.spec(), launch.spec()).c_str());
     std::fflush(stdout);
+    LogInfo("network host_address=", launch.host_address(),
+            " nccl_environment=", NcclEnvironment(environ));
     for (const std::string& warning : warnings) host.Note("PRECISION_FALLBACK", warning, 0);
   }
   return jepa::Train(config, host);

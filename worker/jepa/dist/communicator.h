@@ -50,8 +50,15 @@ class Communicator {
   virtual absl::Status Broadcast(float* data, int64_t count, int root) = 0;
   // out[r * count, (r + 1) * count) becomes rank r's data[0, count).
   virtual absl::Status AllGather(const float* data, int64_t count, float* out) = 0;
+  // data[0, count) of rank `to` becomes rank `from`'s. Every rank calls, each with the one link
+  // that it is an end of, or with from = to for none.
+  virtual absl::Status Pass(float* data, int64_t count, int from, int to) = 0;
   // Returns when every rank has called.
   virtual absl::Status Barrier() = 0;
+
+  // Memory for `count` floats, not initialised, from which calls need no copy: on the device. Null
+  // where there is none. The communicator's, until the next call; 0 gives it back.
+  virtual absl::StatusOr<float*> Borrow(int64_t /*count*/) { return nullptr; }
 
   // Any thread: ends the call under way and every later one with `why`, which is not OK. Peers find
   // this rank gone. The first reason stays.

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -197,6 +198,22 @@ class NcclCommunicator : public Communicator {
                                 communicator_, stream_),
                   "all-gather");
     });
+  }
+
+  absl::Status Pass(float* data, int64_t count, int from, int to) override {
+    return InPlace(data, count, "pass", [&](float* on_device) -> absl::Status {
+      const auto size = static_cast<size_t>(count);
+      if (from == to) return absl::OkStatus();
+      if (rank_ == from) {
+        return Nccl(ncclSend(on_device, size, ncclFloat32, to, communicator_, stream_), "pass");
+      }
+      return Nccl(ncclRecv(on_device, size, ncclFloat32, from, communicator_, stream_), "pass");
+    });
+  }
+
+  absl::StatusOr<float*> Borrow(int64_t count) override {
+    IJEPA_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(device_), "memory of the caller"));
+    return borrowed_.emplace().Reserve(count);
   }
 
   absl::Status Barrier() override {
@@ -429,6 +446,7 @@ class NcclCommunicator : public Communicator {
   DeviceEvent called_;
   DeviceEvent done_;
   DeviceScratch scratch_;
+  std::optional<DeviceScratch> borrowed_;
   ncclComm_t communicator_ = nullptr;
 };
 
