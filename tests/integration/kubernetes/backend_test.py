@@ -54,6 +54,20 @@ class BackendTest(EngineTest):
         self.assertEqual((seen["end"], seen["host"]), ("out_of_memory", pod["spec"]["nodeName"]))
         self.assertIn("OOMKilled", seen["reason"])
 
+    def test_an_eviction_is_a_preemption(self):
+        pod = self.running()[0]["metadata"]["name"]
+        self.cluster.kubectl("create", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction", "-f", "-", text=json.dumps(
+            {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": NAMESPACE}}))
+        seen = self.wait_for("demo-g1", lambda seen: seen["phase"] == "ended", "ends")
+        self.assertEqual(seen["end"], "preempted")
+        self.assertIn("EvictionByEvictionAPI", seen["reason"])
+
+    def test_a_job_that_somebody_deletes_was_cancelled(self):
+        self.running()
+        self.cluster.kubectl("delete", "job", "demo-g1", "-n", NAMESPACE, "--wait=false", "--cascade=background")
+        seen = self.wait_for("demo-g1", lambda seen: seen["phase"] == "ended", "ends")
+        self.assertEqual((seen["end"], seen["state"]), ("cancelled", "Deleted"))
+
     def test_what_waits_says_why_in_kubernetes_words_with_advice(self):
         cases = [("wide", "kubernetes: {ranks_per_pod: 16}", "Insufficient nvidia.com/gpu", "ranks_per_pod"),
                  ("pool", "kubernetes: {ranks_per_pod: 1, node_selector: {pool: none}}", "affinity/selector", "node_selector"),
@@ -87,6 +101,12 @@ class BackendTest(EngineTest):
         self.assertEqual(refused["code"], "INVALID_ARGUMENT")
         self.assertIn("nodeSelectr", refused["message"])
 
+    def test_the_watch_brings_news_before_the_poll(self):
+        self.running()
+        self.probe.send("wait", seconds=120)
+        self.cluster.kubectl("delete", "pod", "-n", NAMESPACE, "--all", "--wait=false")
+        self.assertLess(self.probe.answer()["waited"], 100)
+
     def test_an_api_server_that_restarts_costs_nothing(self):
         self.running()
         self.cluster.stop("kube-apiserver")
@@ -98,6 +118,8 @@ class BackendTest(EngineTest):
         self.cluster.start_server()
         self.assertEqual(self.wait_for("demo-g1", lambda seen: True, "is there")["phase"], "running")
         self.assertEqual(self.probe.allocate("other"), {"handle": "other-g1"})
+        self.cluster.stop("kwok")  # it takes a minute and more to find the new server by itself
+        self.cluster.start_kubelets()
 
     # Identities.
     def other(self, name, **options):

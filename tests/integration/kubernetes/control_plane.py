@@ -139,9 +139,10 @@ class ControlPlane:
         return self.kubectl("get", "--raw", "/readyz", check=False) == "ok"
 
     def start_controllers(self):
+        # kwok renews leases late, by its own conflicts: no node is lost for it.
         self.start("kube-controller-manager", f"--kubeconfig={self.admin}", "--bind-address=127.0.0.1",
                    f"--secure-port={self.controller_port}", "--leader-elect=false", "--service-account-private-key-file=sa.key",
-                   "--root-ca-file=ca.crt", "--use-service-account-credentials=true", "--node-monitor-grace-period=30s",
+                   "--root-ca-file=ca.crt", "--use-service-account-credentials=true", "--node-monitor-grace-period=600s",
                    "--node-monitor-period=1s", "--kube-api-qps=500", "--kube-api-burst=1000")
         self.start("kube-scheduler", f"--kubeconfig={self.admin}", "--bind-address=127.0.0.1",
                    f"--secure-port={self.scheduler_port}", "--leader-elect=false", "--kube-api-qps=500", "--kube-api-burst=1000")
@@ -149,7 +150,7 @@ class ControlPlane:
     def start_kubelets(self):
         configs = [f"--config={FOLDER / 'stages' / stage}" for stage in STAGES]
         configs.append(f"--config={Path(__file__).with_name('stages.yaml')}")
-        self.start("kwok", f"--kubeconfig={self.admin}", "--manage-all-nodes=true", "--node-lease-duration-seconds=20",
+        self.start("kwok", f"--kubeconfig={self.admin}", "--manage-all-nodes=true",
                    "--server-address=", *configs)
 
     def add_nodes(self, *names, gpus=8, pool="main"):
