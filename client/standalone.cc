@@ -107,7 +107,7 @@ std::vector<std::string> WorkerCommand(const StandaloneOptions& options,
       "exec '", program, "' --node \"$SLURMD_NODENAME\"",
       " --coordinator \"$SLURM_LAUNCH_NODE_IPADDR:", port, "\"",
       " --state-dir \"${TMPDIR:-/tmp}/ijepa-", allocation.job_id, "-$SLURMD_NODENAME\"",
-      " --slots ", slots, " --drain-seconds ", drain, " --metrics-listen none");
+      " --slots ", slots, " --drain-seconds ", drain, " --leave-ranks no --metrics-listen none");
   const std::string nodes = absl::StrCat(allocation.nodes);
   // A worker that fails is started again by the next srun; the others train on meanwhile.
   return {"srun",

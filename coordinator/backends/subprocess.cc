@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/pipe.h"
 #include "common/status_macros.h"
 
 extern char** environ;
@@ -24,17 +25,6 @@ namespace {
 
 // After its end of output: how long a program may take to exit.
 constexpr absl::Duration kSlice = absl::Milliseconds(20);
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-absl::StatusOr<Pipe> MakePipe() {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "making", "a pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
 
 std::vector<char*> Pointers(std::vector<std::string>& texts) {
   std::vector<char*> pointers;

@@ -20,16 +20,6 @@ class HistoryServicesTest : public ServicesTest {
     StartServer();
   }
 
-  void Cancel(const std::string& name) {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    v1::CancelJobRequest request;
-    request.set_name(name);
-    v1::Job job;
-    ASSERT_TRUE(jobs->CancelJob(&context, request, &job).ok());
-    EXPECT_EQ(job.status().state(), v1::JOB_STATE_CANCELLED);
-  }
-
   // Live jobs, as the state thread sees them after a tick.
   size_t LiveJobs() {
     std::promise<size_t> seen;

@@ -93,6 +93,17 @@ class ServicesTest : public ::testing::Test {
     return job;
   }
 
+  // Gives the job as it is then.
+  v1::Job Cancel(const std::string& name) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    v1::CancelJobRequest request;
+    request.set_name(name);
+    v1::Job job;
+    EXPECT_TRUE(jobs->CancelJob(&context, request, &job).ok());
+    return job;
+  }
+
   // Watches until the job is in `state` or the stream ends; gives the states in order, without
   // repeats.
   std::vector<v1::JobState> Watch(const std::string& name,

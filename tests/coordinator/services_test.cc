@@ -193,13 +193,7 @@ TEST_F(ServicesTest, CancelIsSeenByTheWorkerAsADrain) {
   worker.Report(v1::RANK_PHASE_TRAINING);
   worker.FromRank(0, StepOf(1));
   ASSERT_EQ(Watch(name, v1::JOB_STATE_RUNNING).back(), v1::JOB_STATE_RUNNING);
-  grpc::ClientContext context;
-  SetDeadline(context);
-  v1::CancelJobRequest request;
-  request.set_name(name);
-  v1::Job job;
-  ASSERT_TRUE(jobs->CancelJob(&context, request, &job).ok());
-  EXPECT_EQ(job.status().state(), v1::JOB_STATE_CANCELLING);
+  EXPECT_EQ(Cancel(name).status().state(), v1::JOB_STATE_CANCELLING);
   ASSERT_TRUE(worker.ReadUntil([](const v1::CoordinatorMessage& message) {
     return message.has_desired() && message.desired().gangs_size() == 1 &&
            message.desired().gangs(0).has_drain();

@@ -61,15 +61,6 @@ class Follower {
 
 class WatchJobsTest : public ServicesTest {
  protected:
-  void Cancel(const std::string& name) {
-    grpc::ClientContext context;
-    SetDeadline(context);
-    v1::CancelJobRequest request;
-    request.set_name(name);
-    v1::Job job;
-    ASSERT_TRUE(jobs->CancelJob(&context, request, &job).ok());
-  }
-
   std::string SubmitLabelled(const std::string& team) {
     v1::CreateJobRequest request = RequestFor("job", 1);
     request.set_queue_anyway(true);

@@ -133,6 +133,10 @@ class StandaloneTest(unittest.TestCase):
             self.assertEqual(slurm.job(number)["Restarts"], "1")
             slurm.call("scancel", number)
             wait_until(lambda: slurm.state(number) == "CANCELLED", 60, "it is cancelled", ASK_SECONDS)
+            # Ranks have sessions of their own, and SLURM here no control groups: their worker takes them with it.
+            ranks = ["pgrep", "-f", f"ijepa-rank run --folder .*{job['uid']}"]
+            wait_until(lambda: subprocess.run(ranks, check=False, capture_output=True).returncode == 1, 30,
+                       "no rank is left")
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ TEST(ConfigsTest, DaemonFilesHoldTheDocumentedKeys) {
   const auto worker = ReadSettings(
       *ReadFile("configs/worker.yaml"), "worker.yaml",
       {"coordinator", "node", "slots", "state_dir", "rank_binary", "metrics_listen", "host_address",
-       "drain_seconds", "labels", "tls_certificate", "tls_key", "tls_authority"});
+       "drain_seconds", "leave_ranks", "labels", "tls_certificate", "tls_key", "tls_authority"});
   ASSERT_TRUE(worker.ok()) << worker.status();
   EXPECT_EQ(worker->at("coordinator"), coordinator->values.at("worker_listen"));
 }

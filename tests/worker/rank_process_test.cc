@@ -10,6 +10,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "tests/worker/rank_process_fixture.h"
 
@@ -174,6 +175,23 @@ TEST_F(RankProcessTest, APidThatIsAnothersIsNotAdopted) {
   ASSERT_TRUE(adopted.ok()) << adopted.status();
   const v1::RankExit exit = WaitForExit(**adopted);
   EXPECT_THAT(exit.message(), HasSubstr("vanished"));
+}
+
+TEST_F(RankProcessTest, EndsWithTheThreadThatStartedItWhereNoOtherWorkerComes) {
+  for (const bool ends : {false, true}) {
+    options_.ends_with_worker = ends;
+    std::unique_ptr<RankProcess> rank;
+    std::thread([&] { rank = Start("drain"); }).join();
+    ASSERT_GT(rank->pid(), 1);
+    if (!ends) {
+      while (!std::filesystem::exists(Folder() + "/link.sock")) ::usleep(1000);
+      rank->Terminate();
+    }
+    const v1::RankExit exit = WaitForExit(*rank);
+    EXPECT_EQ(exit.signal(), ends ? SIGKILL : 0);
+    rank.reset();
+    std::filesystem::remove_all(root_);
+  }
 }
 
 TEST_F(RankProcessTest, AFolderWithoutAProcessIsOfNoUse) {

@@ -64,6 +64,9 @@ absl::StatusOr<Settings> ReadCommandLine(int argc, char** argv) {
                  "PEM file of the authority that certifies the coordinator");
   app.add_option("--allocation", flags.allocation,
                  "UID:GENERATION:HOST of the attempt that it is for (set by backends)");
+  app.add_option("--leave-ranks", flags.leave_ranks,
+                 "yes: ranks outlive the worker and wait for the next one; no: they end with it")
+      ->capture_default_str();
   app.add_option("--labels", flags.labels, "where it is: island=a,rack=r7,block=b1");
   app.add_option("--host-address", flags.host_address, "where ranks of other nodes reach this one")
       ->capture_default_str();
@@ -172,6 +175,7 @@ absl::StatusOr<int> RunWorker(const Settings& settings) {
   options.stop_fd = stop.get();
   options.drain_fd = drain.get();
   options.drain_time = settings.drain_time;
+  options.leave_ranks = settings.leave_ranks == "yes" && settings.allocation.empty();
   options.info.set_node(settings.node);
   options.info.set_slots(slots);
   options.info.set_version(IJEPA_VERSION);

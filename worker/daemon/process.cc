@@ -5,6 +5,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/pipe.h"
 #include "common/status_macros.h"
 
 extern char** environ;
@@ -81,6 +83,7 @@ struct ChildPlan {
   int output;
   int go;     // Read end; a byte says that the parent has recorded this process.
   int error;  // Write end; takes errno of a failed exec. Closed by the exec.
+  bool ends_with_parent;
 };
 
 [[noreturn]] void RunChild(const ChildPlan& plan) {
@@ -98,6 +101,8 @@ struct ChildPlan {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Before the read: a parent that died already has closed the pipe.
+  if (plan.ends_with_parent && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail();
   char byte;
   ssize_t count;
   do {
@@ -119,17 +124,6 @@ struct ChildPlan {
   ::execve(plan.program, plan.arguments, plan.environment);
   fail();
   ::_exit(127);
-}
-
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-
-absl::StatusOr<Pipe> MakePipe() {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "making", "a pipe");
-  return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
 // The errno of a failed exec, or 0 once the exec has closed the other end of the pipe.
@@ -183,7 +177,7 @@ absl::StatusOr<ProcessId> SpawnProcess(const Spawn& spawn, const RecordProcess& 
   std::vector<char*> environment_pointers = Pointers(environment);
   const ChildPlan plan = {
       spawn.program.c_str(), argument_pointers.data(), environment_pointers.data(), spawn.output,
-      go.read.get(),         error.write.get()};
+      go.read.get(),         error.write.get(),        spawn.ends_with_parent};
   // The child holds only its own ends of the pipes: the end of a pipe must mean the parent's death.
   const pid_t pid = ::fork();
   if (pid < 0) return ErrnoStatus(errno, "forking for", spawn.program);

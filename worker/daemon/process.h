@@ -37,6 +37,8 @@ struct Spawn {
   std::vector<std::string> arguments;    // Without the program's name.
   std::vector<std::string> environment;  // NAME=VALUE, added to or replacing the worker's own.
   int output = -1;                       // Standard output and error; not owned.
+  // It is killed when the thread that starts it ends, however that ends. What it starts is not.
+  bool ends_with_parent = false;
 };
 
 // Starts a process in a session (and so a process group) of its own, with /dev/null as input, no

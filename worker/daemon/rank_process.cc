@@ -141,6 +141,7 @@ absl::Status RankProcess::Begin(const StartOptions& options, const v1::RankLaunc
     spawn.environment.push_back(std::move(variable));
   }
   spawn.output = output.get();
+  spawn.ends_with_parent = options.ends_with_worker;
   MakeGroup(options.cgroup_base);
   const auto record = [this](const ProcessId& id) { return Record(id); };
   IJEPA_ASSIGN_OR_RETURN(id_, SpawnProcess(spawn, record));

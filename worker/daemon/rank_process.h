@@ -35,6 +35,8 @@ class RankProcess {
     v1::NodeNetwork network;
     // Folder for its control group (cgroup.h); empty: none.
     std::string cgroup_base;
+    // The rank is killed when the thread that starts it ends.
+    bool ends_with_worker = false;
   };
 
   // Makes the folder and starts the process. Where that fails, the rank has exited already, and its

@@ -67,6 +67,7 @@ std::map<std::string, std::string*> SettingFields(Settings& settings) {
           {"tls_key", &settings.tls_key},
           {"tls_authority", &settings.tls_authority},
           {"allocation", &settings.allocation},
+          {"leave_ranks", &settings.leave_ranks},
           {"labels", &settings.labels}};
 }
 
@@ -118,6 +119,10 @@ absl::StatusOr<Settings> Resolve(Settings settings) {
                                                    "\"; must be a number in (0, 1e6]"));
   }
   settings.drain_time = absl::Seconds(seconds);
+  if (settings.leave_ranks != "yes" && settings.leave_ranks != "no") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("leave_ranks is \"", settings.leave_ranks, "\"; must be yes or no"));
+  }
   if (!settings.allocation.empty()) {
     IJEPA_RETURN_IF_ERROR(ParseAllocation(settings.allocation).status());
   }

@@ -40,6 +40,9 @@ struct Settings {
   // "UID:GENERATION:HOST" of the attempt that a backend started the worker for; it runs nothing
   // else and ends with it. Its token is in the environment, kAllocationToken. Empty: none.
   std::string allocation;
+  // yes: ranks outlive the worker and wait for the next one in its state_dir. no: they end with it.
+  // With `allocation` always no.
+  std::string leave_ranks = "yes";
   // Where the node is: "island=a, rack=r7, block=b1"; other keys are kept and shown.
   std::string labels;
   std::map<std::string, std::string> label_map;  // The same, filled in by Resolve.

@@ -367,6 +367,7 @@ RankProcess::StartOptions Worker::StartOptionsOf(int slot) const {
   start.rank_binary = options_.rank_binary;
   start.cgroup_base = options_.cgroup_base;
   start.network = options_.info.network();
+  start.ends_with_worker = !options_.leave_ranks;
   if (slot >= 0 && static_cast<size_t>(slot) < options_.devices.size()) {
     start.visible_device = options_.devices[static_cast<size_t>(slot)];
   }

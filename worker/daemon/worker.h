@@ -42,6 +42,9 @@ class Worker {
     std::vector<std::string> devices;
     // Folder for the control groups of ranks (cgroup.h), of this worker alone; empty: none.
     std::string cgroup_base;
+    // Ranks outlive the worker and wait for the next one. Else they are killed when the thread of
+    // Run ends, however the worker does: nobody would find them.
+    bool leave_ranks = true;
     // Readable when the worker shall end and leave its ranks to the next one; and when it shall
     // have them save and stop first, the second time at once (signalfds). Not owned.
     int stop_fd = -1;
