@@ -68,6 +68,7 @@ class Api::Connection {
         jobs(v1::JobService::NewStub(channel_)),
         checkpoints(v1::CheckpointService::NewStub(channel_)),
         nodes(v1::NodeService::NewStub(channel_)),
+        queues(v1::QueueService::NewStub(channel_)),
         logs(v1::LogService::NewStub(channel_)),
         system(v1::SystemService::NewStub(channel_)) {}
 
@@ -158,6 +159,7 @@ class Api::Connection {
   std::unique_ptr<v1::JobService::Stub> jobs;
   std::unique_ptr<v1::CheckpointService::Stub> checkpoints;
   std::unique_ptr<v1::NodeService::Stub> nodes;
+  std::unique_ptr<v1::QueueService::Stub> queues;
   std::unique_ptr<v1::LogService::Stub> logs;
   std::unique_ptr<v1::SystemService::Stub> system;
 };
@@ -170,6 +172,11 @@ Api::Connection& Api::connection() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (connection_ == nullptr) connection_ = std::make_unique<Connection>(options_);
   return *connection_;
+}
+
+std::string Api::Whole(const std::string& name, const char* kind) const {
+  if (options_.project.empty() || absl::StartsWith(name, "projects/")) return name;
+  return absl::StrCat("projects/", options_.project, "/", kind, "/", name);
 }
 
 template <typename Response, typename Stub, typename Request>
@@ -185,72 +192,72 @@ absl::StatusOr<Response> Api::Call(absl::Duration retry_for, Stub& stub,
 
 absl::StatusOr<v1::Job> Api::CreateJob(const v1::CreateJobRequest& request) {
   return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::CreateJob,
-              request);
+              InProject(request));
 }
 
 absl::StatusOr<v1::Job> Api::GetJob(const std::string& name) {
   v1::GetJobRequest request;
-  request.set_name(name);
+  request.set_name(Whole(name));
   return Call(options_.retry_reads_for, *connection().jobs, &v1::JobService::Stub::GetJob, request);
 }
 
 absl::StatusOr<v1::ListJobsResponse> Api::ListJobs(const v1::ListJobsRequest& request) {
   return Call(options_.retry_reads_for, *connection().jobs, &v1::JobService::Stub::ListJobs,
-              request);
+              InProject(request));
 }
 
 absl::StatusOr<v1::Job> Api::CancelJob(const v1::CancelJobRequest& request) {
   return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::CancelJob,
-              request);
+              Whole(request));
 }
 
 absl::StatusOr<v1::Job> Api::HoldJob(const v1::HoldJobRequest& request) {
   return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::HoldJob,
-              request);
+              Whole(request));
 }
 
 absl::StatusOr<v1::Job> Api::ReleaseJob(const v1::ReleaseJobRequest& request) {
   return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::ReleaseJob,
-              request);
+              Whole(request));
 }
 
 absl::StatusOr<v1::Job> Api::PauseJob(const v1::PauseJobRequest& request) {
   return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::PauseJob,
-              request);
+              Whole(request));
 }
 
 absl::StatusOr<v1::Job> Api::ResumeJob(const v1::ResumeJobRequest& request) {
   return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::ResumeJob,
-              request);
+              Whole(request));
 }
 
 absl::StatusOr<v1::Job> Api::ForkJob(const v1::ForkJobRequest& request) {
   return Call(options_.retry_writes_for, *connection().jobs, &v1::JobService::Stub::ForkJob,
-              request);
+              Whole(request));
 }
 
 absl::StatusOr<v1::JobExplanation> Api::ExplainJob(const std::string& name) {
   v1::ExplainJobRequest request;
-  request.set_name(name);
+  request.set_name(Whole(name));
   return Call(options_.retry_reads_for, *connection().jobs, &v1::JobService::Stub::ExplainJob,
               request);
 }
 
 absl::StatusOr<v1::JobArray> Api::CreateArray(const v1::CreateArrayRequest& request) {
   return Call(options_.retry_writes_for, *connection().arrays, &v1::ArrayService::Stub::CreateArray,
-              request);
+              InProject(request));
 }
 
 absl::StatusOr<v1::JobArray> Api::GetArray(const std::string& name) {
   v1::GetArrayRequest request;
-  request.set_name(name);
+  request.set_name(Whole(name, "arrays"));
   return Call(options_.retry_reads_for, *connection().arrays, &v1::ArrayService::Stub::GetArray,
               request);
 }
 
 absl::StatusOr<v1::JobArray> Api::CancelArray(const std::string& name) {
   v1::CancelArrayRequest request;
-  request.set_name(name);
+  request.set_name(Whole(name, "arrays"));
   return Call(options_.retry_writes_for, *connection().arrays, &v1::ArrayService::Stub::CancelArray,
               request);
 }
@@ -295,16 +302,16 @@ absl::StatusOr<v1::BackupStoreResponse> Api::BackupStore(const v1::BackupStoreRe
 
 absl::StatusOr<v1::ListCheckpointsResponse> Api::ListCheckpoints(const std::string& job) {
   v1::ListCheckpointsRequest request;
-  request.set_parent(job);
+  request.set_parent(Whole(job));
   return Call(options_.retry_reads_for, *connection().checkpoints,
               &v1::CheckpointService::Stub::ListCheckpoints, request);
 }
 
 absl::StatusOr<v1::Job> Api::PinCheckpoint(const std::string& name, bool pinned) {
   v1::PinCheckpointRequest pin;
-  pin.set_name(name);
+  pin.set_name(Whole(name));
   v1::UnpinCheckpointRequest unpin;
-  unpin.set_name(name);
+  unpin.set_name(Whole(name));
   return connection().Retried<v1::Job>(
       options_.call_deadline, options_.retry_writes_for,
       [&](grpc::ClientContext* context, v1::Job* job) {
@@ -348,6 +355,17 @@ absl::StatusOr<v1::Node> Api::UncordonNode(const std::string& name) {
                                         });
 }
 
+absl::StatusOr<v1::Node> Api::SetMaintenance(const v1::SetMaintenanceRequest& request) {
+  return Call(options_.retry_writes_for, *connection().nodes,
+              &v1::NodeService::Stub::SetMaintenance, request);
+}
+
+absl::StatusOr<v1::ListQueuesResponse> Api::ListQueues() {
+  const v1::ListQueuesRequest request;
+  return Call(options_.retry_reads_for, *connection().queues, &v1::QueueService::Stub::ListQueues,
+              request);
+}
+
 absl::StatusOr<v1::ServerInfo> Api::GetServerInfo(absl::Duration deadline) {
   return connection().Once<v1::ServerInfo>(
       deadline, [&](grpc::ClientContext* context, v1::ServerInfo* info) {
@@ -358,18 +376,29 @@ absl::StatusOr<v1::ServerInfo> Api::GetServerInfo(absl::Duration deadline) {
 absl::Status Api::WatchJob(const std::string& name, absl::Time deadline,
                            const std::function<bool(const v1::Job&)>& on_job) {
   v1::WatchJobRequest request;
-  request.set_name(name);
+  request.set_name(Whole(name));
   return connection().Stream<v1::Job>(
       deadline,
       [&](grpc::ClientContext* context) { return connection().jobs->WatchJob(context, request); },
       on_job);
 }
 
+absl::Status Api::WatchJobs(const v1::WatchJobsRequest& request, absl::Time deadline,
+                            const std::function<bool(const v1::WatchJobsResponse&)>& on_jobs) {
+  const v1::WatchJobsRequest whole = InProject(request);
+  return connection().Stream<v1::WatchJobsResponse>(
+      deadline,
+      [&](grpc::ClientContext* context) { return connection().jobs->WatchJobs(context, whole); },
+      on_jobs);
+}
+
 absl::Status Api::ReadLogs(const v1::ReadLogsRequest& request, absl::Time deadline,
                            const std::function<bool(const v1::LogLines&)>& on_lines) {
+  v1::ReadLogsRequest whole = request;
+  whole.set_job(Whole(request.job()));
   return connection().Stream<v1::LogLines>(
       deadline,
-      [&](grpc::ClientContext* context) { return connection().logs->ReadLogs(context, request); },
+      [&](grpc::ClientContext* context) { return connection().logs->ReadLogs(context, whole); },
       on_lines);
 }
 

@@ -30,6 +30,9 @@ class Api {
   struct Options {
     // HOST:PORT.
     std::string address;
+    // Of jobs and arrays that are named by their id alone, of those that are made, and of lists.
+    // Empty: the default one.
+    std::string project;
     // Shown with every call; empty: none.
     std::string token;
     // Certificates (PEM) by one of which the coordinator must be certified; empty: no TLS.
@@ -75,6 +78,8 @@ class Api {
   absl::StatusOr<v1::Node> ReleaseNode(const std::string& name);
   absl::StatusOr<v1::Node> CordonNode(const std::string& name, const std::string& reason);
   absl::StatusOr<v1::Node> UncordonNode(const std::string& name);
+  absl::StatusOr<v1::Node> SetMaintenance(const v1::SetMaintenanceRequest& request);
+  absl::StatusOr<v1::ListQueuesResponse> ListQueues();
   // One try, for at most `deadline`.
   absl::StatusOr<v1::ServerInfo> GetServerInfo(absl::Duration deadline);
 
@@ -82,6 +87,9 @@ class Api {
   // false, or `deadline` (DeadlineExceeded). One stream, never repeated: who watches decides.
   absl::Status WatchJob(const std::string& name, absl::Time deadline,
                         const std::function<bool(const v1::Job&)>& on_job);
+  // As WatchJob, for lists of jobs.
+  absl::Status WatchJobs(const v1::WatchJobsRequest& request, absl::Time deadline,
+                         const std::function<bool(const v1::WatchJobsResponse&)>& on_jobs);
   // As WatchJob, for log lines.
   absl::Status ReadLogs(const v1::ReadLogsRequest& request, absl::Time deadline,
                         const std::function<bool(const v1::LogLines&)>& on_lines);
@@ -100,6 +108,18 @@ class Api {
                                                              Response*),
                                 const Request& request);
   Connection& connection();
+  // The whole name of what is named by its id alone; `kind`: jobs or arrays.
+  std::string Whole(const std::string& name, const char* kind = "jobs") const;
+  template <typename Request>
+  Request Whole(Request request) const {
+    request.set_name(Whole(request.name()));
+    return request;
+  }
+  template <typename Request>
+  Request InProject(Request request) const {
+    if (request.project().empty()) request.set_project(options_.project);
+    return request;
+  }
 
   const Options options_;
   std::mutex mutex_;

@@ -46,6 +46,10 @@ void AddGlobals(CLI::App& app, Context& context) {
                  "PEM file of the authority that certifies the coordinator [none: no TLS]")
       ->type_name("FILE")
       ->envname("IJEPA_TLS_AUTHORITY");
+  app.add_option("--project", context.project,
+                 "Project of jobs that are made, listed, or named by their id alone [default]")
+      ->type_name("PROJECT")
+      ->envname("IJEPA_PROJECT");
   app.add_option_function<std::string>(
          "-o,--output",
          [&context](const std::string& name) {
@@ -80,10 +84,10 @@ ExitCode RunCommandLine(int argc, const char* const* argv, Context& context) {
   AddGlobals(app, context);
 
   ExitCode exit = ExitCode::kOk;
-  for (auto add :
-       {AddSubmit,   AddRun,   AddList,        AddDescribe, AddWatch,   AddLogs,      AddCancel,
-        AddSteering, AddArray, AddCheckpoints, AddPin,      AddImport,  AddExport,    AddNodes,
-        AddAuth,     AddAdmin, AddData,        AddInspect,  AddVersion, AddCompletion}) {
+  for (auto add : {AddSubmit,  AddRun,      AddList,      AddDescribe,    AddWatch, AddLogs,
+                   AddCancel,  AddSteering, AddArray,     AddCheckpoints, AddPin,   AddImport,
+                   AddExport,  AddNodes,    AddQueues,    AddAuth,        AddAdmin, AddData,
+                   AddInspect, AddVersion,  AddCompletion}) {
     add(app, context, exit);
   }
   try {

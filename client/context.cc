@@ -15,6 +15,7 @@ Api& Context::api() {
     Api::Options options;
     options.address = coordinator;
     options.token = ReadToken();
+    options.project = project;
     if (!tls_authority.empty()) {
       absl::StatusOr<std::string> authority = ReadFile(tls_authority);
       if (!authority.ok()) Say(absl::StrCat("warning: ", authority.status().message()));

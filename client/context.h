@@ -33,6 +33,8 @@ class Context {
   std::string token_file;
   // Empty: no TLS.
   std::string tls_authority;
+  // Empty: the default one.
+  std::string project;
   OutputFormat output = OutputFormat::kTable;
   bool no_color = false;
 

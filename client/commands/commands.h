@@ -31,6 +31,7 @@ void AddPin(CLI::App& app, Context& context, ExitCode& exit);
 void AddImport(CLI::App& app, Context& context, ExitCode& exit);
 void AddExport(CLI::App& app, Context& context, ExitCode& exit);
 void AddNodes(CLI::App& app, Context& context, ExitCode& exit);
+void AddQueues(CLI::App& app, Context& context, ExitCode& exit);
 void AddData(CLI::App& app, Context& context, ExitCode& exit);
 // The commands of `data` that take a data set: verify, stats, pack.
 void AddDataSets(CLI::App& data, Context& context, ExitCode& exit);

@@ -1,11 +1,14 @@
 // ijepactl list: jobs, newest first.
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "client/commands/commands.h"
+#include "client/interrupt.h"
 #include "client/render/format.h"
 #include "client/render/job_text.h"
 #include "client/render/table.h"
@@ -19,6 +22,7 @@ struct ListOptions {
   int limit = 50;
   std::vector<std::string> states;
   std::vector<std::string> labels;
+  bool watch = false;
 };
 
 std::vector<Cell> Row(const v1::Job& job, absl::Time now) {
@@ -56,6 +60,57 @@ absl::StatusOr<v1::ListJobsResponse> FetchJobs(Api& api, v1::ListJobsRequest req
   }
 }
 
+// One line per change, or one message.
+void PrintChanges(Context& context, const v1::WatchJobsResponse& changes) {
+  for (const v1::Job& job : changes.jobs()) {
+    if (context.output != OutputFormat::kTable) {
+      static_cast<void>(context.PrintMessage(job));
+      continue;
+    }
+    const v1::JobStatus& status = job.status();
+    const v1::Reason& reason = status.reason();
+    context.Print(absl::StrCat(
+        absl::FormatTime("%H:%M:%S  ", context.clock().Now(), absl::LocalTimeZone()),
+        ShortName(job.name()), "  ", StateName(status.state()),
+        status.progress().total_steps() > 0 ? absl::StrCat("  step ", status.progress().step(), "/",
+                                                           status.progress().total_steps())
+                                            : "",
+        reason.code().empty() ? "" : absl::StrCat("  ", reason.code(), ": ", reason.message()),
+        "\n"));
+  }
+  std::fflush(stdout);
+}
+
+// Until it is interrupted. Where the coordinator no longer knows what changed, all jobs are shown
+// again.
+ExitCode WatchList(Context& context, const v1::ListJobsRequest& list) {
+  constexpr absl::Duration kPause = absl::Milliseconds(500);
+  v1::WatchJobsRequest request;
+  *request.mutable_labels() = list.labels();
+  *request.mutable_states() = list.states();
+  Api& api = context.api();
+  Interrupt interrupt([&api] { api.Cancel(); });
+  bool answered = false;
+  while (!interrupt.happened()) {
+    const absl::Status status =
+        api.WatchJobs(request, absl::InfiniteFuture(), [&](const v1::WatchJobsResponse& changes) {
+          answered = true;
+          PrintChanges(context, changes);
+          if (changes.revision() != 0) request.set_revision(changes.revision());
+          return true;
+        });
+    if (interrupt.happened()) break;
+    if (absl::IsOutOfRange(status)) {
+      request.set_revision(0);
+      continue;
+    }
+    const bool lost = status.ok() || absl::IsUnavailable(status);
+    if (!lost || !answered) return context.FailCall(status, "");
+    interrupt.WaitFor(kPause);
+  }
+  return ExitCode::kInterrupted;
+}
+
 ExitCode RunList(Context& context, const ListOptions& options) {
   v1::ListJobsRequest request;
   for (const std::string& name : options.states) {
@@ -70,6 +125,7 @@ ExitCode RunList(Context& context, const ListOptions& options) {
     request.add_states(state);
   }
   for (const std::string& label : options.labels) request.add_labels(label);
+  if (options.watch) return WatchList(context, request);
   absl::StatusOr<v1::ListJobsResponse> jobs = FetchJobs(context.api(), request, options.limit);
   if (!jobs.ok()) return context.FailCall(jobs.status(), "");
   if (context.output != OutputFormat::kTable) return context.PrintMessage(*jobs);
@@ -107,9 +163,12 @@ void AddList(CLI::App& app, Context& context, ExitCode& exit) {
   command->add_option("-l,--label", options->labels, "Only jobs with these labels")
       ->delimiter(',')
       ->type_name("KEY=VALUE,...");
+  command->add_flag("-w,--watch", options->watch,
+                    "Shows jobs that have not ended, then every job as it changes, until Ctrl-C");
   command->footer(
       "Examples:\n"
       "  ijepactl list\n"
+      "  ijepactl list --watch --state queued,starting,running\n"
       "  ijepactl list -l team=vision\n"
       "  ijepactl list --state running,queued\n"
       "  ijepactl list --limit 5 -o yaml");

@@ -1,6 +1,7 @@
 // See sections.h.
 #include "client/render/sections.h"
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -80,6 +81,37 @@ Table NodeTable(const v1::ListNodesResponse& list, absl::Time now) {
                   node.info().metrics_address().empty() ? "-" : node.info().metrics_address(),
                   absl::StrJoin(node.info().cpu_features(), " "),
                   node.has_quarantine() ? node.quarantine().reason() : node.cordon_reason()});
+  }
+  return table;
+}
+
+Table QueueTable(const v1::ListQueuesResponse& list) {
+  Table table({{"QUEUE"},
+               {"QUOTA", Align::kRight},
+               {"BORROWS UP TO", Align::kRight},
+               {"LIMIT", Align::kRight},
+               {"USED", Align::kRight},
+               {"BORROWED", Align::kRight},
+               {"WAITING", Align::kRight},
+               {"WEIGHT", Align::kRight},
+               {"SHARE", Align::kRight},
+               {"CLASS"},
+               {"TIME LIMIT"}});
+  const auto count = [](bool has, int64_t value) { return has ? absl::StrCat(value) : "-"; };
+  for (const v1::Queue& queue : list.queues()) {
+    const int64_t borrowed = std::max<int64_t>(0, queue.used() - queue.nominal());
+    table.AddRow({ShortName(queue.name()),
+                  count(queue.has_nominal(), queue.nominal()),
+                  count(queue.has_borrowing_limit(), queue.borrowing_limit()),
+                  count(queue.has_limit(), queue.limit()),
+                  absl::StrCat(queue.used()),
+                  {count(queue.has_nominal(), borrowed),
+                   queue.has_nominal() && borrowed > 0 ? Tone::kWarn : Tone::kPlain},
+                  absl::StrCat(queue.waiting_jobs()),
+                  FormatNumber(queue.weight()),
+                  FormatNumber(queue.fair_share()),
+                  queue.priority_class(),
+                  queue.default_time_limit().empty() ? "-" : queue.default_time_limit()});
   }
   return table;
 }

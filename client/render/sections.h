@@ -1,4 +1,4 @@
-// Tables of things that are no job: checkpoints, nodes.
+// Tables of things that are no job: checkpoints, nodes, queues.
 #ifndef IJEPA_CLIENT_RENDER_SECTIONS_H_
 #define IJEPA_CLIENT_RENDER_SECTIONS_H_
 
@@ -11,6 +11,8 @@ namespace ijepa::client {
 // Ages are counted to `now`.
 Table CheckpointTable(const v1::ListCheckpointsResponse& list, absl::Time now);
 Table NodeTable(const v1::ListNodesResponse& list, absl::Time now);
+// What a queue holds beyond its quota is borrowed.
+Table QueueTable(const v1::ListQueuesResponse& list);
 
 }  // namespace ijepa::client
 

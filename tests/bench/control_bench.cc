@@ -19,10 +19,63 @@ struct NamedBench {
 
 // Every bench, in the order in which they run.
 constexpr NamedBench kBenches[] = {
-    {"durable_submits", BenchDurableSubmits}, {"recovery", BenchRecovery},
-    {"schedule_pass", BenchSchedulePass},     {"schedule_incremental", BenchScheduleIncremental},
-    {"placements", BenchPlacements},          {"heartbeats", BenchHeartbeats},
+    {"durable_submits", BenchDurableSubmits},
+    {"recovery", BenchRecovery},
+    {"schedule_pass", BenchSchedulePass},
+    {"schedule_incremental", BenchScheduleIncremental},
+    {"placements", BenchPlacements},
+    {"heartbeats", BenchHeartbeats},
+    {"heartbeat_streams", BenchHeartbeatStreams},
 };
+
+// What a figure should be: no more than these, or no less. Of rows with `key` = `value`; an empty
+// key means all of the bench.
+struct Target {
+  const char* bench;
+  const char* key;
+  Row value;
+  const char* figure;
+  bool at_most;
+  double floor;
+  double goal;
+};
+
+std::vector<Target> Targets() {
+  return {
+      {"durable_submits", "clients", 64, "per_second", false, 1000, 2500},
+      {"durable_submits", "clients", 64, "p99_ms", true, 60, 60},
+      {"durable_submits", "clients", 1, "per_second", false, 150, 250},
+      {"recovery", "stored", 1'000'000, "seconds", true, 5, 2},
+      {"recovery", "stored", 1'000'000, "rss_mb", true, 1500, 600},
+      {"list", "stored", 1'000'000, "p99_ms", true, 50, 10},
+      {"schedule_pass", "", {}, "p99_ms", true, 250, 50},
+      {"schedule_incremental", "", {}, "p99_ms", true, 5, 5},
+      {"placements", "", {}, "per_second", false, 1000, 3000},
+      {"heartbeats", "", {}, "share_of_a_core", true, 0.6, 0.35},
+      {"heartbeats", "", {}, "false_expiries", true, 0, 0},
+      {"heartbeat_streams", "", {}, "ack_p99_ms", true, 50, 50},
+      {"heartbeat_streams", "", {}, "false_expiries", true, 0, 0},
+  };
+}
+
+// Adds to the row what is wanted of it, and whether it is met: goal, floor or missed.
+void Judge(Row& row) {
+  for (const Target& target : Targets()) {
+    if (row.value("bench", "") != target.bench || !row.contains(target.figure)) continue;
+    if (*target.key != '\0' && (!row.contains(target.key) || row[target.key] != target.value)) {
+      continue;
+    }
+    const double measured = row[target.figure];
+    const auto meets = [&](double wanted) {
+      return target.at_most ? measured <= wanted : measured >= wanted;
+    };
+    row["wanted"][target.figure] = {{"floor", target.floor},
+                                    {"goal", target.goal},
+                                    {"met", meets(target.goal)    ? "goal"
+                                            : meets(target.floor) ? "floor"
+                                                                  : "missed"}};
+  }
+}
 
 int Main(int argc, char** argv) {
   CLI::App app("Benches of the control plane; JSON rows, medians", "control_bench");
@@ -44,7 +97,8 @@ int Main(int argc, char** argv) {
     }
     options.folder = under + "/control_bench." + std::to_string(getpid()) + "." + bench.name;
     std::filesystem::create_directories(options.folder);
-    for (const Row& row : bench.run(options)) {
+    for (Row& row : bench.run(options)) {
+      Judge(row);
       std::printf("%s\n", row.dump().c_str());
       std::fflush(stdout);
     }

@@ -31,6 +31,7 @@ std::vector<Row> BenchSchedulePass(const ControlOptions& options);
 std::vector<Row> BenchScheduleIncremental(const ControlOptions& options);
 std::vector<Row> BenchPlacements(const ControlOptions& options);
 std::vector<Row> BenchHeartbeats(const ControlOptions& options);
+std::vector<Row> BenchHeartbeatStreams(const ControlOptions& options);
 
 // Milliseconds that `body` takes.
 template <typename Body>

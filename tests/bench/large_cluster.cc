@@ -63,7 +63,11 @@ void LargeCluster::Connect() {
   }
 }
 
-void LargeCluster::Submit(int number) {
+void LargeCluster::ScheduleIfNeeded() {
+  if (state().schedule_needed) Apply(coordinator::RunScheduler{});
+}
+
+void LargeCluster::Submit(int number, const std::string& time_limit) {
   static constexpr const char* kClasses[] = {"low", "normal", "high"};
   static constexpr const char* kLimits[] = {"", "1h", "12h", "48h"};
   coordinator::CreateJob create;
@@ -79,6 +83,7 @@ void LargeCluster::Submit(int number) {
   spec.set_queue(QueueName(number / 8 % kQueues));
   spec.set_priority_class(kClasses[number / 160 % 3]);
   if (const char* limit = kLimits[number / 480 % 4]; *limit != '\0') spec.set_time_limit(limit);
+  if (!time_limit.empty()) spec.set_time_limit(time_limit);
   if (ranks >= 16 && number / 1920 % 2 == 0) {
     spec.mutable_topology()->set_required(ranks <= 32 ? v1::TOPOLOGY_LEVEL_ISLAND
                                                       : v1::TOPOLOGY_LEVEL_RACK);

@@ -26,7 +26,10 @@ class LargeCluster {
   // Connects every node.
   void Connect();
   // Submits job `number`: its shape, queue, class, limit and topology follow from the number.
-  void Submit(int number);
+  // `time_limit`: instead of its own.
+  void Submit(int number, const std::string& time_limit = "");
+  // A pass, where what was applied asks for one; as the state thread does.
+  void ScheduleIfNeeded();
   // A report of the node: it obeys, and its ranks are at `step`.
   coordinator::Command Report(int node, int64_t step);
 

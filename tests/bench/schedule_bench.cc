@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "control_bench.h"
 #include "coordinator/core/placing.h"
 #include "coordinator/core/scheduler.h"
@@ -54,8 +55,8 @@ std::vector<Row> BenchSchedulePass(const ControlOptions& options) {
   return {row};
 }
 
-// One new job, and one job that is cancelled so that its slots are free: the command and the pass
-// that it asks for.
+// A new job like others that wait, one like no other, and one that is cancelled so that its slots
+// are free: the command, and the pass if it asks for one.
 std::vector<Row> BenchScheduleIncremental(const ControlOptions& options) {
   LargeCluster cluster = FullCluster(kNodes, kJobs);
   const int rounds = options.quick ? 100 : 500;
@@ -63,7 +64,14 @@ std::vector<Row> BenchScheduleIncremental(const ControlOptions& options) {
   for (int i = 0; i < rounds; ++i) {
     submits.push_back(MillisecondsOf([&] {
       cluster.Submit(10 * kJobs + i);
-      cluster.Apply(coordinator::RunScheduler{});
+      cluster.ScheduleIfNeeded();
+    }));
+  }
+  std::vector<double> others;
+  for (int i = 0; i < rounds; ++i) {
+    others.push_back(MillisecondsOf([&] {
+      cluster.Submit(20 * kJobs + i, absl::StrCat(3601 + i, "s"));
+      cluster.ScheduleIfNeeded();
     }));
   }
   std::vector<double> frees;
@@ -79,18 +87,23 @@ std::vector<Row> BenchScheduleIncremental(const ControlOptions& options) {
       for (const std::string& node : nodes) {
         cluster.Apply(cluster.Report(std::stoi(node.substr(5)), 1));
       }
-      cluster.Apply(coordinator::RunScheduler{});
+      cluster.ScheduleIfNeeded();
     }));
   }
   Row submit = {
       {"bench", "schedule_incremental"}, {"event", "submit"}, {"nodes", kNodes}, {"jobs", kJobs}};
   AddPercentiles(submits, submit);
+  Row other = {{"bench", "schedule_incremental"},
+               {"event", "submit of another kind"},
+               {"nodes", kNodes},
+               {"jobs", kJobs}};
+  AddPercentiles(others, other);
   Row free = {{"bench", "schedule_incremental"},
               {"event", "slots freed"},
               {"nodes", kNodes},
               {"jobs", kJobs}};
   AddPercentiles(frees, free);
-  return {submit, free};
+  return {submit, other, free};
 }
 
 // From an empty cluster: gangs started in one pass, decided, and made durable.

@@ -31,10 +31,11 @@ constexpr absl::Duration kPatience = absl::Minutes(2);
   std::exit(1);
 }
 
-std::string ReadAddress(const std::string& path) {
+// Of `whom`: client or worker.
+std::string ReadAddress(const std::string& path, const char* whom) {
   std::ifstream file(path);
   const auto json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  return json.is_object() ? json.value("client", "") : "";
+  return json.is_object() ? json.value(whom, "") : "";
 }
 
 bool Answers(const std::string& address) {
@@ -82,13 +83,14 @@ CoordinatorProcess::CoordinatorProcess(const std::string& data_dir, const std::s
       posix_spawn(&pid_, program.c_str(), &files, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&files);
   if (failed != 0) Die("cannot start " + program);
-  while ((address_ = ReadAddress(addresses)).empty() || !Answers(address_)) {
+  while ((address_ = ReadAddress(addresses, "client")).empty() || !Answers(address_)) {
     if (waitpid(pid_, nullptr, WNOHANG) != 0 || absl::Now() > start + kPatience) {
       Die("the coordinator does not serve; see " + log);
     }
     absl::SleepFor(absl::Milliseconds(5));
   }
   seconds_to_serve_ = absl::ToDoubleSeconds(absl::Now() - start);
+  worker_address_ = ReadAddress(addresses, "worker");
 }
 
 CoordinatorProcess::~CoordinatorProcess() { Kill(); }
@@ -98,6 +100,19 @@ void CoordinatorProcess::Kill() {
   kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
   pid_ = 0;
+}
+
+double CoordinatorProcess::CpuSeconds() const {
+  std::ifstream file("/proc/" + std::to_string(pid_) + "/stat");
+  std::string word;
+  // The name, which may hold spaces, ends with a parenthesis; the times are 11 words behind it.
+  while (file >> word && word.back() != ')') {
+  }
+  for (int skipped = 0; skipped < 11; ++skipped) file >> word;
+  double user = 0;
+  double system = 0;
+  file >> user >> system;
+  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 int64_t CoordinatorProcess::ResidentBytes() const {

@@ -28,12 +28,17 @@ class CoordinatorProcess {
   const std::string& address() const { return address_; }
   // From the start of the program until its first answer to a client.
   double seconds_to_serve() const { return seconds_to_serve_; }
+  // HOST:PORT for workers.
+  const std::string& worker_address() const { return worker_address_; }
+  // Of processors, since it was started.
+  double CpuSeconds() const;
   // Of physical memory, now.
   int64_t ResidentBytes() const;
 
  private:
   pid_t pid_ = 0;
   std::string address_;
+  std::string worker_address_;
   double seconds_to_serve_ = 0;
 };
 

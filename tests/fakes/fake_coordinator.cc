@@ -56,6 +56,7 @@ class FakeCoordinator::Jobs : public v1::JobService::Service {
                         v1::ListJobsResponse* response) override {
     if (grpc::Status failure = owner_.NextFailure(); !failure.ok()) return failure;
     std::lock_guard<std::mutex> lock(owner_.mutex_);
+    owner_.lists_.push_back(*request);
     int first = 0;
     if (!request->page_token().empty() && !absl::SimpleAtoi(request->page_token(), &first)) {
       return {grpc::StatusCode::INVALID_ARGUMENT, "page_token"};
@@ -91,6 +92,21 @@ class FakeCoordinator::Jobs : public v1::JobService::Service {
       } else {
         stream = owner_.watches_.front();
         owner_.watches_.pop_front();
+      }
+    }
+    return owner_.Play(context, writer, stream);
+  }
+
+  grpc::Status WatchJobs(grpc::ServerContext* context, const v1::WatchJobsRequest* request,
+                         grpc::ServerWriter<v1::WatchJobsResponse>* writer) override {
+    FakeStream<v1::WatchJobsResponse> stream;
+    stream.end = {grpc::StatusCode::UNIMPLEMENTED, "no stream was pushed"};
+    {
+      std::lock_guard<std::mutex> lock(owner_.mutex_);
+      owner_.list_watches_.push_back(*request);
+      if (!owner_.list_streams_.empty()) {
+        stream = owner_.list_streams_.front();
+        owner_.list_streams_.pop_front();
       }
     }
     return owner_.Play(context, writer, stream);
@@ -141,6 +157,15 @@ class FakeCoordinator::Nodes : public v1::NodeService::Service {
     response->set_cordoned(true);
     return NameNode(*request, response);
   }
+  grpc::Status SetMaintenance(grpc::ServerContext*, const v1::SetMaintenanceRequest* request,
+                              v1::Node* response) override {
+    {
+      std::lock_guard<std::mutex> lock(owner_.mutex_);
+      owner_.maintenances_.push_back(*request);
+    }
+    *response->mutable_maintenance() = request->windows();
+    return NameNode(*request, response);
+  }
   grpc::Status UncordonNode(grpc::ServerContext*, const v1::UncordonNodeRequest* request,
                             v1::Node* response) override {
     return NameNode(*request, response);
@@ -154,6 +179,22 @@ class FakeCoordinator::Nodes : public v1::NodeService::Service {
     return grpc::Status::OK;
   }
 
+  FakeCoordinator& owner_;
+};
+
+class FakeCoordinator::Queues : public v1::QueueService::Service {
+ public:
+  explicit Queues(FakeCoordinator& owner) : owner_(owner) {}
+
+  grpc::Status ListQueues(grpc::ServerContext*, const v1::ListQueuesRequest*,
+                          v1::ListQueuesResponse* response) override {
+    if (grpc::Status failure = owner_.NextFailure(); !failure.ok()) return failure;
+    std::lock_guard<std::mutex> lock(owner_.mutex_);
+    for (const auto& queue : owner_.queue_list_) *response->add_queues() = queue;
+    return grpc::Status::OK;
+  }
+
+ private:
   FakeCoordinator& owner_;
 };
 
@@ -201,6 +242,7 @@ FakeCoordinator::FakeCoordinator()
     : job_service_(std::make_unique<Jobs>(*this)),
       checkpoint_service_(std::make_unique<Checkpoints>(*this)),
       node_service_(std::make_unique<Nodes>(*this)),
+      queue_service_(std::make_unique<Queues>(*this)),
       log_service_(std::make_unique<Logs>(*this)),
       system_service_(std::make_unique<System>(*this)) {
   int port = 0;
@@ -209,6 +251,7 @@ FakeCoordinator::FakeCoordinator()
   builder.RegisterService(job_service_.get());
   builder.RegisterService(checkpoint_service_.get());
   builder.RegisterService(node_service_.get());
+  builder.RegisterService(queue_service_.get());
   builder.RegisterService(log_service_.get());
   builder.RegisterService(system_service_.get());
   server_ = builder.BuildAndStart();
@@ -229,6 +272,31 @@ void FakeCoordinator::AddJob(const v1::Job& job) {
 void FakeCoordinator::AddCheckpoint(const v1::Checkpoint& checkpoint) {
   std::lock_guard<std::mutex> lock(mutex_);
   checkpoint_list_.push_back(checkpoint);
+}
+
+void FakeCoordinator::AddQueue(const v1::Queue& queue) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  queue_list_.push_back(queue);
+}
+
+void FakeCoordinator::PushListWatch(FakeStream<v1::WatchJobsResponse> stream) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  list_streams_.push_back(std::move(stream));
+}
+
+std::vector<v1::ListJobsRequest> FakeCoordinator::lists() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return lists_;
+}
+
+std::vector<v1::WatchJobsRequest> FakeCoordinator::list_watches() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return list_watches_;
+}
+
+std::vector<v1::SetMaintenanceRequest> FakeCoordinator::maintenances() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return maintenances_;
 }
 
 void FakeCoordinator::AddNode(const v1::Node& node) {

@@ -41,9 +41,12 @@ class FakeCoordinator {
   void AddJob(const v1::Job& job);
   void AddCheckpoint(const v1::Checkpoint& checkpoint);
   void AddNode(const v1::Node& node);
+  void AddQueue(const v1::Queue& queue);
   // Streams of WatchJob and ReadLogs, one per call, in order. Without one WatchJob sends the job
   // and ends, and ReadLogs ends at once.
   void PushWatch(FakeStream<v1::Job> stream);
+  // Of WatchJobs; without one it ends with UNIMPLEMENTED.
+  void PushListWatch(FakeStream<v1::WatchJobsResponse> stream);
   void PushLogs(FakeStream<v1::LogLines> stream);
   // The next calls of any unary method answer these instead.
   void PushFailure(const grpc::Status& status);
@@ -54,6 +57,9 @@ class FakeCoordinator {
   std::vector<v1::CreateJobRequest> creates();
   std::vector<v1::CancelJobRequest> cancels();
   std::vector<v1::ReadLogsRequest> log_reads();
+  std::vector<v1::ListJobsRequest> lists();
+  std::vector<v1::WatchJobsRequest> list_watches();
+  std::vector<v1::SetMaintenanceRequest> maintenances();
   // Waits until a stream is held open, each time for another one; false after ten seconds.
   bool WaitForHeldStream();
 
@@ -61,6 +67,7 @@ class FakeCoordinator {
   class Jobs;
   class Checkpoints;
   class Nodes;
+  class Queues;
   class Logs;
   class System;
 
@@ -78,6 +85,11 @@ class FakeCoordinator {
   std::vector<v1::Job> jobs_;
   std::vector<v1::Checkpoint> checkpoint_list_;
   std::vector<v1::Node> node_list_;
+  std::vector<v1::Queue> queue_list_;
+  std::deque<FakeStream<v1::WatchJobsResponse>> list_streams_;
+  std::vector<v1::ListJobsRequest> lists_;
+  std::vector<v1::WatchJobsRequest> list_watches_;
+  std::vector<v1::SetMaintenanceRequest> maintenances_;
   std::deque<FakeStream<v1::Job>> watches_;
   std::deque<FakeStream<v1::LogLines>> log_streams_;
   std::deque<grpc::Status> failures_;
@@ -92,6 +104,7 @@ class FakeCoordinator {
   std::unique_ptr<Jobs> job_service_;
   std::unique_ptr<Checkpoints> checkpoint_service_;
   std::unique_ptr<Nodes> node_service_;
+  std::unique_ptr<Queues> queue_service_;
   std::unique_ptr<Logs> log_service_;
   std::unique_ptr<System> system_service_;
   std::unique_ptr<grpc::Server> server_;

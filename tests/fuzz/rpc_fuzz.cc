@@ -44,7 +44,7 @@ class Subject {
 
   void Message(uint8_t kind, const std::string& bytes) {
     now_ += absl::Milliseconds(500);
-    switch (kind % 9) {
+    switch (kind % 15) {
       case 0:
         return With<v1::CreateJobRequest>(
             bytes, [&](const auto& request) { Submit(JobCommand(request, Random())); });
@@ -80,6 +80,36 @@ class Subject {
           if (message.generation() == 0) message.set_generation(1);
           Apply(FromRankOn{kStream, message});
         });
+      case 9:
+        return With<v1::ForkJobRequest>(
+            bytes, [&](const auto& request) { Submit(ForkCommand(request, Whole(), Random())); });
+      case 10:
+        return With<v1::WatchJobsRequest>(
+            bytes, [&](const auto& request) { static_cast<void>(ReadWatchFilter(request)); });
+      default:
+        return ClusterMessage(kind % 15, bytes);
+    }
+  }
+
+  void ClusterMessage(int kind, const std::string& bytes) {
+    switch (kind) {
+      case 11:
+        return With<v1::CancelArrayRequest>(bytes, [&](const auto& request) {
+          Apply(CancelArray{.name = request.name(), .request_id = request.request_id()});
+        });
+      case 12:
+        return With<v1::CordonNodeRequest>(bytes, [&](const auto& request) {
+          Apply(CordonNode{.name = NodeOf(request), .cordoned = true, .reason = request.reason()});
+        });
+      case 13:
+        return With<v1::SetMaintenanceRequest>(bytes, [&](const auto& request) {
+          Apply(SetMaintenance{.name = NodeOf(request),
+                               .windows = {request.windows().begin(), request.windows().end()}});
+        });
+      case 14:
+        return With<v1::Hello>(bytes, [&](const auto& hello) {
+          Apply(WorkerHello{kStream + ++connected_, hello});
+        });
       default:
         return Apply(Tick{});
     }
@@ -93,6 +123,20 @@ class Subject {
   }
 
  private:
+  // Most bytes would name no node.
+  template <typename Request>
+  static std::string NodeOf(const Request& request) {
+    return request.name().empty() ? "node" : request.name();
+  }
+
+  // The first job, as if it had a checkpoint.
+  v1::SealedJob Whole() {
+    v1::SealedJob whole;
+    if (const Job* job = FindJobByUid(core_->state(), "u1")) *whole.mutable_job() = job->proto;
+    whole.add_checkpoints()->set_path("/c/1");
+    return whole;
+  }
+
   RandomText Random() {
     return [this](int) { return absl::StrCat("u", ++drawn_); };
   }
@@ -122,6 +166,7 @@ class Subject {
   std::unique_ptr<Core> core_;
   absl::Duration now_ = absl::Seconds(1000);
   int drawn_ = 0;
+  uint64_t connected_ = 0;
 };
 
 }  // namespace
