@@ -27,7 +27,7 @@ struct NetworkFigures {
   double bus_gigabytes_per_second = 0;
   double seconds = 0;               // Of the whole check, at this rank.
   std::vector<std::string> nodes;   // First 64 bytes of their names.
-  std::vector<double> gbps;         // Gbit/s received from the rank before it; best of three.
+  std::vector<double> gbps;         // Gbit/s received from the rank before it.
   bool judge_within_nodes = false;  // GPUs: the links within a node are links.
 };
 
