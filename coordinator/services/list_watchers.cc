@@ -109,8 +109,8 @@ class ListWatcher : public grpc::ServerWriteReactor<v1::WatchJobsResponse> {
     {
       std::lock_guard lock(mutex_);
       writing_ = false;
-      if (!ok) FinishLocked(absl::CancelledError("the client is gone"));
       if (finishing_) return Finish(ToGrpc(status_));
+      if (!ok) return FinishLocked(absl::CancelledError("the client is gone"));
       more = behind_;
     }
     if (more) GoOn();
