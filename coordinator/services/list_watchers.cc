@@ -11,8 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/core/sealing.h"
-#include "coordinator/services/grpc_status.h"
 #include "coordinator/services/list_jobs.h"
+#include "coordinator/services/server_stream.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -52,10 +52,10 @@ bool Concerns(const JobQuery& filter, const JobChanges::Entry& entry, int64_t se
 }  // namespace
 
 // One WatchJobs call. Deletes itself when gRPC is done with it.
-class ListWatcher : public grpc::ServerWriteReactor<v1::WatchJobsResponse> {
+class ListWatcher : public ServerStream<v1::WatchJobsResponse> {
  public:
   ListWatcher(ListWatchers& watchers, const v1::WatchJobsRequest& request, Pass pass)
-      : watchers_(watchers), pass_(std::move(pass)), asked_(request.revision()) {
+      : ServerStream(std::move(pass)), watchers_(watchers), asked_(request.revision()) {
     number_ = watchers_.watchers_.Add(this);
     absl::StatusOr<JobQuery> filter = ReadWatchFilter(request);
     if (filter.ok()) filter_ = *filter;
@@ -73,7 +73,7 @@ class ListWatcher : public grpc::ServerWriteReactor<v1::WatchJobsResponse> {
   // thread.
   void Step(const State& state) {
     std::lock_guard lock(mutex_);
-    if (writing_ || finishing_ || !MayGoOn()) return;
+    if (writing() || closed() || !MayGoOn()) return;
     message_.Clear();
     bytes_ = 0;
     behind_ = false;
@@ -91,32 +91,19 @@ class ListWatcher : public grpc::ServerWriteReactor<v1::WatchJobsResponse> {
     }
     if (!listing_) message_.set_revision(Global(seen_));
     last_sent_ = watchers_.now_;
-    writing_ = true;
-    StartWrite(&message_);
-  }
-
-  void Review(Gate& gate) {
-    if (absl::Status may = gate.Review(pass_); !may.ok()) Close(may);
-  }
-
-  void Close(const absl::Status& why) {
-    std::lock_guard lock(mutex_);
-    FinishLocked(why);
+    Write(&message_);
   }
 
   void OnWriteDone(bool ok) override {
     bool more = false;
     {
       std::lock_guard lock(mutex_);
-      writing_ = false;
-      if (finishing_) return Finish(ToGrpc(status_));
-      if (!ok) return FinishLocked(absl::CancelledError("the client is gone"));
+      if (!Written()) return;
+      if (!ok) return CloseLocked(absl::CancelledError("the client is gone"));
       more = behind_;
     }
     if (more) GoOn();
   }
-
-  void OnCancel() override { Close(absl::CancelledError("the client is gone")); }
 
   void OnDone() override {
     watchers_.watchers_.Remove(number_);
@@ -149,7 +136,7 @@ class ListWatcher : public grpc::ServerWriteReactor<v1::WatchJobsResponse> {
       seen_ = listing_ ? changes.revision() : asked_ - Global(0);
     }
     if (changes.Knows(seen_)) return true;
-    FinishLocked(absl::OutOfRangeError(absl::StrCat(
+    CloseLocked(absl::OutOfRangeError(absl::StrCat(
         "revision ", Global(seen_), " is of an earlier start of the coordinator, or too many ",
         "changes lie behind it; list the jobs again")));
     return false;
@@ -200,15 +187,7 @@ class ListWatcher : public grpc::ServerWriteReactor<v1::WatchJobsResponse> {
     }
   }
 
-  void FinishLocked(const absl::Status& why) {
-    if (finishing_) return;
-    finishing_ = true;
-    status_ = why;
-    if (!writing_) Finish(ToGrpc(status_));
-  }
-
   ListWatchers& watchers_;
-  const Pass pass_;
   const int64_t asked_;
   uint64_t number_ = 0;
   // Constant once it is made.
@@ -222,13 +201,9 @@ class ListWatcher : public grpc::ServerWriteReactor<v1::WatchJobsResponse> {
   size_t bytes_ = 0;
   absl::Duration last_sent_;
 
-  std::mutex mutex_;
-  // Guarded by mutex_. The message is being written while writing_; there is more to send.
+  // Guarded by mutex_. The message is being written while writing(); there is more to send.
   v1::WatchJobsResponse message_;
   bool behind_ = false;
-  bool writing_ = false;
-  bool finishing_ = false;
-  absl::Status status_;
 };
 
 void ListWatchers::AfterTurn(const State& state, absl::Duration now) {

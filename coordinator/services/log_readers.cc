@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/lifecycle.h"
-#include "coordinator/services/grpc_status.h"
 #include "coordinator/services/job_reader.h"
+#include "coordinator/services/server_stream.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -25,19 +25,19 @@ constexpr int kQuietPolls = 4;
 
 // One ReadLogs call, always in one of: looking at the job, reading a page, writing it, waiting for
 // more. Deletes itself when gRPC is done with it.
-class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
+class LogReader : public ServerStream<v1::LogLines> {
  public:
   LogReader(LogReaders& readers, const v1::ReadLogsRequest& request, Pass pass)
-      : readers_(readers),
+      : ServerStream(std::move(pass)),
+        readers_(readers),
         name_(WholeJobName(request.job())),
-        follow_(request.follow()),
-        pass_(std::move(pass)) {
+        follow_(request.follow()) {
     query_.ranks.assign(request.ranks().begin(), request.ranks().end());
     query_.generation = request.generation();
     query_.tail_lines = request.tail_lines();
     number_ = readers_.readers_.Add(this);
     if (readers_.readers_.size() > kMaxReaders) {
-      End(absl::ResourceExhaustedError(
+      Close(absl::ResourceExhaustedError(
           absl::StrCat(kMaxReaders, " logs are being read, the limit; try again later")));
     } else {
       LookAtJob();
@@ -47,14 +47,11 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   void OnWriteDone(bool ok) override {
     {
       std::lock_guard lock(mutex_);
-      writing_ = false;
-      if (ended_) return FinishLocked();
+      if (!Written()) return;
     }
-    if (!ok) return End(absl::OkStatus());
+    if (!ok) return Close(absl::OkStatus());
     ReadPage();
   }
-
-  void OnCancel() override { End(absl::CancelledError("the client is gone")); }
 
   void OnDone() override {
     readers_.readers_.Remove(number_);
@@ -79,7 +76,8 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
           const Job* job = state == nullptr ? nullptr : FindJob(*state, name);
           if (state != nullptr && job == nullptr) return LookBack(readers, number, name);
           readers.readers_.With(number, [&](LogReader& reader) {
-            if (state == nullptr) return reader.End(absl::UnavailableError("no state to look at"));
+            if (state == nullptr)
+              return reader.Close(absl::UnavailableError("no state to look at"));
             reader.TakeJob(job->id, job->state());
           });
         });
@@ -89,7 +87,7 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   static void LookBack(LogReaders& readers, uint64_t number, const std::string& name) {
     readers.parts_.jobs.Find(name, [&readers, number](absl::StatusOr<v1::Job> job) {
       readers.readers_.With(number, [&](LogReader& reader) {
-        if (!job.ok()) return reader.End(job.status());
+        if (!job.ok()) return reader.Close(job.status());
         reader.sealed_ = true;
         reader.TakeJob(JobId(job->name()), job->status().state());
       });
@@ -105,8 +103,8 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   }
 
   void ReadPage() {
-    if (HasEnded()) return;
-    if (absl::Status may = readers_.parts_.gate.Review(pass_); !may.ok()) return End(may);
+    if (IsClosed()) return;
+    if (absl::Status may = readers_.parts_.gate.Review(pass_); !may.ok()) return Close(may);
     readers_.parts_.logs.Read(query_, cursor_,
                               Later([](LogReader& reader, absl::StatusOr<LogPage> page) {
                                 reader.TakePage(std::move(page));
@@ -114,45 +112,33 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   }
 
   void TakePage(absl::StatusOr<LogPage> page) {
-    if (!page.ok()) return End(page.status());
+    if (!page.ok()) return Close(page.status());
     cursor_ = std::move(page->cursor);
     if (page->lines.lines_size() > 0) {
       if (!query_.complete) quiet_polls_ = 0;
       return WritePage(std::move(page->lines));
     }
-    if (!follow_ || (terminal_ && quiet_polls_ > kQuietPolls)) return End(absl::OkStatus());
+    if (!follow_ || (terminal_ && quiet_polls_ > kQuietPolls)) return Close(absl::OkStatus());
     readers_.parts_.logs.WaitForAppend(query_.job, kPoll,
                                        Later([](LogReader& reader) { reader.LookAtJob(); }));
   }
 
   void WritePage(v1::LogLines lines) {
     std::lock_guard lock(mutex_);
-    if (ended_) return;
+    if (closed()) return;
     page_ = std::move(lines);
-    writing_ = true;
-    StartWrite(&page_);
+    Write(&page_);
   }
 
-  bool HasEnded() {
+  bool IsClosed() {
     std::lock_guard lock(mutex_);
-    return ended_;
+    return closed();
   }
-
-  void End(const absl::Status& status) {
-    std::lock_guard lock(mutex_);
-    if (ended_) return;
-    ended_ = true;
-    status_ = status;
-    if (!writing_) FinishLocked();
-  }
-
-  void FinishLocked() { Finish(ToGrpc(status_)); }
 
   LogReaders& readers_;
   uint64_t number_ = 0;
   const std::string name_;
   const bool follow_;
-  const Pass pass_;
   // Touched by one step at a time.
   LogQuery query_;
   LogCursor cursor_;
@@ -161,12 +147,6 @@ class LogReader : public grpc::ServerWriteReactor<v1::LogLines> {
   bool sealed_ = false;
   int quiet_polls_ = 0;
   v1::LogLines page_;
-
-  std::mutex mutex_;
-  // Guarded by mutex_.
-  bool writing_ = false;
-  bool ended_ = false;
-  absl::Status status_;
 };
 
 grpc::ServerWriteReactor<v1::LogLines>* LogReaders::NewReader(const v1::ReadLogsRequest& request,

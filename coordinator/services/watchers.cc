@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/core/lifecycle.h"
-#include "coordinator/services/grpc_status.h"
 #include "coordinator/services/job_reader.h"
+#include "coordinator/services/server_stream.h"
 #include "coordinator/state_thread.h"
 
 namespace ijepa::coordinator {
@@ -20,12 +20,12 @@ constexpr size_t kMaxWatchers = 4096;
 }  // namespace
 
 // One WatchJob call. Deletes itself when gRPC is done with it.
-class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
+class JobWatcher : public ServerStream<v1::Job> {
  public:
   using Snapshot = std::shared_ptr<const v1::Job>;
 
   JobWatcher(Watchers& watchers, const std::string& asked, Pass pass)
-      : watchers_(watchers), pass_(std::move(pass)) {
+      : ServerStream(std::move(pass)), watchers_(watchers) {
     number_ = watchers_.watchers_.Add(this);
     if (watchers_.watchers_.size() > kMaxWatchers) {
       Close(absl::ResourceExhaustedError(
@@ -62,34 +62,22 @@ class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
   // Makes this the next to be sent; what waited is skipped.
   void Offer(Snapshot snapshot) {
     std::lock_guard lock(mutex_);
-    if (finishing_) return;
+    if (closed()) return;
     next_ = std::move(snapshot);
     WriteNext();
-  }
-
-  void Review(Gate& gate) {
-    if (absl::Status may = gate.Review(pass_); !may.ok()) Close(may);
-  }
-
-  void Close(const absl::Status& why) {
-    std::lock_guard lock(mutex_);
-    FinishLocked(why);
   }
 
   void OnWriteDone(bool ok) override {
     std::lock_guard lock(mutex_);
     const bool ended = IsTerminal(sent_->status().state());
     sent_.reset();
-    if (finishing_) {
-      Finish(ToGrpc(status_));
-    } else if (!ok || ended) {
-      FinishLocked(absl::OkStatus());
+    if (!Written()) return;
+    if (!ok || ended) {
+      CloseLocked(absl::OkStatus());
     } else {
       WriteNext();
     }
   }
-
-  void OnCancel() override { Close(absl::CancelledError("the client is gone")); }
 
   void OnDone() override {
     watchers_.watchers_.Remove(number_);
@@ -101,28 +89,17 @@ class JobWatcher : public grpc::ServerWriteReactor<v1::Job> {
     if (sent_ != nullptr || next_ == nullptr) return;
     sent_ = std::move(next_);
     next_ = nullptr;
-    StartWrite(sent_.get());
-  }
-
-  void FinishLocked(const absl::Status& why) {
-    if (finishing_) return;
-    finishing_ = true;
-    status_ = why;
-    if (sent_ == nullptr) Finish(ToGrpc(status_));
+    Write(sent_.get());
   }
 
   Watchers& watchers_;
-  const Pass pass_;
   uint64_t number_ = 0;
   // State thread only.
   std::string id_;
 
-  std::mutex mutex_;
   // Guarded by mutex_. sent_ is being written.
   Snapshot sent_;
   Snapshot next_;
-  bool finishing_ = false;
-  absl::Status status_;
 };
 
 void Watchers::Changed(const Job& job) {
