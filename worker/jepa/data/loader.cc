@@ -304,7 +304,9 @@ absl::StatusOr<Batch> RingLoader::Next() {
 void RingLoader::Recycle(Batch batch) {
   const Lock lock(mutex_);
   const bool fits = batch.pixels.size() == view_bytes_ * options_.data.batch_size;
-  if (fits && spare_.size() < ring_.size()) spare_.push_back(std::move(batch.pixels));
+  // As many as the ring and the consumer can hold together: where the consumer has emptied the
+  // ring, one thrown away would be made anew, and the allocator may keep both.
+  if (fits && spare_.size() <= ring_.size()) spare_.push_back(std::move(batch.pixels));
 }
 
 }  // namespace
