@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <regex>
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -18,20 +18,62 @@ namespace {
 using Violations = std::vector<std::pair<std::string, std::string>>;
 
 constexpr int kMaxEntries = 64;
-constexpr size_t kMaxTextBytes = 512;
-constexpr char kDnsName[] = "[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?";
-constexpr char kQualifiedName[] =
-    "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?";
-constexpr char kLabelValue[] = "([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?";
-constexpr char kQuantity[] = "[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?";
+// Of the API server: of a DNS name, of a label's name or value, and of an image.
+constexpr size_t kMaxDnsBytes = 253;
+constexpr size_t kMaxLabelBytes = 63;
+constexpr size_t kMaxImageBytes = 512;
 
-// No text longer than the rule can want reaches the expression, which works recursively.
-bool Matches(const std::string& text, const char* pattern) {
-  return text.size() <= kMaxTextBytes && std::regex_match(text, std::regex(pattern));
+bool IsLowerOrDigit(char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); }
+
+bool IsDnsName(absl::string_view text) {
+  return !text.empty() && text.size() <= kMaxDnsBytes && IsLowerOrDigit(text.front()) &&
+         IsLowerOrDigit(text.back()) && std::all_of(text.begin(), text.end(), [](char c) {
+           return IsLowerOrDigit(c) || c == '-' || c == '.';
+         });
+}
+
+// The name of a label, without a prefix.
+bool IsLabelName(absl::string_view text) {
+  return !text.empty() && text.size() <= kMaxLabelBytes && absl::ascii_isalnum(text.front()) &&
+         absl::ascii_isalnum(text.back()) && std::all_of(text.begin(), text.end(), [](char c) {
+           return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+         });
+}
+
+bool IsLabelValue(absl::string_view text) { return text.empty() || IsLabelName(text); }
+
+// nvidia.com/gpu
+bool IsQualifiedName(absl::string_view text) {
+  const size_t slash = text.find('/');
+  if (slash == text.npos) return IsLabelName(text);
+  return IsDnsName(text.substr(0, slash)) && IsLabelName(text.substr(slash + 1));
+}
+
+bool IsDigits(absl::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), absl::ascii_isdigit);
+}
+
+// 1.5Gi
+bool IsQuantity(absl::string_view text) {
+  static constexpr absl::string_view kUnits[] = {"",  "m",  "k",  "M",  "G",  "T",  "P",
+                                                 "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
+  const size_t end = std::min(text.size(), text.find_first_not_of("0123456789."));
+  const absl::string_view number = text.substr(0, end);
+  const size_t point = number.find('.');
+  if (!IsDigits(number.substr(0, point))) return false;
+  if (point != number.npos && !IsDigits(number.substr(point + 1))) return false;
+  return std::find(std::begin(kUnits), std::end(kUnits), text.substr(end)) != std::end(kUnits);
+}
+
+bool IsImage(absl::string_view text) {
+  return !text.empty() && text.size() <= kMaxImageBytes && absl::ascii_isalnum(text.front()) &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return absl::ascii_isalnum(c) || absl::StrContains("-._:/@", c);
+         });
 }
 
 void CheckName(const std::string& path, const std::string& name, Violations& violations) {
-  if (Matches(name, kDnsName)) return;
+  if (IsDnsName(name)) return;
   violations.emplace_back(path, absl::StrCat("is \"", Shown(name), "\"; must be the name of an ",
                                              "object: lower case, digits, - and ."));
 }
@@ -43,18 +85,18 @@ void CheckSize(const std::string& path, int size, Violations& violations) {
 }
 
 void CheckPairs(const std::string& path, const google::protobuf::RepeatedPtrField<v1::Label>& pairs,
-                const char* value_pattern, Violations& violations) {
+                bool (*is_value)(absl::string_view), Violations& violations) {
   CheckSize(path, pairs.size(), violations);
   std::set<std::string> keys;
   for (const v1::Label& pair : pairs) {
-    const bool fits = Matches(pair.key(), kQualifiedName) && Matches(pair.value(), value_pattern);
+    const bool fits = IsQualifiedName(pair.key()) && is_value(pair.value());
     if (fits && keys.insert(pair.key()).second) continue;
     violations.emplace_back(
-        path, absl::StrCat("has ", Shown(pair.key()), ": \"", Shown(pair.value()), "\"; must be ",
-                           value_pattern == kQuantity
-                               ? "resources with quantities, such as {memory: 64Gi}"
-                               : "labels with values, such as {pool: a}",
-                           ", each name once"));
+        path,
+        absl::StrCat("has ", Shown(pair.key()), ": \"", Shown(pair.value()), "\"; must be ",
+                     is_value == IsQuantity ? "resources with quantities, such as {memory: 64Gi}"
+                                            : "labels with values, such as {pool: a}",
+                     ", each name once"));
     return;
   }
 }
@@ -64,7 +106,7 @@ std::string VolumeProblem(const v1::KubernetesVolume& volume) {
     return absl::StrCat("has an entry for ", Shown(volume.mount_path()),
                         " without one of claim and host_path; give exactly one");
   }
-  if (!volume.claim().empty() && !Matches(volume.claim(), kDnsName)) {
+  if (!volume.claim().empty() && !IsDnsName(volume.claim())) {
     return absl::StrCat("has the claim \"", Shown(volume.claim()),
                         "\"; must be the name of a PersistentVolumeClaim");
   }
@@ -89,7 +131,7 @@ std::string TolerationProblem(const v1::KubernetesToleration& toleration) {
     return absl::StrCat("has effect \"", Shown(toleration.effect()),
                         "\"; must be NoSchedule, PreferNoSchedule or NoExecute");
   }
-  if (toleration.key().empty() ? !exists : !Matches(toleration.key(), kQualifiedName)) {
+  if (toleration.key().empty() ? !exists : !IsQualifiedName(toleration.key())) {
     return absl::StrCat("has key \"", Shown(toleration.key()),
                         "\"; must be that of a taint, or empty with operator Exists");
   }
@@ -97,7 +139,7 @@ std::string TolerationProblem(const v1::KubernetesToleration& toleration) {
     return absl::StrCat("has value \"", Shown(toleration.value()),
                         "\" beside operator Exists; remove one");
   }
-  return Matches(toleration.value(), kLabelValue)
+  return IsLabelValue(toleration.value())
              ? ""
              : absl::StrCat("has value \"", Shown(toleration.value()), "\"; must be a label's");
 }
@@ -149,22 +191,22 @@ nlohmann::json AsJson(const YamlNode& node) {
 
 Violations KubernetesViolations(const v1::KubernetesSpec& kubernetes) {
   Violations found;
-  if (kubernetes.has_image() && !Matches(kubernetes.image(), "[A-Za-z0-9][-A-Za-z0-9._:/@]*")) {
+  if (kubernetes.has_image() && !IsImage(kubernetes.image())) {
     found.emplace_back("kubernetes.image", absl::StrCat("is \"", Shown(kubernetes.image()),
                                                         "\"; must be REGISTRY/NAME:TAG"));
   }
   const std::string& gpu = kubernetes.gpu_resource();
-  if (kubernetes.has_gpu_resource() && gpu != "none" && !Matches(gpu, kQualifiedName)) {
+  if (kubernetes.has_gpu_resource() && gpu != "none" && !IsQualifiedName(gpu)) {
     found.emplace_back(
         "kubernetes.gpu_resource",
         absl::StrCat("is \"", Shown(gpu), "\"; must be such as nvidia.com/gpu, or none"));
   }
-  if (kubernetes.has_shm_size() && !Matches(kubernetes.shm_size(), kQuantity)) {
+  if (kubernetes.has_shm_size() && !IsQuantity(kubernetes.shm_size())) {
     found.emplace_back("kubernetes.shm_size", absl::StrCat("is \"", Shown(kubernetes.shm_size()),
                                                            "\"; must be a quantity, 16Gi"));
   }
-  CheckPairs("kubernetes.node_selector", kubernetes.node_selector(), kLabelValue, found);
-  CheckPairs("kubernetes.resources", kubernetes.resources(), kQuantity, found);
+  CheckPairs("kubernetes.node_selector", kubernetes.node_selector(), IsLabelValue, found);
+  CheckPairs("kubernetes.resources", kubernetes.resources(), IsQuantity, found);
   CheckEntries("kubernetes.volumes", kubernetes.volumes(), VolumeProblem, found);
   CheckEntries("kubernetes.tolerations", kubernetes.tolerations(), TolerationProblem, found);
   if (kubernetes.has_pod_priority_class()) {

@@ -63,6 +63,34 @@ TEST(KubernetesRulesTest, NamesThePathAndTheRule) {
   EXPECT_THAT(MessageFor("kubernetes.pod_patch=[1]"), HasSubstr("pod_patch"));
 }
 
+TEST(KubernetesRulesTest, HoldsQuantitiesToTheFormOfTheApiServer) {
+  for (const char* good : {"16Gi", "1.5G", "100m", "1"}) {
+    EXPECT_EQ(MessageFor(absl::StrCat("kubernetes.shm_size=\"", good, "\"")), "") << good;
+  }
+  for (const char* bad : {".5", "1.", "Gi", "1.5.2", "1gi", "1Gi ", "-1"}) {
+    EXPECT_THAT(MessageFor(absl::StrCat("kubernetes.shm_size=\"", bad, "\"")),
+                HasSubstr("must be a quantity"))
+        << bad;
+  }
+}
+
+TEST(KubernetesRulesTest, HoldsNamesToTheFormOfTheApiServer) {
+  const std::string longest(63, 'a');
+  for (const std::string& good :
+       {std::string("nvidia.com/gpu"), std::string("G_p-u.2"), absl::StrCat("a.b/", longest)}) {
+    EXPECT_EQ(MessageFor(absl::StrCat("kubernetes.gpu_resource=", good)), "") << good;
+  }
+  for (const std::string& bad :
+       {std::string("/gpu"), std::string("a/"), std::string("a/b/c"), std::string("-gpu"),
+        std::string("gpu-"), std::string("A.b/gpu"), absl::StrCat(longest, "a")}) {
+    EXPECT_THAT(MessageFor(absl::StrCat("kubernetes.gpu_resource=\"", bad, "\"")),
+                HasSubstr("must be such as nvidia.com/gpu"))
+        << bad;
+  }
+  EXPECT_THAT(MessageFor(absl::StrCat("kubernetes.service_account=", std::string(254, 'a'))),
+              HasSubstr("the name of an object"));
+}
+
 TEST(KubernetesRulesTest, TypesOfYamlBecomeTypesOfJson) {
   EXPECT_EQ(*YamlMapAsJson("{a: 1, b: \"1\", c: true, d: 0.5, e: null, f: 10.0.0.1, g: []}"),
             R"({"a":1,"b":"1","c":true,"d":0.5,"e":null,"f":"10.0.0.1","g":[]})");
