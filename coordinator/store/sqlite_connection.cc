@@ -15,9 +15,29 @@ namespace {
 // Cached pages are few: live state is read once, at the start, and history is looked up by index.
 constexpr char kWritePragmas[] =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-4096; "
-    "PRAGMA wal_autocheckpoint=1000;";
+    "PRAGMA wal_autocheckpoint=0;";
 constexpr char kReadPragmas[] = "PRAGMA query_only=1; PRAGMA cache_size=-8192;";
+// A connection that has read nothing does not know that there is a log.
+constexpr char kMovePragmas[] =
+    "PRAGMA synchronous=FULL; PRAGMA cache_size=-64; PRAGMA user_version;";
 constexpr int kBusyMs = 5000;
+
+const char* PragmasOf(Connection::Mode mode) {
+  switch (mode) {
+    case Connection::Mode::kWrite:
+      return kWritePragmas;
+    case Connection::Mode::kRead:
+      return kReadPragmas;
+    case Connection::Mode::kMove:
+      return kMovePragmas;
+  }
+  return "";
+}
+
+int NotePages(void* log_pages, sqlite3* /*db*/, const char* /*name*/, int pages) {
+  *static_cast<int*>(log_pages) = pages;
+  return SQLITE_OK;
+}
 
 }  // namespace
 
@@ -67,7 +87,9 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const std::string& 
   auto connection = absl::WrapUnique(new Connection(db, path));
   if (code != SQLITE_OK) return connection->Error("open");
   sqlite3_busy_timeout(db, kBusyMs);
-  IJEPA_RETURN_IF_ERROR(connection->Execute(mode == Mode::kWrite ? kWritePragmas : kReadPragmas));
+  IJEPA_RETURN_IF_ERROR(connection->Execute(PragmasOf(mode)));
+  // After the pragmas, one of which takes the hook for itself.
+  if (mode == Mode::kWrite) sqlite3_wal_hook(db, NotePages, &connection->log_pages_);
   return connection;
 }
 
@@ -103,6 +125,15 @@ absl::StatusOr<int> Connection::Schema() {
   IJEPA_ASSIGN_OR_RETURN(Statement version, Prepare("PRAGMA user_version"));
   if (version.Step() != SQLITE_ROW) return Error("read schema of");
   return static_cast<int>(version.Int(0));
+}
+
+absl::StatusOr<LogPages> Connection::MoveLog() {
+  LogPages pages;
+  if (sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages.all,
+                                &pages.moved) != SQLITE_OK) {
+    return Error("move the log of");
+  }
+  return pages;
 }
 
 absl::Status Connection::CopyTo(const std::string& path) {

@@ -50,12 +50,19 @@ class StatementUse {
   Statement& statement_;
 };
 
+// Pages of the write-ahead log, and how many of them, from the first on, are in the file as well.
+struct LogPages {
+  int all = 0;
+  int moved = 0;
+};
+
 // Used by one thread at a time. Outlives its statements.
 class Connection {
  public:
-  enum class Mode { kWrite, kRead };
+  enum class Mode { kWrite, kRead, kMove };
 
-  // kWrite makes the file if it is not there, in WAL mode, synced at every commit. Status as Error.
+  // kWrite makes the file if it is not there, in WAL mode, synced at every commit; moving the log
+  // is up to the caller. kMove only moves it. Status as Error.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const std::string& path, Mode mode);
   ~Connection();
   Connection(const Connection&) = delete;
@@ -70,6 +77,11 @@ class Connection {
   int64_t Changes() const;
   // The schema's number (PRAGMA user_version).
   absl::StatusOr<int> Schema();
+  // Pages of the log after the newest commit of this connection.
+  int log_pages() const { return log_pages_; }
+  // Moves the log into the file and syncs it, as far as no reader still needs the file as it was.
+  // Waits for nobody: Unavailable while another connection moves it.
+  absl::StatusOr<LogPages> MoveLog();
   // Copies the file as it is now to a new file; readers and writers go on meanwhile.
   absl::Status CopyTo(const std::string& path);
 
@@ -84,6 +96,7 @@ class Connection {
 
   sqlite3* db_;
   const std::string path_;
+  int log_pages_ = 0;
 };
 
 }  // namespace ijepa::coordinator

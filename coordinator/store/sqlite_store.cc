@@ -19,6 +19,14 @@
 namespace ijepa::coordinator {
 namespace {
 
+// The log begins anew once all of it is moved and nobody reads it. Past the first, the mover is
+// asked; what it leaves, because commits went on meanwhile, is moved by the writer if it is no more
+// than the second; past the third the writer moves whatever there is. In pages of 4 KiB. Fewer:
+// moved more often. More: a larger file, a longer start after a crash.
+constexpr int kLogPages = 1000;
+constexpr int kFewPages = 128;
+constexpr int kMostLogPages = 8000;
+
 // Takes the folder's lock, or says who has it.
 absl::StatusOr<UniqueFd> LockFolder(const std::string& folder) {
   const std::string path = folder + "/coordinator.lock";
@@ -55,6 +63,7 @@ absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string
   IJEPA_RETURN_IF_ERROR(Migrate(*connection));
   auto store = absl::WrapUnique(new SqliteStore(std::move(lock), std::move(connection)));
   IJEPA_RETURN_IF_ERROR(store->Prepare());
+  IJEPA_ASSIGN_OR_RETURN(store->mover_, WalMover::Start(store->connection_->path()));
   return store;
 }
 
@@ -107,7 +116,27 @@ absl::Status SqliteStore::Commit(const Batch& batch) {
   for (const auto& [state, count] : history_.TakePruned()) {
     if (status.ok()) forgotten_[state] += count;
   }
+  if (status.ok()) TendLog();
   return status;
+}
+
+void SqliteStore::TendLog() {
+  const int pages = connection_->log_pages();
+  if (pages < std::exchange(log_pages_, pages)) {
+    mover_->LogBegan();
+    log_pages_at_move_ = 0;
+  }
+  // A reader may keep the log from being moved: tried again only when it has grown.
+  if (pages < kLogPages || pages < log_pages_at_move_ + kFewPages) return;
+  const std::optional<int> moved = mover_->Moved();
+  const bool few = moved.has_value() && pages - *moved <= kFewPages;
+  if (few || pages >= kMostLogPages) {
+    log_pages_at_move_ = pages;
+    // What is not moved now is moved later; the commit is made.
+    connection_->MoveLog().IgnoreError();
+  } else if (moved.has_value()) {
+    mover_->Wake();
+  }
 }
 
 absl::StatusOr<std::vector<KeyValue>> SqliteStore::Range(absl::string_view prefix) {

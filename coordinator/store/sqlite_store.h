@@ -13,6 +13,7 @@
 #include "coordinator/store/sqlite_connection.h"
 #include "coordinator/store/sqlite_history.h"
 #include "coordinator/store/store.h"
+#include "coordinator/store/wal_mover.h"
 
 namespace ijepa::coordinator {
 
@@ -39,6 +40,8 @@ class SqliteStore : public Store {
   absl::Status CheckConditions(const Batch& batch);
   absl::Status Put(const Write& write);
   absl::Status WriteAll(const Batch& batch);
+  // Keeps the log short, after a commit.
+  void TendLog();
 
   UniqueFd lock_;
   std::unique_ptr<Connection> connection_;
@@ -48,6 +51,11 @@ class SqliteStore : public Store {
   Statement range_;
   HistoryWriter history_;
   std::map<int, int64_t> forgotten_;
+  // Ends before the connection.
+  std::unique_ptr<WalMover> mover_;
+  // Of the log after the commit before, and after the last move on this thread.
+  int log_pages_ = 0;
+  int log_pages_at_move_ = 0;
 };
 
 }  // namespace ijepa::coordinator

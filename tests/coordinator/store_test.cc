@@ -8,14 +8,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/file.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sqlite_store.h"
+#include "coordinator/store/wal_mover.h"
 #include "tests/coordinator/store_fixture.h"
 #include "tests/fakes/temporary_folder.h"
 
@@ -116,6 +122,41 @@ TEST(SqliteStoreTest, SaysThatAFileIsNoDatabase) {
   TemporaryFolder folder;
   ASSERT_TRUE(WriteFileAtomically(folder.path() + "/coordinator.db", std::string(4096, 'x')).ok());
   EXPECT_EQ(SqliteStore::Open(folder.path()).status().code(), absl::StatusCode::kDataLoss);
+}
+
+// The log begins anew while commits go on: it never holds what so many commits have written.
+TEST(SqliteStoreTest, ItsLogStaysShortHoweverMuchIsCommitted) {
+  TemporaryFolder folder;
+  auto store = SqliteStore::Open(folder.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  constexpr size_t kCommitBytes = 2 << 20;
+  constexpr size_t kMostLogBytes = 8000 * 4120 + kCommitBytes;
+  for (size_t written = 0; written < 2 * kMostLogBytes; written += kCommitBytes) {
+    ASSERT_TRUE((*store)->Commit({{}, {{"k", std::string(kCommitBytes, 'x')}}}).ok());
+  }
+  const auto bytes = std::filesystem::file_size(folder.path() + "/coordinator.db-wal");
+  EXPECT_LE(bytes, kMostLogBytes + 2 * kCommitBytes);
+}
+
+TEST(WalMoverTest, MovesWhatAnotherConnectionCommitted) {
+  TemporaryFolder folder;
+  auto store = SqliteStore::Open(folder.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  ASSERT_TRUE((*store)->Commit({{}, {{"k", std::string(1 << 20, 'x')}}}).ok());
+  auto mover = WalMover::Start(folder.path() + "/coordinator.db");
+  ASSERT_TRUE(mover.ok()) << mover.status();
+  EXPECT_EQ((*mover)->Moved(), 0);
+  (*mover)->Wake();
+  std::optional<int> moved;
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (!(moved = (*mover)->Moved()).has_value() && absl::Now() < deadline) {
+    std::this_thread::yield();
+  }
+  ASSERT_TRUE(moved.has_value());
+  EXPECT_GE(*moved, 256);
+  EXPECT_GE(std::filesystem::file_size(folder.path() + "/coordinator.db"), 1 << 20);
+  (*mover)->LogBegan();
+  EXPECT_EQ((*mover)->Moved(), 0);
 }
 
 }  // namespace
