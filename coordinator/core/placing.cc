@@ -294,7 +294,8 @@ void TellReasons(Turn& turn, int most) {
   while (most > 0 && !state.stale_groups.empty()) {
     const auto stale = state.stale_groups.begin();
     const auto found = state.waiting.groups().find(*stale);
-    if (found == state.waiting.groups().end()) {
+    // Its jobs may have gone, and others come since: those are told once a pass has looked at them.
+    if (found == state.waiting.groups().end() || found->second->reason == nullptr) {
       state.stale_groups.erase(stale);
       continue;
     }

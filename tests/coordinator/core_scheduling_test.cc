@@ -75,6 +75,22 @@ TEST_F(CoreSchedulingTest, AQueueSaysWhatItsJobsDoNot) {
   EXPECT_EQ(core_.job("in-research").proto.spec().time_limit(), "2h");
 }
 
+// More groups may wait to be told than one turn tells; until the next, all of a group may leave and
+// others like it come, at which no pass has looked.
+TEST_F(CoreSchedulingTest, AGroupThatCameAgainIsNotToldBeforeAPassHasLookedAtIt) {
+  State state;
+  QueuedJob job;
+  job.id = "late";
+  job.sizes = {1};
+  state.waiting.Update(job);
+  state.waiting.TakeFresh(1);
+  ASSERT_EQ(state.waiting.groups().size(), 1);
+  state.stale_groups.insert(state.waiting.groups().begin()->first);
+  Turn turn(state, core_.options(), core_.now());
+  TellReasons(turn, 10);
+  EXPECT_TRUE(state.stale_groups.empty());
+}
+
 TEST_F(CoreSchedulingTest, RefusesQueuesAndClassesThatAreNotThere) {
   EXPECT_EQ(CreateIn("nowhere").status().message(), "queue is \"nowhere\"; must be one of default");
   CreateJob command;
