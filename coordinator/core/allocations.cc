@@ -334,17 +334,18 @@ void StartIfComplete(Turn& turn, const std::string& uid) {
     return;
   }
   std::vector<std::string> ranks;
+  const auto needed = static_cast<size_t>(allocation.ranks());
   const auto bound = turn.state.bound.find(uid);
   if (bound == turn.state.bound.end()) return;
   for (const std::string& name : bound->second) {
     const Node& node = turn.state.nodes.at(name);
     const bool here = IsUsable(node) && !node.draining &&
                       node.info.allocation().generation() == allocation.generation();
-    if (here) ranks.insert(ranks.end(), static_cast<size_t>(node.info.slots()), name);
+    // A worker may say of itself what it likes.
+    const size_t slots = std::min(static_cast<size_t>(node.info.slots()), needed - ranks.size());
+    if (here) ranks.insert(ranks.end(), slots, name);
   }
-  const auto needed = static_cast<size_t>(allocation.ranks());
   if (ranks.size() < needed) return;
-  ranks.resize(needed);
   Job& job = turn.state.jobs.at(found->id);
   job.refusals = 0;
   job.allocation_deadline = absl::InfiniteDuration();

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "absl/strings/str_cat.h"
 #include "core_harness.h"
 
@@ -100,6 +102,12 @@ TEST_F(AllocationsTest, TheGangStartsWhenTheWorkersHaveSlotsForAllRanks) {
   ASSERT_EQ(status().attempts_size(), 1);
   EXPECT_EQ(status().attempts(0).generation(), 1);
   EXPECT_EQ(status().attempts(0).placements(1).node(), "vn1.job-g1");
+}
+
+TEST_F(AllocationsTest, AWorkerThatClaimsAnyNumberOfSlotsIsGivenTheRanksThereAre) {
+  Arrive("vn0", std::numeric_limits<int32_t>::max());
+  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_STARTING);
+  EXPECT_EQ(status().attempts(0).placements_size(), 2);
 }
 
 TEST_F(AllocationsTest, WorkersOfAnAllocationAreGivenNothingElse) {
