@@ -74,6 +74,10 @@ absl::Status ReadFilter(const Request& request, JobQuery& query) {
 }  // namespace
 
 absl::StatusOr<JobQuery> ReadWatchFilter(const v1::WatchJobsRequest& request) {
+  if (request.revision() < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "revision is ", request.revision(), "; must be that of an answer, or 0 to begin anew"));
+  }
   JobQuery query;
   IJEPA_RETURN_IF_ERROR(ReadFilter(request, query));
   return query;

@@ -3,6 +3,7 @@
 #include "coordinator/services/list_watchers.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -54,19 +55,21 @@ bool Concerns(const JobQuery& filter, const JobChanges::Entry& entry, int64_t se
 // One WatchJobs call. Deletes itself when gRPC is done with it.
 class ListWatcher : public ServerStream<v1::WatchJobsResponse> {
  public:
-  ListWatcher(ListWatchers& watchers, const v1::WatchJobsRequest& request, Pass pass)
-      : ServerStream(std::move(pass)), watchers_(watchers), asked_(request.revision()) {
-    number_ = watchers_.watchers_.Add(this);
-    absl::StatusOr<JobQuery> filter = ReadWatchFilter(request);
-    if (filter.ok()) filter_ = *filter;
-    if (!filter.ok()) {
-      Close(filter.status());
-    } else if (watchers_.watchers_.size() > kMaxWatchers) {
+  ListWatcher(ListWatchers& watchers, JobQuery filter, int64_t revision, Pass pass)
+      : ServerStream(std::move(pass)),
+        watchers_(watchers),
+        asked_(revision),
+        filter_(std::move(filter)) {}
+
+  // Once: from here on the state thread may call it.
+  void Begin() {
+    if (watchers_.watchers_.size() >= kMaxWatchers) {
       Close(absl::ResourceExhaustedError(
           absl::StrCat(kMaxWatchers, " lists are being watched, the limit; try again later")));
-    } else {
-      GoOn();
+      return;
     }
+    number_ = watchers_.watchers_.Add(this);
+    GoOn();
   }
 
   // Sends the next message if there is something to say and the last has been taken. On the state
@@ -113,7 +116,7 @@ class ListWatcher : public ServerStream<v1::WatchJobsResponse> {
  private:
   // Comes back on the state thread; without it the next round does.
   void GoOn() {
-    watchers_.state_->Read([&watchers = watchers_, number = number_](const State* state) {
+    watchers_.state_->Read([&watchers = watchers_, number = number_.load()](const State* state) {
       watchers.watchers_.With(number, [&](ListWatcher& watcher) {
         if (state == nullptr) {
           watcher.Close(absl::UnavailableError("the store cannot be read"));
@@ -189,9 +192,9 @@ class ListWatcher : public ServerStream<v1::WatchJobsResponse> {
 
   ListWatchers& watchers_;
   const int64_t asked_;
-  uint64_t number_ = 0;
-  // Constant once it is made.
-  JobQuery filter_;
+  const JobQuery filter_;
+  // In the table; 0: it is not, or not yet for a round of the state thread.
+  std::atomic<uint64_t> number_{0};
   // State thread only. The first list is under way, up to the job of this number; what changed up
   // to this revision has been sent.
   bool begun_ = false;
@@ -223,7 +226,11 @@ int64_t ListWatchers::Revision() const {
 
 grpc::ServerWriteReactor<v1::WatchJobsResponse>* ListWatchers::NewWatcher(
     const v1::WatchJobsRequest& request, Pass pass) {
-  return new ListWatcher(*this, request, std::move(pass));
+  absl::StatusOr<JobQuery> filter = ReadWatchFilter(request);
+  if (!filter.ok()) return new RefusedStream<v1::WatchJobsResponse>(filter.status());
+  auto* watcher = new ListWatcher(*this, *std::move(filter), request.revision(), std::move(pass));
+  watcher->Begin();
+  return watcher;
 }
 
 }  // namespace ijepa::coordinator

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "services_fixture.h"
 
 namespace ijepa::coordinator {
@@ -175,6 +177,9 @@ TEST_F(WatchJobsTest, AListLongerThanAMessageComesInParts) {
 TEST_F(WatchJobsTest, RefusesAFilterThatCannotBeRead) {
   v1::WatchJobsRequest request;
   request.add_labels("team");
+  EXPECT_EQ(Follower(*jobs, request).End(), grpc::StatusCode::INVALID_ARGUMENT);
+  request.clear_labels();
+  request.set_revision(std::numeric_limits<int64_t>::min());
   EXPECT_EQ(Follower(*jobs, request).End(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
