@@ -21,10 +21,19 @@ namespace {
 
 Position FromMark(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
-size_t CountNodes(const YamlNode& node) {
-  size_t count = 1;
-  for (const YamlNode& item : node.items) count += CountNodes(item);
-  return count;
+struct Size {
+  size_t nodes = 0;
+  size_t bytes = 0;  // Of texts and keys.
+};
+
+Size SizeOf(const YamlNode& node) {
+  Size size{1, node.text.size() + node.key.size()};
+  for (const YamlNode& item : node.items) {
+    const Size more = SizeOf(item);
+    size.nodes += more.nodes;
+    size.bytes += more.bytes;
+  }
+  return size;
 }
 
 // Throws yaml-cpp's own exception on a violation, which ParseYaml catches: the parser has no other
@@ -43,8 +52,8 @@ class TreeBuilder : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) Fail(mark, "an alias refers to a value that contains it");
+    Count(mark, SizeOf(found->second));
     YamlNode copy = found->second;
-    Count(mark, CountNodes(copy));
     copy.position = FromMark(mark);
     copy.key.clear();
     Add(std::move(copy), mark, YAML::NullAnchor);
@@ -91,15 +100,19 @@ class TreeBuilder : public YAML::EventHandler {
     Fail(mark, absl::StrCat("the tag ", Shown(tag), " is not used here; write the value alone"));
   }
 
-  void Count(const YAML::Mark& mark, size_t nodes) {
-    nodes_ += nodes;
-    if (nodes_ > kMaxYamlNodes) {
+  void Count(const YAML::Mark& mark, Size more) {
+    size_.nodes += more.nodes;
+    size_.bytes += more.bytes;
+    if (size_.nodes > kMaxYamlNodes) {
       Fail(mark, absl::StrCat("more than ", kMaxYamlNodes, " values, aliases expanded"));
+    }
+    if (size_.bytes > kMaxYamlBytes) {
+      Fail(mark, absl::StrCat("more than ", kMaxYamlBytes, " bytes, aliases expanded"));
     }
   }
 
   YamlNode Make(const YAML::Mark& mark, YamlNode::Kind kind) {
-    Count(mark, 1);
+    Count(mark, {1, 0});
     YamlNode node;
     node.kind = kind;
     node.position = FromMark(mark);
@@ -156,7 +169,8 @@ class TreeBuilder : public YAML::EventHandler {
   YamlNode root_;
   std::vector<OpenNode> open_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
-  size_t nodes_ = 0;
+  // Values, and of what aliases repeat also the bytes: the others are at most those of the file.
+  Size size_;
 };
 
 // Length of the UTF-8 sequence that starts at text[i], or 0 if there is none.

@@ -38,8 +38,8 @@ struct YamlNode {
   Position key_position;
 };
 
-// Limits that keep a hostile document small: bytes of text, nesting, nodes after aliases are
-// expanded.
+// Limits that keep a hostile document small: bytes of text, as it is and of what its aliases
+// repeat; nesting; nodes after aliases are expanded.
 inline constexpr size_t kMaxYamlBytes = 256 * 1000;
 inline constexpr size_t kMaxYamlDepth = 16;
 inline constexpr size_t kMaxYamlNodes = 10000;

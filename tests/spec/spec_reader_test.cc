@@ -198,6 +198,9 @@ TEST(SpecReaderTest, ExpandsAliasesWithinBounds) {
     absl::StrAppend(&bomb, "a", i, ": &a", i, " [", absl::StrJoin(ten, ", "), "]\n");
   }
   EXPECT_THAT(Refusal(bomb), HasSubstr("more than 10000 values"));
+  const std::string long_text = absl::StrCat("a: &a \"", std::string(100'000, 'x'), "\"\n");
+  EXPECT_THAT(Refusal(absl::StrCat(long_text, "b: [*a, *a, *a]\n")),
+              HasSubstr("more than 256000 bytes, aliases expanded"));
   EXPECT_THAT(Refusal("mask: &m {patch_size: *m}"), StartsWith("job.yaml:1:"));
 }
 
