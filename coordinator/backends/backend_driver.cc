@@ -14,6 +14,9 @@ namespace {
 constexpr absl::Duration kBusyTime = absl::Seconds(60);
 // Between two tries to kill the same allocation.
 constexpr absl::Duration kKillAgain = absl::Seconds(10);
+// Longest time between two requests for the same allocation while the backend looks well and does
+// not take them.
+constexpr absl::Duration kLongestPause = absl::Minutes(1);
 constexpr char kUnreachable[] = "UNREACHABLE";
 
 bool IsTransient(const absl::Status& status) {
@@ -44,6 +47,9 @@ struct BackendDriver::Track {
   absl::Duration absent_since = absl::InfiniteDuration();
   absl::Duration ending_since = absl::InfiniteDuration();
   absl::Duration next_kill = -absl::InfiniteDuration();
+  absl::Duration next_ask = -absl::InfiniteDuration();
+  // Before the next request, after those in a row that were not taken.
+  absl::Duration pause;
   // The last that was said, so that nothing is said twice.
   std::string told;
   // In this round.
@@ -134,17 +140,23 @@ void BackendDriver::Run() {
   while (true) {
     const Round round = TakeRound();
     if (round.stop) return;
+    // False after a request whose answer did not come: others would wait as long for nothing.
+    bool answers = true;
     for (const auto& [name, wanted] : round.wanted) {
       Track& track = tracks_[name];
       const bool known = track.asked || !wanted.handle.empty();
-      if (!wanted.released && !known && (!track.unsure || track.looked)) Ask(wanted, track);
+      if (answers && !wanted.released && !known && (!track.unsure || track.looked) &&
+          clock_.Monotonic() >= track.next_ask) {
+        Ask(wanted, track);
+        answers = track.asked;
+      }
       if (wanted.released && track.ending_since == absl::InfiniteDuration()) {
         track.ending_since = clock_.Monotonic();
         busy_until_ = clock_.Monotonic() + kBusyTime;
         next_look_ = std::min(next_look_, clock_.Monotonic() + options_.busy_poll);
       }
     }
-    if (clock_.Monotonic() >= next_look_) Look(round);
+    if (!answers || clock_.Monotonic() >= next_look_) Look(round);
     WaitFor(std::max(absl::ZeroDuration(), next_look_ - clock_.Monotonic()));
   }
 }
@@ -171,6 +183,8 @@ void BackendDriver::Ask(const WantedAllocation& wanted, Track& track) {
   const std::string message(handle.status().message());
   if (IsTransient(handle.status())) {
     track.unsure = true;
+    track.pause = std::min(std::max(2 * track.pause, options_.busy_poll), kLongestPause);
+    track.next_ask = clock_.Monotonic() + track.pause;
     Tell(track, message,
          AllocationWaits{
              id.uid, id.generation, "", kUnreachable, message,
@@ -225,7 +239,7 @@ void BackendDriver::Look(const Round& round) {
       Compare(wanted, one, track);
     }
     if (track.unsure && !track.asked && one == nullptr && wanted.handle.empty()) {
-      next_look_ = now;  // It is asked for in the next round.
+      next_look_ = std::min(next_look_, std::max(now, track.next_ask));  // Then it is asked for.
     }
   }
   for (const ObservedAllocation& one : *listed) {

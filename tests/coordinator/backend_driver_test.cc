@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -23,6 +24,9 @@ struct Cluster {
   bool lose_answer = false;
   absl::Status refuse;
   absl::Status unreachable;
+  // Most requests between two looks.
+  int asked_since_look = 0;
+  int most_asked = 0;
 };
 
 class ToyBackend : public Backend {
@@ -35,6 +39,7 @@ class ToyBackend : public Backend {
   absl::StatusOr<std::string> Allocate(const AllocationRequest& request, absl::Duration) override {
     std::lock_guard lock(cluster_.mutex);
     ++cluster_.asked;
+    cluster_.most_asked = std::max(cluster_.most_asked, ++cluster_.asked_since_look);
     cluster_.changed.notify_all();
     if (!cluster_.refuse.ok()) return cluster_.refuse;
     if (!cluster_.unreachable.ok()) return cluster_.unreachable;
@@ -62,6 +67,7 @@ class ToyBackend : public Backend {
   absl::StatusOr<std::vector<ObservedAllocation>> Reconcile(absl::Duration) override {
     std::lock_guard lock(cluster_.mutex);
     ++cluster_.looks;
+    cluster_.asked_since_look = 0;
     cluster_.changed.notify_all();
     if (!cluster_.unreachable.ok()) return cluster_.unreachable;
     return cluster_.listed;
@@ -215,6 +221,21 @@ TEST_F(BackendDriverTest, ARefusalIsSaidInTheBackendsWords) {
   std::lock_guard lock(cluster.mutex);
   EXPECT_EQ(Said<AllocationEnded>()->end, AllocationEnd::kRefused);
   EXPECT_EQ(Said<AllocationEnded>()->message, "no such partition");
+}
+
+TEST_F(BackendDriverTest, ABackendThatTakesNothingIsAskedForOneAllocationAtATimeAndEverLess) {
+  cluster.refuse = absl::UnavailableError("too many requests");
+  for (const std::string uid : {"a", "b", "c"}) {
+    WantedAllocation wanted = Wish(1);
+    wanted.request.id = {uid, uid, 1};
+    driver->Want(uid, wanted);
+  }
+  Start();
+  ASSERT_TRUE(Eventually([&] { return cluster.looks > 100; }));
+  std::lock_guard lock(cluster.mutex);
+  EXPECT_EQ(cluster.most_asked, 1) << "each may take the whole time of a call";
+  EXPECT_GE(cluster.asked, 3);
+  EXPECT_LT(cluster.asked, 60) << "in " << cluster.looks << " looks";
 }
 
 TEST_F(BackendDriverTest, ABackendThatIsAwayIsSaidAndAskedAgainOnceItAnswers) {
