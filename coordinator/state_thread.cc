@@ -395,6 +395,8 @@ void StateThread::RefuseWhileReadOnly(std::deque<Item>& items) {
     if (stream != 0) outlet_.Close(stream, ReadOnlyError(broken_));
     Refuse(item, ReadOnlyError(broken_));
   }
+  // Streams go on, and end in time.
+  if (state != nullptr) outlet_.AfterTurn(*state, clock_.Monotonic());
 }
 
 }  // namespace ijepa::coordinator

@@ -45,12 +45,14 @@ class RecordingOutlet : public Outlet {
   void Close(uint64_t, const absl::Status& why) override { closed.push_back(why); }
   void CloseAll(const absl::Status&) override { ++closed_all; }
   void Changed(const Job& job) override { changed.push_back(ShortName(job.state())); }
+  void AfterTurn(const State&, absl::Duration) override { ++turns; }
 
   v1::DesiredState desired;
   size_t stored_at_send = 0;
   std::vector<absl::Status> closed;
   int closed_all = 0;
   std::vector<std::string> changed;
+  int turns = 0;
 
  private:
   MemoryStore& store_;
@@ -144,6 +146,9 @@ TEST_F(StateThreadTest, AFailedCommitLeavesNothingBehindAndHeals) {
   EXPECT_TRUE(absl::StrContains(status.message(), "disk is full")) << status;
   EXPECT_EQ(Jobs(), 1) << "reads go on, from what is durable";
   EXPECT_EQ(outlet.closed_all, 1) << "workers say hello again later";
+  const int turns = See([this](const State&) { return outlet.turns; });
+  EXPECT_GT(See([this](const State&) { return outlet.turns; }), turns)
+      << "streams are still looked through";
   EXPECT_EQ(Create("lost").status().code(), absl::StatusCode::kUnavailable);
   Hello();
   EXPECT_EQ(outlet.closed.back().code(), absl::StatusCode::kUnavailable);
