@@ -71,6 +71,12 @@ void Configure(grpc::ServerBuilder& builder, int max_message_bytes) {
   builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 2);
 }
 
+// Whether nobody else can be told to come there: any free port, or every address of this machine.
+bool IsNowhere(const std::string& address) {
+  return absl::EndsWith(address, ":0") || absl::StartsWith(address, "0.0.0.0:") ||
+         absl::StartsWith(address, "[::]:");
+}
+
 // The same from start to start, so that nobody need look again.
 absl::StatusOr<std::string> KeptSecret(const std::string& data_dir, const char* file) {
   const std::string path = absl::StrCat(data_dir, "/", file);
@@ -212,10 +218,10 @@ absl::Status Server::AddBackends(const Settings& settings) {
     BackendSettings backend = given;
     backend.shared_folder = settings.core.checkpoint_root;
     if (backend.coordinator.empty()) backend.coordinator = settings.worker_listen;
-    if (absl::EndsWith(backend.coordinator, ":0")) {
+    if (IsNowhere(backend.coordinator)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "backends.", name, ".coordinator is not set, and worker_listen takes any free port; set ",
-          "one of them to where workers reach this coordinator"));
+          "backends.", name, ".coordinator is \"", given.coordinator, "\", and worker_listen ",
+          settings.worker_listen, "; set the first to where workers reach this coordinator"));
     }
     IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Backend> made,
                            MakeBackend(name, backend, tokens_->ClusterName()));

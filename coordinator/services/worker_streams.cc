@@ -27,6 +27,9 @@ constexpr size_t kMaxQueued = 1024;
 // Ranks of a connection whose jobs are known without looking. More are looked up again.
 constexpr size_t kMaxLogOwners = 1024;
 
+// In bytes. No log is as long, and a piece of one can be added to it.
+constexpr int64_t kMaxLogOffset = int64_t{1} << 60;
+
 // (uid, generation, rank)
 using RankId = std::tuple<std::string, int64_t, int>;
 
@@ -211,7 +214,12 @@ class WorkerStream : public grpc::ServerBidiReactor<v1::WorkerMessage, v1::Coord
     if (node_.empty()) {
       return Close(absl::FailedPreconditionError("the first message must be hello"));
     }
-    const RankId id = IdOf(incoming_.log());
+    const v1::LogChunk& chunk = incoming_.log();
+    if (chunk.offset() < 0 || chunk.offset() > kMaxLogOffset) {
+      return Close(
+          absl::InvalidArgumentError(absl::StrCat("a piece of a log at offset ", chunk.offset())));
+    }
+    const RankId id = IdOf(chunk);
     if (const std::string* owner = log_owners_.Find(id)) return StoreLog(*owner);
     streams_.state_->Read(
         [&streams = streams_, number = number_, node = node_, id](const State* state) {

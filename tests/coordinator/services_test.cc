@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <limits>
 
 #include "absl/strings/match.h"
 #include "coordinator/store/sqlite_store.h"
@@ -136,6 +137,14 @@ TEST_F(ServicesTest, LogsOfRanksThatTheNodeDidNotRunAreDropped) {
   v1::ReadLogsRequest request;
   request.set_job(name);
   EXPECT_TRUE(ReadLogs(request).empty());
+}
+
+TEST_F(ServicesTest, AWorkerWhoseLogsLieNowhereLosesItsStream) {
+  FakeWorker worker(server->worker_address());
+  worker.Hello("node-a", 1);
+  ASSERT_TRUE(worker.ReadDesired(0));
+  worker.Log(0, std::numeric_limits<int64_t>::max(), "more");
+  EXPECT_EQ(worker.WaitForEnd().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(ServicesTest, ANewerStreamOfANodeReplacesTheOlder) {
@@ -284,6 +293,19 @@ TEST_F(ServicesTest, SaysWhichPortIsTakenAndWhoHoldsTheFolder) {
   EXPECT_TRUE(StrContains(port.message(), server->client_address())) << port;
   EXPECT_EQ(Server::Start(MakeSettings(), Clock::Real()).status().code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(ServicesTest, ABackendsWorkersMustBeToldAnAddressThatTheyCanReach) {
+  TemporaryFolder other;
+  Settings settings = MakeSettings();
+  settings.data_dir = other.path();
+  settings.backends["slurm"];
+  for (const std::string nowhere : {"127.0.0.1:0", "0.0.0.0:7441", "[::]:7441"}) {
+    settings.worker_listen = nowhere;
+    const absl::Status status = Server::Start(settings, Clock::Real()).status();
+    EXPECT_TRUE(StrContains(status.message(), "worker_listen " + nowhere + "; set the first"))
+        << status;
+  }
 }
 
 TEST_F(ServicesTest, AnswersTheReleaseOfANodeWithTheNode) {
