@@ -5,6 +5,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -22,6 +23,12 @@ bool IsNcclName(absl::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
     return absl::ascii_isupper(c) || absl::ascii_isdigit(c) || c == '_';
   });
+}
+
+// Whether NCCL takes the value for a library to load or a file to read or write: NCCL_NET_PLUGIN,
+// NCCL_TOPO_FILE, NCCL_DEBUG_FILE. What those do, they do as the worker's user.
+bool NamesAFile(absl::string_view name) {
+  return absl::StrContains(name, "PLUGIN") || absl::EndsWith(name, "_FILE");
 }
 
 bool IsOneLine(absl::string_view value) {
@@ -42,6 +49,11 @@ std::string NetworkEnvProblem(const v1::NetworkSpec& network) {
       return absl::StrCat("has the name \"", Shown(variable.key()),
                           "\"; must be NCCL_ and A-Z, 0-9 and _, at most ", kMaxNameBytes,
                           " bytes; a job sets no other variables");
+    }
+    if (NamesAFile(variable.key())) {
+      return absl::StrCat("has ", variable.key(),
+                          ", which names a file or a library; only who runs the workers sets it, ",
+                          "in their environment");
     }
     if (!IsOneLine(variable.value())) {
       return absl::StrCat("has ", variable.key(), " with ", variable.value().size(),

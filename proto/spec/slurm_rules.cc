@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kMaxOptions = 64;
 constexpr size_t kMaxOptionBytes = 63;
+constexpr size_t kMaxValueBytes = 4096;
 
 struct OwnOption {
   const char* name;
@@ -25,7 +26,8 @@ struct OwnOption {
 };
 
 // Options that the coordinator sets itself, so that it can find the SLURM job again, start one
-// worker per node in it and hear of its end.
+// worker per node in it and hear of its end; and those by which a job would read or write files as
+// the coordinator's user, or have sbatch do something else.
 constexpr OwnOption kOwnOptions[] = {
     {"job-name", nullptr},
     {"ntasks", "ranks"},
@@ -53,6 +55,16 @@ constexpr OwnOption kOwnOptions[] = {
     {"chdir", nullptr},
     {"uid", nullptr},
     {"gid", nullptr},
+    {"output", nullptr},
+    {"error", nullptr},
+    {"input", nullptr},
+    {"open-mode", nullptr},
+    {"export-file", nullptr},
+    {"get-user-env", nullptr},
+    {"clusters", nullptr},
+    {"help", nullptr},
+    {"usage", nullptr},
+    {"version", nullptr},
 };
 
 bool IsOptionName(absl::string_view name) {
@@ -68,18 +80,23 @@ std::string OptionProblem(const v1::Label& option, std::set<std::string>& seen) 
     return absl::StrCat("has \"", Shown(option.key()),
                         "\"; must be a long name of sbatch without its dashes, such as exclude");
   }
-  const auto* own =
-      std::find_if(std::begin(kOwnOptions), std::end(kOwnOptions),
-                   [&](const OwnOption& entry) { return option.key() == entry.name; });
+  const auto* own = std::find_if(
+      std::begin(kOwnOptions), std::end(kOwnOptions),
+      // sbatch takes the beginning of a name for the name.
+      [&](const OwnOption& entry) { return absl::StartsWith(entry.name, option.key()); });
   if (own != std::end(kOwnOptions)) {
     return absl::StrCat(
-        "has ", own->name, ", which the coordinator sets; ",
+        "has ", option.key(), ", which is ", own->name, ", and only the coordinator sets it; ",
         own->instead == nullptr ? "remove it" : absl::StrCat("set ", own->instead, " instead"));
   }
   const bool printable = std::none_of(option.value().begin(), option.value().end(), [](char c) {
     return absl::ascii_iscntrl(static_cast<unsigned char>(c));
   });
-  if (!printable) return absl::StrCat("has control characters in ", option.key());
+  if (!printable || option.value().size() > kMaxValueBytes) {
+    return absl::StrCat("has ", option.key(), " with ", option.value().size(),
+                        " bytes; must be one line of at most ", kMaxValueBytes,
+                        " bytes without control characters");
+  }
   if (!seen.insert(option.key()).second) return absl::StrCat("has ", option.key(), " twice");
   return "";
 }

@@ -43,6 +43,15 @@ TEST(NetworkRulesTest, RefusesVariablesThatAreNotOfNccl) {
   EXPECT_TRUE(absl::StrContains(Validate(spec).message(), "network.env has the name")) << "wired";
 }
 
+TEST(NetworkRulesTest, RefusesVariablesThatNameFilesOrLibraries) {
+  for (const char* name : {"NCCL_NET_PLUGIN", "NCCL_TUNER_PLUGIN", "NCCL_PROFILER_PLUGIN",
+                           "NCCL_TOPO_FILE", "NCCL_DEBUG_FILE", "NCCL_TOPO_DUMP_FILE"}) {
+    EXPECT_TRUE(absl::StrContains(NetworkEnvProblem(With(name, "/tmp/x")), "only who runs"))
+        << name;
+  }
+  EXPECT_EQ(NetworkEnvProblem(With("NCCL_NET", "IB")), "");
+}
+
 TEST(NetworkRulesTest, RefusesValuesThatAreLongOrOfSeveralLinesAndNamesGivenTwice) {
   EXPECT_EQ(NetworkEnvProblem(With("NCCL_ALGO", std::string(256, 'x'))), "");
   EXPECT_TRUE(absl::StrContains(NetworkEnvProblem(With("NCCL_ALGO", std::string(257, 'x'))),

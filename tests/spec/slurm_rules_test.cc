@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "proto/spec/spec_reader.h"
 #include "proto/spec/spec_validate.h"
 #include "tests/spec/job_specs.h"
@@ -32,6 +33,20 @@ TEST(SlurmRulesTest, WhatTheCoordinatorSetsItselfIsRefusedWithTheFieldToSetInste
   EXPECT_THAT(WhyInvalid("slurm={options: {\"-x\": y}}"), HasSubstr("a long name of sbatch"));
   EXPECT_THAT(WhyInvalid("slurm={time_limit: \"4\"}"), HasSubstr("slurm.time_limit is"));
   EXPECT_THAT(WhyInvalid("slurm={nodes: 3}"), HasSubstr("slurm.nodes is 3; ranks, which is 1"));
+}
+
+// sbatch finds long options by their beginnings, as getopt_long does.
+TEST(SlurmRulesTest, OptionsOfTheCoordinatorAreRefusedHoweverTheyAreWritten) {
+  for (const char* name : {"job-nam", "j", "wra", "arr", "expor", "export-file", "output", "outp",
+                           "error", "input", "open-mode", "get-user-env", "clusters", "help"}) {
+    EXPECT_THAT(WhyInvalid(absl::StrCat("slurm={options: {", name, ": x}}")),
+                HasSubstr("only the coordinator sets it"))
+        << name;
+  }
+  EXPECT_EQ(WhyInvalid("slurm={options: {exclude: n1, nodelist: n2, mem-per-cpu: 1G, nice: 5}}"),
+            "");
+  EXPECT_THAT(WhyInvalid(absl::StrCat("slurm={options: {comment: ", std::string(4097, 'x'), "}}")),
+              HasSubstr("comment with 4097 bytes"));
 }
 
 }  // namespace
