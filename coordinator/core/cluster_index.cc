@@ -261,6 +261,9 @@ std::optional<std::vector<Piece>> ClusterIndex::Place(const Selection& selection
 
 std::optional<std::vector<Piece>> ClusterIndex::PlaceOutside(const Selection& selection, int size,
                                                              const Scope& without) const {
+  // The nodes are looked through only where enough is free.
+  const int64_t kept = without.selection == selection ? Count(without).free : 0;
+  if (Count(selection).free - kept < size) return std::nullopt;
   std::vector<int> nodes;
   int64_t free = 0;
   for (const uint64_t word : by_free_[Number(selection)]) {

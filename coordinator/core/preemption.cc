@@ -25,10 +25,7 @@ using Rows = std::map<std::pair<int, std::string>, Row>;
 class OverShare {
  public:
   explicit OverShare(const PreemptionAsk& ask) : ask_(ask) {
-    for (const auto& [end, id] : ask.running.ends()) {
-      const RunningGang& gang = *ask.running.Find(id);
-      if (gang.ending) Leave(gang);
-    }
+    for (const auto& [id, gang] : ask.running.ending()) Leave(*gang);
   }
 
   void Leave(const RunningGang& gang) { leaving_[gang.queue] += gang.slots; }
@@ -53,15 +50,14 @@ bool MayTake(const PreemptionAsk& ask, const RunningGang& gang) {
 
 Rows Candidates(const PreemptionAsk& ask) {
   Rows rows;
-  for (const auto& [value, ids] : ask.running.by_class()) {
+  for (const auto& [value, gangs] : ask.running.by_class()) {
     if (value > ask.job.class_value || (value == ask.job.class_value && !ask.within_nominal)) break;
-    for (const std::string& id : ids) {
-      const RunningGang& gang = *ask.running.Find(id);
-      if (!MayTake(ask, gang)) continue;
-      const int slots = ask.cluster.SlotsIn(ask.scope, gang.pieces);
+    for (const auto& [id, gang] : gangs) {
+      if (!MayTake(ask, *gang)) continue;
+      const int slots = ask.cluster.SlotsIn(ask.scope, gang->pieces);
       if (slots == 0) continue;
-      const double lost = gang.slots * absl::ToDoubleSeconds(ask.now - gang.safe);
-      rows[{value, gang.queue}].push_back({&gang, lost, slots});
+      const double lost = gang->slots * absl::ToDoubleSeconds(ask.now - gang->safe);
+      rows[{value, gang->queue}].push_back({gang, lost, slots});
     }
   }
   for (auto& [key, row] : rows) {
@@ -93,9 +89,8 @@ Row* NextRow(const PreemptionAsk& ask, Rows& rows, const OverShare& over_share) 
 PreemptionChoice ChooseVictims(const PreemptionAsk& ask) {
   PreemptionChoice choice;
   int64_t there = ask.cluster.Count(ask.scope).free;
-  for (const auto& [end, id] : ask.running.ends()) {
-    const RunningGang& gang = *ask.running.Find(id);
-    if (gang.ending) there += ask.cluster.SlotsIn(ask.scope, gang.pieces);
+  for (const auto& [id, gang] : ask.running.ending()) {
+    there += ask.cluster.SlotsIn(ask.scope, gang->pieces);
   }
   choice.fits = there >= ask.size;
   if (choice.fits) return choice;

@@ -81,8 +81,9 @@ void Reservations::FindStart(Reservation& reservation) const {
     reservation.extra = free[part] - size;
   };
   const Scope whole{selection, v1::TOPOLOGY_LEVEL_CLUSTER, -1};
-  for (const auto& [end, id] : view_.running.ends()) {
-    for (const Piece& piece : view_.running.Find(id)->pieces) {
+  for (const auto& [at, gang] : view_.running.ends()) {
+    const absl::Duration end = at.first;
+    for (const Piece& piece : gang->pieces) {
       const int part = view_.cluster.PartNumber(reservation.scope.level, piece.node);
       const auto there = free.find(part);
       if (there == free.end() || view_.cluster.SlotsIn(whole, {piece}) == 0) continue;

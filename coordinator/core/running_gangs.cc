@@ -1,15 +1,19 @@
 // See running_gangs.h.
 #include "coordinator/core/running_gangs.h"
 
+#include <utility>
+
 namespace ijepa::coordinator {
 
 void RunningGangs::Update(RunningGang gang) {
   Remove(gang.id);
-  used_[gang.queue] += gang.slots;
-  if (gang.end != absl::InfiniteDuration()) ends_.insert({gang.end, gang.id});
-  by_class_[gang.class_value].insert(gang.id);
   const std::string id = gang.id;
-  gangs_[id] = std::move(gang);
+  const RunningGang& kept = gangs_[id] = std::move(gang);
+  used_[kept.queue] += kept.slots;
+  by_class_[kept.class_value][id] = &kept;
+  if (kept.end == absl::InfiniteDuration()) return;
+  ends_[{kept.end, id}] = &kept;
+  if (kept.ending) ending_[id] = &kept;
 }
 
 void RunningGangs::Remove(const std::string& id) {
@@ -18,6 +22,7 @@ void RunningGangs::Remove(const std::string& id) {
   const RunningGang& gang = found->second;
   if ((used_[gang.queue] -= gang.slots) == 0) used_.erase(gang.queue);
   ends_.erase({gang.end, id});
+  ending_.erase(id);
   const auto same = by_class_.find(gang.class_value);
   same->second.erase(id);
   if (same->second.empty()) by_class_.erase(same);

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <map>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,28 +31,38 @@ struct RunningGang {
   absl::Duration safe;
 };
 
+// Pointers to gangs are valid until the gang is updated or removed.
 class RunningGangs {
  public:
+  using ById = std::map<std::string, const RunningGang*>;
+  using ByEnd = std::map<std::pair<absl::Duration, std::string>, const RunningGang*>;
+
+  RunningGangs() = default;
+  RunningGangs(RunningGangs&&) = default;
+  RunningGangs& operator=(RunningGangs&&) = default;
+
   // Adds the gang, or replaces what is known of it.
   void Update(RunningGang gang);
   void Remove(const std::string& id);
 
   const std::map<std::string, RunningGang>& all() const { return gangs_; }
   const RunningGang* Find(const std::string& id) const;
-  // (end, id) of those whose end is known, the first first.
-  const std::set<std::pair<absl::Duration, std::string>>& ends() const { return ends_; }
+  // Those whose end is known by (end, id), the first first; of them those on their way out.
+  const ByEnd& ends() const { return ends_; }
+  const ById& ending() const { return ending_; }
   // The sum over the gangs of a queue.
   int64_t UsedBy(const std::string& queue) const;
   // Queues with gangs.
   const std::map<std::string, int64_t>& used() const { return used_; }
   // Gangs of this class value, by value.
-  const std::map<int, std::set<std::string>>& by_class() const { return by_class_; }
+  const std::map<int, ById>& by_class() const { return by_class_; }
 
  private:
   std::map<std::string, RunningGang> gangs_;
-  std::set<std::pair<absl::Duration, std::string>> ends_;
+  ByEnd ends_;
+  ById ending_;
   std::map<std::string, int64_t> used_;
-  std::map<int, std::set<std::string>> by_class_;
+  std::map<int, ById> by_class_;
 };
 
 }  // namespace ijepa::coordinator

@@ -38,6 +38,8 @@ struct Head {
   // Class, recovering, borrowing, share, priority, number; the lowest comes first.
   using Key = std::tuple<int, bool, bool, double, int, int64_t>;
   Key key;
+  // What its queue used when the key was made.
+  int64_t used = 0;
   JobGroup* group = nullptr;
   QueueNow* queue = nullptr;
   std::map<JobGroup::Order, std::string>::const_iterator next;
@@ -78,8 +80,8 @@ class Pass {
   std::map<std::string, QueueNow> queues_;
   std::priority_queue<Head> heads_;
   Reservations reservations_;
-  // Reasons of groups that wait, by all that is said in them.
-  using ReasonKey = std::tuple<std::string, bool, int, int, int64_t, int64_t, size_t>;
+  // Reasons of groups that wait, by all that is said in them; the first is Demand's.
+  using ReasonKey = std::tuple<const char*, int, int, int64_t, int64_t, size_t>;
   std::map<ReasonKey, std::shared_ptr<const v1::Reason>> reasons_;
   Plan plan_;
 };
@@ -113,19 +115,27 @@ Head::Key Pass::KeyOf(const Head& head) const {
 
 void Pass::Push(Head head) {
   head.key = KeyOf(head);
-  heads_.push(head);
+  head.used = head.queue->used;
+  heads_.push(std::move(head));
 }
 
 void Pass::Collect() {
+  QueueNow* queue = nullptr;
+  const std::string* name = nullptr;
   for (const auto& [key, group] : view_.waiting.groups()) {
-    Push({{}, group.get(), FindQueue(group->like.queue), group->jobs.begin()});
+    // Groups of a queue follow one another.
+    if (queue == nullptr || *name != group->like.queue) {
+      queue = FindQueue(group->like.queue);
+      name = &group->like.queue;
+    }
+    Push({{}, 0, group.get(), queue, group->jobs.begin()});
   }
   if (view_.also == nullptr) return;
   also_ = std::make_unique<JobGroup>();
   also_->like = *view_.also;
   also_->selections = SelectionsOf(*view_.also);
   also_->jobs[{-view_.also->priority, view_.also->number}] = view_.also->id;
-  Push({{}, also_.get(), FindQueue(view_.also->queue), also_->jobs.begin()});
+  Push({{}, 0, also_.get(), FindQueue(view_.also->queue), also_->jobs.begin()});
 }
 
 Plan Pass::Run() {
@@ -133,10 +143,9 @@ Plan Pass::Run() {
   while (!heads_.empty()) {
     const Head head = heads_.top();
     heads_.pop();
-    // What was started since may have put it behind others. A key never gets better, so that one
-    // that comes back changed comes back later, and this ends.
-    const auto key = KeyOf(head);
-    if (head.key < key) {
+    // What its queue started since may have put it behind others. A key never gets better, so that
+    // one that comes back changed comes back later, and this ends.
+    if (head.used != head.queue->used && head.key < KeyOf(head)) {
       Push(head);
     } else {
       Consider(head);
@@ -198,7 +207,7 @@ std::shared_ptr<const v1::Reason> Pass::SharedReason(const JobGroup& group) {
   const QueuedJob& like = group.like;
   const Totals totals = FreeFor(group, view_.cluster);
   std::shared_ptr<const v1::Reason>& reason =
-      reasons_[{like.device, like.bf16, like.sizes.back(), like.required, totals.free, totals.slots,
+      reasons_[{Demand(like), like.sizes.back(), like.required, totals.free, totals.slots,
                 reservations_.size()}];
   if (reason == nullptr) {
     reason = std::make_shared<const v1::Reason>(

@@ -100,11 +100,15 @@ Standstill Overdue(const Gang& gang, const WatchLimits& limits, absl::Duration n
 }
 
 bool AllNodesUsable(const State& state, const Gang& gang) {
-  const std::set<std::string> names = NodesOf(gang);
-  return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-    const auto found = state.nodes.find(name);
-    return found != state.nodes.end() && IsUsable(found->second);
-  });
+  const std::string* before = nullptr;
+  for (const RankState& rank : gang.ranks) {
+    // The ranks of a node follow one another.
+    if (before != nullptr && *before == rank.node) continue;
+    before = &rank.node;
+    const auto found = state.nodes.find(rank.node);
+    if (found == state.nodes.end() || !IsUsable(found->second)) return false;
+  }
+  return true;
 }
 
 void JudgeUp(Turn& turn, Job& job) {
