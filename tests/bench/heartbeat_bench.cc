@@ -31,7 +31,7 @@ std::vector<Row> BenchHeartbeats(const ControlOptions& options) {
     const int part = kBeatSeconds * kTicksPerSecond;
     for (int node = tick % part; node < kNodes; node += part) {
       // The report itself is the worker's work.
-      const coordinator::Command report = cluster.Report(node, tick + 1);
+      const coordinator::Command report = cluster.Report(NodeName(node), tick + 1);
       beats.push_back(MillisecondsOf([&] { cluster.Apply(report); }));
       milliseconds += beats.back();
     }

@@ -94,10 +94,10 @@ void LargeCluster::Submit(int number, const std::string& time_limit) {
   Apply(create);
 }
 
-coordinator::Command LargeCluster::Report(int node, int64_t step) {
+coordinator::WorkerReport LargeCluster::WholeReport(const std::string& node, int64_t step) const {
   coordinator::WorkerReport report;
-  report.stream = static_cast<uint64_t>(node) + 1;
-  const v1::DesiredState& desired = state().nodes.at(NodeName(node)).desired;
+  report.stream = state().nodes.at(node).stream;
+  const v1::DesiredState& desired = state().nodes.at(node).desired;
   report.report.set_observed_revision(desired.revision());
   for (const v1::DesiredGang& gang : desired.gangs()) {
     for (const int rank : gang.ranks()) {
@@ -108,6 +108,20 @@ coordinator::Command LargeCluster::Report(int node, int64_t step) {
       status.set_phase(v1::RANK_PHASE_TRAINING);
       status.set_step(step);
     }
+  }
+  return report;
+}
+
+coordinator::Command LargeCluster::Report(const std::string& node, int64_t step) {
+  return WholeReport(node, step);
+}
+
+coordinator::Command LargeCluster::ReportStopped(const std::string& node, const std::string& uid) {
+  coordinator::WorkerReport report = WholeReport(node, 1);
+  for (v1::RankStatus& rank : *report.report.mutable_ranks()) {
+    if (rank.job_uid() != uid) continue;
+    rank.set_phase(v1::RANK_PHASE_EXITED);
+    rank.mutable_exit()->set_outcome(v1::RANK_OUTCOME_DRAINED);
   }
   return report;
 }

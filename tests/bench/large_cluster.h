@@ -31,12 +31,16 @@ class LargeCluster {
   // A pass, where what was applied asks for one; as the state thread does.
   void ScheduleIfNeeded();
   // A report of the node: it obeys, and its ranks are at `step`.
-  coordinator::Command Report(int node, int64_t step);
+  coordinator::Command Report(const std::string& node, int64_t step);
+  // The same, but the ranks of this job have saved and stopped.
+  coordinator::Command ReportStopped(const std::string& node, const std::string& uid);
 
   const coordinator::State& state() const { return core_->state(); }
   int nodes() const { return nodes_; }
 
  private:
+  coordinator::WorkerReport WholeReport(const std::string& node, int64_t step) const;
+
   const int nodes_;
   coordinator::CoreOptions options_;
   coordinator::Now now_;
