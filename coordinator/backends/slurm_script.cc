@@ -18,6 +18,8 @@ std::string Quoted(const std::string& text) {
 // The script after its settings. Each node gets one worker with as many slots as it has tasks;
 // SLURM_TASKS_PER_NODE is "2(x3),1". srun passes USR1 on to the workers, which drain. A SLURM job
 // that is started over, because somebody made SLURM put it back, runs nothing: its attempt is over.
+// The worker's folder is named by the SLURM job, which is all that an epilog is told
+// (deploy/slurm/epilog.sh).
 constexpr char kBody[] = R"(
 [ "${SLURM_RESTART_COUNT:-0}" = 0 ] || exit 0
 export IJEPA_TASKS=$SLURM_TASKS_PER_NODE
@@ -30,7 +32,7 @@ for part in "${parts[@]}"; do
   for ((i = 0; i < times; i++)); do slots+=("${part%%(*}"); done
 done
 exec "$IJEPA_WORKER" --coordinator "$IJEPA_COORDINATOR" --node "$SLURMD_NODENAME.$IJEPA_NAME" \
-  --slots "${slots[$SLURM_NODEID]}" --state-dir "$IJEPA_STATE/ijepa-$IJEPA_NAME-$SLURMD_NODENAME" \
+  --slots "${slots[$SLURM_NODEID]}" --state-dir "$IJEPA_STATE/ijepa-$SLURM_JOB_ID-$SLURMD_NODENAME" \
   --metrics-listen none --drain-seconds "$IJEPA_DRAIN" "${@}" \
   --allocation "$IJEPA_ATTEMPT:$SLURMD_NODENAME"
 '

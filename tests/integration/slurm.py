@@ -1,4 +1,5 @@
-"""A SLURM cluster of virtual nodes on this machine: munged, slurmctld and a slurmd per node, in a temporary folder.
+"""A SLURM cluster of virtual nodes on this machine: munged, slurmctld, a slurmd per node and, if wanted, slurmrestd, in a
+temporary folder.
 
 Every call of a client has a time limit: without a controller they wait for ever.
 """
@@ -13,7 +14,12 @@ from pathlib import Path
 from cluster import ASK_SECONDS, wait_until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
-MISSING = [name for name in PROGRAMS if shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin") is None]
+PATH = os.environ["PATH"] + ":/usr/sbin"
+MISSING = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+# slurmrestd takes tokens where slurmctld has the plugin for them.
+REST_MISSING = MISSING + [name for name in ("slurmrestd", "setpriv") if shutil.which(name, path=PATH) is None] + (
+    [] if list(Path("/usr/lib").glob("*/slurm*/auth_jwt.so")) else ["auth_jwt.so"])
+NOBODY = 65534  # slurmrestd refuses to run as root or SlurmUser
 CONF = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -57,11 +63,20 @@ def free_ports(count):
     return ports
 
 
-class Slurm:
-    """Use as a context manager. Nodes are vn0, vn1, ..., each with `cpus` processors."""
+def listens(host, port):
+    try:
+        socket.create_connection((host, port), 5).close()
+    except OSError:
+        return False
+    return True
 
-    def __init__(self, nodes=2, cpus=4):
-        self.nodes, self.cpus = nodes, cpus
+
+class Slurm:
+    """Use as a context manager. Nodes are vn0, vn1, ..., each with `cpus` processors. `rest`: with slurmrestd, at `rest_address`.
+    `more`: lines for slurm.conf, of which {folder} is the temporary folder."""
+
+    def __init__(self, nodes=2, cpus=4, rest=False, more=""):
+        self.nodes, self.cpus, self.rest, self.more = nodes, cpus, rest, more
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ijepa-slurm-"))
@@ -73,7 +88,7 @@ class Slurm:
             (self.folder / name).mkdir()
         self._write_configuration()
         self.environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf"),
-                            "PATH": os.environ["PATH"] + ":/usr/sbin"}
+                            "PATH": PATH}
         for name in [name for name in self.environment if name.startswith("SLURM_") and name != "SLURM_CONF"]:
             del self.environment[name]
         self.processes = {}
@@ -81,18 +96,39 @@ class Slurm:
             self.start("munged", ["munged", "--foreground", "--force", f"--key-file={key}",
                                   f"--socket={self.folder}/munge.socket", f"--pid-file={self.folder}/munge/pid",
                                   f"--log-file={self.folder}/munge/log", f"--seed-file={self.folder}/munge/seed"])
-            wait_until((self.folder / "munge.socket").exists, 20, "munged serves")
+            self.wait_until((self.folder / "munge.socket").exists, 20, "munged serves")
             self.start_controller()
             for i in range(self.nodes):
                 self.start_node(f"vn{i}")
-            wait_until(lambda: self.idle_nodes() == self.nodes, 60, "all nodes are idle", ASK_SECONDS)
-        except AssertionError:
-            self.__exit__(AssertionError, None, None)
+            self.wait_until(lambda: self.idle_nodes() == self.nodes, 60, "all nodes are idle")
+            if self.rest:
+                self.start_rest()
+        except BaseException as error:
+            self.__exit__(type(error), None, None)
             raise
         return self
 
+    def wait_until(self, condition, timeout, what):
+        """As cluster.wait_until; a daemon that has ended fails it at once, with the last words of the daemon."""
+        def check():
+            value = condition()
+            ended = [name for name, process in self.processes.items() if process.poll() is not None]
+            assert value or not ended, f"{ended[0]} ended before {what}:\n{self.last_words(ended[0])}"
+            return value
+        return wait_until(check, timeout, what, ASK_SECONDS)
+
+    def last_words(self, name):
+        texts = [path.read_text(errors="replace") for path in (self.folder / f"{name}.out", self.folder / f"{name}.log",
+                                                               self.folder / f"slurmd-{name}.log") if path.exists()]
+        return "".join(text[-2000:] for text in texts)
+
     def __exit__(self, kind, value, trace):
-        self.call("scancel", "--user=root")
+        try:
+            # Without a controller there is nobody to ask.
+            if "slurmctld" in self.processes and self.processes["slurmctld"].poll() is None:
+                self.call("scancel", "--user=root", timeout=10)
+        except AssertionError as error:
+            print(f"jobs are killed without slurmctld: {error}")
         for name in reversed(list(self.processes)):
             self.stop(name)
         # Scripts and steps outlive the daemons that started them.
@@ -103,9 +139,15 @@ class Slurm:
             print(f"kept for inspection: {self.folder}")
 
     def _write_configuration(self):
-        ports = free_ports(self.nodes + 1)
+        ports = free_ports(self.nodes + 2)
         host = socket.gethostname()
-        lines = [CONF.format(host=host, port=ports[0], folder=self.folder)]
+        lines = [(CONF + self.more).format(host=host, port=ports[0], folder=self.folder)]
+        if self.rest:
+            key = self.folder / "jwt.key"
+            key.write_bytes(secrets.token_bytes(32))
+            key.chmod(0o600)
+            lines += ["AuthAltTypes=auth/jwt", f"AuthAltParameters=jwt_key={key}"]
+            self.rest_address = f"http://127.0.0.1:{ports[-1]}"
         lines += [f"NodeName=vn{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[i + 1]} CPUs={self.cpus} State=UNKNOWN"
                   for i in range(self.nodes)]
         lines.append("PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP")
@@ -130,6 +172,22 @@ class Slurm:
 
     def start_node(self, node):
         self.start(node, ["slurmd", "-D", "-N", node])
+
+    def start_rest(self):
+        """Returns when it answers, with a token for root in self.token_file."""
+        self.token_file = self.folder / "token"
+        self.write_token(lifespan=3600)
+        host = self.rest_address.removeprefix("http://")
+        self.start("slurmrestd", ["env", "SLURM_JWT=daemon", "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                                  "slurmrestd", "-a", "rest_auth/jwt", "-s", "openapi/v0.0.38", host])
+        name, port = host.split(":")
+        self.wait_until(lambda: listens(name, int(port)), 20, "slurmrestd listens")
+
+    def write_token(self, lifespan):
+        """A token of so many seconds, as an operator makes it."""
+        path = self.folder / "token.new"
+        path.write_text(self.call("scontrol", "token", "username=root", f"lifespan={lifespan}"))
+        path.rename(self.token_file)
 
     def call(self, *command, timeout=30):
         """What a client prints; AssertionError when it fails or takes too long."""
