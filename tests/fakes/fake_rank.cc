@@ -38,6 +38,12 @@ void Print(const std::string& line) {
   std::fflush(stdout);
 }
 
+// Longer than any test; what nobody kills does not stay for ever.
+[[noreturn]] void WaitToBeKilled() {
+  ::alarm(300);
+  while (true) ::pause();
+}
+
 absl::Status WaitUntil(LinkHost& host, const auto& condition) {
   const absl::Time deadline = absl::Now() + kTimeout;
   while (!condition()) {
@@ -86,14 +92,12 @@ absl::Status Do(LinkHost& host, const std::string& verb, const std::string& argu
   } else if (verb == "abort") {
     std::abort();
   } else if (verb == "fork") {
-    if (::fork() == 0) {
-      while (true) ::pause();
-    }
+    if (::fork() == 0) WaitToBeKilled();
   } else if (verb == "leave") {
     const pid_t child = ::fork();
     if (child == 0) {
       ::setsid();
-      while (true) ::pause();
+      WaitToBeKilled();
     }
     Print(absl::StrCat("left ", child));
   } else if (verb == "fail") {
