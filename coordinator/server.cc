@@ -283,7 +283,7 @@ void Server::MakeServices(const Settings& settings) {
   auth_service_ =
       std::make_unique<AuthService>(AuthService::Parts{*calls_, *history_, clock_, DrawText});
   checkpoint_service_ = std::make_unique<CheckpointService>(*calls_, *job_reader_);
-  node_service_ = std::make_unique<NodeService>(*calls_);
+  node_service_ = std::make_unique<NodeService>(*calls_, *backends_);
   queue_service_ = std::make_unique<QueueService>(*calls_, settings.core.scheduling);
   log_service_ = std::make_unique<LogService>(*gate_, *log_readers_);
   system_service_ = std::make_unique<SystemService>(*calls_, *backups_, std::move(info));

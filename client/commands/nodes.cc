@@ -1,4 +1,4 @@
-// ijepactl nodes: the nodes that workers have registered.
+// ijepactl nodes: the nodes that workers have registered, and the machines of backends.
 #include <memory>
 #include <string>
 
@@ -15,11 +15,18 @@ ExitCode RunNodes(Context& context) {
   absl::StatusOr<v1::ListNodesResponse> list = context.api().ListNodes();
   if (!list.ok()) return context.FailCall(list.status(), "");
   if (context.output != OutputFormat::kTable) return context.PrintMessage(*list);
-  if (list->nodes().empty()) {
+  if (list->nodes().empty() && list->backends().empty()) {
     context.Say("no nodes: start ijepa-worker on a machine and point it at this coordinator");
     return ExitCode::kOk;
   }
-  context.Print(NodeTable(*list, context.clock().Now()).Render(context.out()));
+  const absl::Time now = context.clock().Now();
+  if (!list->nodes().empty()) context.Print(NodeTable(*list, now).Render(context.out()));
+  bool machines = false;
+  for (const v1::BackendNodes& backend : list->backends()) {
+    machines = machines || !backend.nodes().empty();
+    if (!backend.error().empty()) context.Say(backend.backend() + ": " + backend.error());
+  }
+  if (machines) context.Print(BackendNodeTable(*list, now).Render(context.out()));
   return ExitCode::kOk;
 }
 
@@ -105,7 +112,8 @@ void AddMaintenance(CLI::App& nodes, Context& context, ExitCode& exit) {
 }  // namespace
 
 void AddNodes(CLI::App& app, Context& context, ExitCode& exit) {
-  CLI::App* command = app.add_subcommand("nodes", "Lists nodes: state, slots, device");
+  CLI::App* command = app.add_subcommand(
+      "nodes", "Lists nodes: state, slots, device; and the machines of backends");
   command->footer(
       "Examples:\n  ijepactl nodes\n  ijepactl nodes -o json\n  ijepactl nodes release node-7\n"
       "  ijepactl nodes cordon node-7");

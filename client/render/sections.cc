@@ -85,6 +85,21 @@ Table NodeTable(const v1::ListNodesResponse& list, absl::Time now) {
   return table;
 }
 
+Table BackendNodeTable(const v1::ListNodesResponse& list, absl::Time now) {
+  Table table({{"BACKEND"}, {"NODE"}, {"STATE"}, {"USABLE"}, {"SEEN", Align::kRight}, {"REASON"}});
+  for (const v1::BackendNodes& backend : list.backends()) {
+    for (const v1::BackendNode& node : backend.nodes()) {
+      table.AddRow({backend.backend(),
+                    node.name(),
+                    {node.state(), node.usable() ? Tone::kGood : Tone::kWarn},
+                    node.usable() ? "yes" : "no",
+                    FormatAge(now, backend.look_time()),
+                    node.reason()});
+    }
+  }
+  return table;
+}
+
 Table QueueTable(const v1::ListQueuesResponse& list) {
   Table table({{"QUEUE"},
                {"QUOTA", Align::kRight},

@@ -11,6 +11,8 @@ namespace ijepa::client {
 // Ages are counted to `now`.
 Table CheckpointTable(const v1::ListCheckpointsResponse& list, absl::Time now);
 Table NodeTable(const v1::ListNodesResponse& list, absl::Time now);
+// Machines of the backends, which `list` names beside its nodes.
+Table BackendNodeTable(const v1::ListNodesResponse& list, absl::Time now);
 // What a queue holds beyond its quota is borrowed.
 Table QueueTable(const v1::ListQueuesResponse& list);
 

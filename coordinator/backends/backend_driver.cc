@@ -107,6 +107,11 @@ void BackendDriver::Reset(std::map<std::string, WantedAllocation> wanted) {
   backend_->Wake();
 }
 
+NodesSeen BackendDriver::Nodes() const {
+  std::lock_guard lock(mutex_);
+  return nodes_;
+}
+
 BackendDriver::Round BackendDriver::TakeRound() {
   std::lock_guard lock(mutex_);
   Round round;
@@ -157,8 +162,21 @@ void BackendDriver::Run() {
       }
     }
     if (!answers || clock_.Monotonic() >= next_look_) Look(round);
-    WaitFor(std::max(absl::ZeroDuration(), next_look_ - clock_.Monotonic()));
+    // Of a cluster that does not answer nothing more is asked.
+    if (reachable_ && clock_.Monotonic() >= next_look_at_nodes_) LookAtNodes();
+    const absl::Duration next = reachable_ ? std::min(next_look_, next_look_at_nodes_) : next_look_;
+    WaitFor(std::max(absl::ZeroDuration(), next - clock_.Monotonic()));
   }
+}
+
+void BackendDriver::LookAtNodes() {
+  absl::StatusOr<std::vector<BackendNode>> nodes = backend_->Nodes(options_.call);
+  next_look_at_nodes_ = clock_.Monotonic() + options_.nodes_poll;
+  std::lock_guard lock(mutex_);
+  nodes_.error = std::string(nodes.status().message());
+  if (!nodes.ok()) return;
+  nodes_.nodes = *std::move(nodes);
+  nodes_.look_time = clock_.Now();
 }
 
 void BackendDriver::Tell(Track& track, const std::string& what, Command command) {
@@ -199,6 +217,12 @@ void BackendDriver::Ask(const WantedAllocation& wanted, Track& track) {
 void BackendDriver::TellUnreachable(const Round& round, const absl::Status& why) {
   if (std::exchange(reachable_, false)) {
     LogWarning("backend cannot be reached backend=", backend_->name(), " ", why.message());
+  }
+  // Looked at again as soon as it answers.
+  next_look_at_nodes_ = -absl::InfiniteDuration();
+  {
+    std::lock_guard lock(mutex_);
+    nodes_.error = std::string(why.message());
   }
   for (const auto& [name, wanted] : round.wanted) {
     if (wanted.released) continue;

@@ -30,6 +30,15 @@ struct WantedAllocation {
   bool released = false;
 };
 
+// The machines of a backend when they were last looked at.
+struct NodesSeen {
+  std::vector<BackendNode> nodes;
+  // InfinitePast: not yet.
+  absl::Time look_time = absl::InfinitePast();
+  // Why the newest look failed; `nodes` are those of an earlier one then. Empty: it did not.
+  std::string error;
+};
+
 // Public methods are thread-safe.
 class BackendDriver {
  public:
@@ -43,6 +52,8 @@ class BackendDriver {
     absl::Duration release_grace = absl::Seconds(30);
     // What was acknowledged and is not listed any more counts as gone after this.
     absl::Duration absent_after = absl::Minutes(5);
+    // Between looks at its machines, which are for people only.
+    absl::Duration nodes_poll = absl::Seconds(30);
   };
 
   // Takes what it learns; called on the driver's thread, must not block.
@@ -62,6 +73,8 @@ class BackendDriver {
   // All wishes at once.
   void Reset(std::map<std::string, WantedAllocation> wanted);
 
+  NodesSeen Nodes() const;
+
   const Backend& backend() const { return *backend_; }
 
  private:
@@ -72,6 +85,7 @@ class BackendDriver {
   Round TakeRound();
   void Ask(const WantedAllocation& wanted, Track& track);
   void Look(const Round& round);
+  void LookAtNodes();
   void Compare(const WantedAllocation& wanted, const ObservedAllocation* seen, Track& track);
   void CompareReleased(const WantedAllocation& wanted, const ObservedAllocation* seen,
                        Track& track);
@@ -85,10 +99,11 @@ class BackendDriver {
   Clock& clock_;
   Report report_;
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   // Guarded by mutex_. By the uid of the job.
   std::map<std::string, WantedAllocation> wanted_;
+  NodesSeen nodes_;
   bool changed_ = false;
   // Since the last round; nothing of before it counts.
   bool reset_ = false;
@@ -97,6 +112,7 @@ class BackendDriver {
   // Of the thread. By name; forgotten when neither wanted nor listed.
   std::map<std::string, Track> tracks_;
   absl::Duration next_look_ = -absl::InfiniteDuration();
+  absl::Duration next_look_at_nodes_ = -absl::InfiniteDuration();
   // Something was asked for or released a short while ago, or is to be killed.
   absl::Duration busy_until_ = -absl::InfiniteDuration();
   bool reachable_ = true;

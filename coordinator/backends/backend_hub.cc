@@ -27,6 +27,12 @@ absl::Status BackendHub::Validate(const v1::JobSpec& spec) const {
   return found == drivers_.end() ? absl::OkStatus() : found->second->backend().Validate(spec);
 }
 
+std::map<std::string, NodesSeen> BackendHub::Nodes() const {
+  std::map<std::string, NodesSeen> nodes;
+  for (const auto& [name, driver] : drivers_) nodes.emplace(name, driver->Nodes());
+  return nodes;
+}
+
 std::optional<WantedAllocation> BackendHub::WantedFor(const Job* job) const {
   if (job == nullptr || !job->proto.status().has_allocation()) return std::nullopt;
   const v1::Allocation& allocation = job->proto.status().allocation();

@@ -31,6 +31,9 @@ class BackendHub {
   // At submit: what the backend of the job's queue could never give. OK for own workers.
   absl::Status Validate(const v1::JobSpec& spec) const;
 
+  // What each backend's machines were when they were last looked at, by its name.
+  std::map<std::string, NodesSeen> Nodes() const;
+
   // Effects of the core, on the state thread.
   void Changed(const std::string& uid, const Job* job);
   void Reset(const State& state);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "coordinator/core/placing.h"
+#include "coordinator/core/proto_time.h"
 #include "coordinator/services/digest.h"
 #include "coordinator/services/grpc_status.h"
 
@@ -30,6 +31,19 @@ PinCheckpoint PinOf(const Request& request, bool pinned) {
 
 std::string NodeNameOf(const std::string& name) {
   return std::string(absl::StripPrefix(name, "nodes/"));
+}
+
+void Describe(const std::string& name, const NodesSeen& seen, v1::BackendNodes& backend) {
+  backend.set_backend(name);
+  backend.set_error(seen.error);
+  if (seen.look_time > absl::InfinitePast()) *backend.mutable_look_time() = ToProto(seen.look_time);
+  for (const BackendNode& node : seen.nodes) {
+    v1::BackendNode& described = *backend.add_nodes();
+    described.set_name(node.name);
+    described.set_state(node.state);
+    described.set_reason(node.reason);
+    described.set_usable(node.usable);
+  }
 }
 
 }  // namespace
@@ -60,6 +74,9 @@ Unary* CheckpointService::UnpinCheckpoint(grpc::CallbackServerContext* context,
 Unary* NodeService::ListNodes(grpc::CallbackServerContext* context, const v1::ListNodesRequest*,
                               v1::ListNodesResponse* response) {
   return calls_.Run({*context, "NodeService/ListNodes"}, [&](Unary* reactor, const Caller&) {
+    for (const auto& [name, seen] : backends_.Nodes()) {
+      Describe(name, seen, *response->add_backends());
+    }
     ReadStateFor(calls_.state(), reactor, [response](const State& state) {
       for (const auto& [name, node] : state.nodes) {
         *response->add_nodes() = DescribeNode(state, name, node);

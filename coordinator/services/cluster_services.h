@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "common/clock.h"
+#include "coordinator/backends/backend_hub.h"
 #include "coordinator/core/command.h"
 #include "coordinator/core/queues.h"
 #include "coordinator/services/backups.h"
@@ -42,7 +43,9 @@ class CheckpointService : public v1::CheckpointService::CallbackService {
 
 class NodeService : public v1::NodeService::CallbackService {
  public:
-  explicit NodeService(ClientCalls& calls) : calls_(calls) {}
+  NodeService(ClientCalls& calls, const BackendHub& backends)
+      : calls_(calls), backends_(backends) {}
+  // Nodes of own workers, and what backends say of their machines.
   grpc::ServerUnaryReactor* ListNodes(grpc::CallbackServerContext* context,
                                       const v1::ListNodesRequest* request,
                                       v1::ListNodesResponse* response) override;
@@ -65,6 +68,7 @@ class NodeService : public v1::NodeService::CallbackService {
                                    v1::Node* response);
 
   ClientCalls& calls_;
+  const BackendHub& backends_;
 };
 
 // Queues and how they are used.

@@ -91,6 +91,16 @@ TEST_F(ProgramTest, ListsNodesAndCheckpoints) {
   fake_.AddNode(node);
   EXPECT_THAT(Run({"nodes"}).out, HasSubstr("node-a  READY     0      2  cpu"));
   EXPECT_THAT(Run({"nodes", "-o", "json"}).out, HasSubstr("NODE_STATE_READY"));
+  v1::BackendNodes backend;
+  backend.set_backend("slurm");
+  backend.set_error("no controller");
+  v1::BackendNode& machine = *backend.add_nodes();
+  machine.set_name("gpu7");
+  machine.set_state("drained");
+  machine.set_reason("disk");
+  fake_.AddBackend(backend);
+  EXPECT_THAT(Run({"nodes"}).err, HasSubstr("slurm: no controller"));
+  EXPECT_THAT(Run({"nodes"}).out, HasSubstr("slurm    gpu7  drained  no"));
   fake_.AddJob(SampleJob("demo-1", v1::JOB_STATE_RUNNING, 600));
   EXPECT_THAT(Run({"checkpoints", "demo-1"}).err, HasSubstr("no checkpoint yet"));
   fake_.AddCheckpoint(SampleCheckpoint(500));

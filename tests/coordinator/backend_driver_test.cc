@@ -27,6 +27,8 @@ struct Cluster {
   // Most requests between two looks.
   int asked_since_look = 0;
   int most_asked = 0;
+  int looks_at_nodes = 0;
+  absl::Status nodes_refused;
 };
 
 class ToyBackend : public Backend {
@@ -74,7 +76,11 @@ class ToyBackend : public Backend {
   }
 
   absl::StatusOr<std::vector<BackendNode>> Nodes(absl::Duration) override {
-    return std::vector<BackendNode>();
+    std::lock_guard lock(cluster_.mutex);
+    ++cluster_.looks_at_nodes;
+    cluster_.changed.notify_all();
+    if (!cluster_.nodes_refused.ok()) return cluster_.nodes_refused;
+    return std::vector<BackendNode>{{"n1", "idle", "", true}};
   }
 
  private:
@@ -89,6 +95,7 @@ class BackendDriverTest : public ::testing::Test {
     options.poll = options.busy_poll = absl::Milliseconds(5);
     options.release_grace = absl::Milliseconds(30);
     options.absent_after = absl::Milliseconds(30);
+    options.nodes_poll = absl::Milliseconds(5);
     driver = std::make_unique<BackendDriver>(std::make_unique<ToyBackend>(cluster), options,
                                              Clock::Real());
   }
@@ -270,6 +277,33 @@ TEST_F(BackendDriverTest, WhatTheBackendStartsOverIsOverAndEnded) {
   ASSERT_TRUE(Eventually([&] { return Said<AllocationEnded>() != nullptr; }));
   driver->Want("uid", std::nullopt);
   ASSERT_TRUE(Eventually([&] { return cluster.killed.size() == 1; }));
+}
+
+TEST_F(BackendDriverTest, MachinesAreLookedAtAgainAndAgainAndAFailureKeepsTheLastOnes) {
+  EXPECT_EQ(driver->Nodes().look_time, absl::InfinitePast()) << "not seen yet";
+  Start();
+  ASSERT_TRUE(Eventually([&] { return cluster.looks_at_nodes > 2; }));
+  EXPECT_EQ(driver->Nodes().nodes.at(0).name, "n1");
+  EXPECT_EQ(driver->Nodes().error, "");
+  int before = 0;
+  {
+    std::lock_guard lock(cluster.mutex);
+    cluster.nodes_refused = absl::PermissionDeniedError("not you");
+    before = cluster.looks_at_nodes;
+  }
+  // The second look after this begins when the first has been written down.
+  ASSERT_TRUE(Eventually([&] { return cluster.looks_at_nodes > before + 1; }));
+  EXPECT_EQ(driver->Nodes().error, "not you");
+  EXPECT_EQ(driver->Nodes().nodes.size(), 1);
+}
+
+TEST_F(BackendDriverTest, AClusterThatDoesNotAnswerIsNotAskedForItsMachines) {
+  cluster.unreachable = absl::UnavailableError("no controller");
+  Start();
+  ASSERT_TRUE(Eventually([&] { return cluster.looks > 3; }));
+  EXPECT_EQ(driver->Nodes().error, "no controller");
+  std::lock_guard lock(cluster.mutex);
+  EXPECT_EQ(cluster.looks_at_nodes, 0);
 }
 
 }  // namespace

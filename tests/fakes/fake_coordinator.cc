@@ -145,6 +145,7 @@ class FakeCoordinator::Nodes : public v1::NodeService::Service {
     if (grpc::Status failure = owner_.NextFailure(); !failure.ok()) return failure;
     std::lock_guard<std::mutex> lock(owner_.mutex_);
     for (const auto& node : owner_.node_list_) *response->add_nodes() = node;
+    for (const auto& backend : owner_.backend_list_) *response->add_backends() = backend;
     return grpc::Status::OK;
   }
   // Every node is known.
@@ -302,6 +303,11 @@ std::vector<v1::SetMaintenanceRequest> FakeCoordinator::maintenances() {
 void FakeCoordinator::AddNode(const v1::Node& node) {
   std::lock_guard<std::mutex> lock(mutex_);
   node_list_.push_back(node);
+}
+
+void FakeCoordinator::AddBackend(const v1::BackendNodes& backend) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  backend_list_.push_back(backend);
 }
 
 void FakeCoordinator::PushWatch(FakeStream<v1::Job> stream) {

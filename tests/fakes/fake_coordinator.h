@@ -41,6 +41,7 @@ class FakeCoordinator {
   void AddJob(const v1::Job& job);
   void AddCheckpoint(const v1::Checkpoint& checkpoint);
   void AddNode(const v1::Node& node);
+  void AddBackend(const v1::BackendNodes& backend);
   void AddQueue(const v1::Queue& queue);
   // Streams of WatchJob and ReadLogs, one per call, in order. Without one WatchJob sends the job
   // and ends, and ReadLogs ends at once.
@@ -85,6 +86,7 @@ class FakeCoordinator {
   std::vector<v1::Job> jobs_;
   std::vector<v1::Checkpoint> checkpoint_list_;
   std::vector<v1::Node> node_list_;
+  std::vector<v1::BackendNodes> backend_list_;
   std::vector<v1::Queue> queue_list_;
   std::deque<FakeStream<v1::WatchJobsResponse>> list_streams_;
   std::vector<v1::ListJobsRequest> lists_;
