@@ -23,7 +23,7 @@ const std::vector<Kind>& Kinds() {
   static const auto* kinds = new std::vector<Kind>{
       {"slurm",
        {"bin", "conf", "worker", "state_dir", "log_dir", "partition", "account", "qos",
-        "warn_seconds"}},
+        "warn_seconds", "rest", "rest_token_file", "rest_user", "rest_authority"}},
       {"kubernetes",
        {"namespace", "kubeconfig", "image", "service_account", "pull_secret", "tls_secret",
         "checkpoint_claim", "user", "drain_seconds"}},

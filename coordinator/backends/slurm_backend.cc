@@ -1,21 +1,19 @@
 // See slurm_backend.h.
 #include "coordinator/backends/slurm_backend.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <filesystem>
+#include <map>
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/status_macros.h"
-#include "coordinator/backends/slurm_words.h"
-#include "coordinator/backends/subprocess.h"
+#include "coordinator/backends/slurm_transport.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -23,11 +21,11 @@ namespace {
 class SlurmBackend : public Backend {
  public:
   SlurmBackend(SlurmSettings settings, BackendSettings common, const std::string& cluster,
-               UniqueFd interrupt)
+               std::unique_ptr<SlurmTransport> transport)
       : settings_(std::move(settings)),
         common_(std::move(common)),
         prefix_(absl::StrCat("ijepa-", cluster, "-")),
-        interrupt_(std::move(interrupt)) {}
+        transport_(std::move(transport)) {}
 
   const std::string& name() const override { return name_; }
   BackendCapabilities capabilities() const override { return {.warns = true}; }
@@ -45,72 +43,73 @@ class SlurmBackend : public Backend {
   absl::StatusOr<std::string> Allocate(const AllocationRequest& request,
                                        absl::Duration within) override {
     IJEPA_RETURN_IF_ERROR(MakeFolders(settings_.log_dir));
-    std::vector<std::string> arguments = SbatchArguments(request, settings_, prefix_);
-    arguments.insert(arguments.begin(), "sbatch");
-    IJEPA_ASSIGN_OR_RETURN(
-        const std::string output,
-        Call(std::move(arguments), within, SlurmScript(request, settings_, common_)));
-    // "1234" or "1234;cluster".
-    const std::string handle =
-        std::string(absl::StripAsciiWhitespace(output.substr(0, output.find(';'))));
-    int64_t number = 0;
-    if (absl::SimpleAtoi(handle, &number)) return handle;
-    return absl::UnavailableError(absl::StrCat("sbatch answered \"", output, "\", not a number"));
+    return transport_->Submit(SbatchArguments(request, settings_, prefix_),
+                              SlurmScript(request, settings_, common_), within);
   }
 
   absl::Status Kill(const ObservedAllocation& allocation, absl::Duration within) override {
-    return Call({"scancel", "--quiet", allocation.handle}, within).status();
+    return transport_->Cancel(allocation.handle, within);
   }
 
   absl::StatusOr<std::vector<ObservedAllocation>> Reconcile(absl::Duration within) override {
-    IJEPA_ASSIGN_OR_RETURN(
-        const std::string output,
-        Call({"squeue", "--noheader", "--me", "--states=all", "-O", kSqueueFormat}, within));
-    return ParseSqueue(output, prefix_);
+    return transport_->List(prefix_, within);
   }
 
-  void Interrupt() override {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(interrupt_.get(), &one, sizeof(one));
-  }
+  void Interrupt() override { transport_->Interrupt(); }
 
   absl::StatusOr<std::vector<BackendNode>> Nodes(absl::Duration within) override {
-    IJEPA_ASSIGN_OR_RETURN(const std::string output,
-                           Call({"sinfo", "--noheader", "--Node", "--format=%N|%T|%E"}, within));
-    return ParseSinfo(output);
+    return transport_->Nodes(within);
   }
 
  private:
-  // What the program prints; what it complains of as a status.
-  absl::StatusOr<std::string> Call(std::vector<std::string> arguments, absl::Duration within,
-                                   std::string input = "") {
-    ProgramCall call;
-    const std::string program = arguments[0];
-    if (!settings_.bin.empty()) arguments[0] = absl::StrCat(settings_.bin, "/", program);
-    call.arguments = std::move(arguments);
-    call.input = std::move(input);
-    call.within = within;
-    call.interrupt_fd = interrupt_.get();
-    if (!settings_.conf.empty()) call.environment["SLURM_CONF"] = settings_.conf;
-    absl::StatusOr<ProgramResult> result = RunProgram(call);
-    if (absl::IsNotFound(result.status())) {
-      return absl::UnavailableError(
-          absl::StrCat(result.status().message(), "; install SLURM's client programs on the ",
-                       "coordinator's machine, or name their folder in backends.slurm.bin"));
-    }
-    IJEPA_RETURN_IF_ERROR(result.status());
-    if (result->exit_code != 0) return SlurmError(program, result->errors);
-    return std::move(result->output);
-  }
-
   const std::string name_ = kSlurm;
   const SlurmSettings settings_;
   const BackendSettings common_;
   // Of the names of our SLURM jobs.
   const std::string prefix_;
-  // Readable once Interrupt was called.
-  const UniqueFd interrupt_;
+  const std::unique_ptr<SlurmTransport> transport_;
 };
+
+// Whether the host of "http://HOST[:PORT]" is this machine.
+bool IsLoopback(absl::string_view url) {
+  absl::ConsumePrefix(&url, "http://");
+  for (const absl::string_view host : {"127.0.0.1", "localhost", "[::1]"}) {
+    absl::string_view rest = url;
+    const bool is_it = absl::ConsumePrefix(&rest, host);
+    if (is_it && (rest.empty() || rest[0] == ':' || rest[0] == '/')) {
+      return !absl::StrContains(rest, "@");
+    }
+  }
+  return false;
+}
+
+// The four keys of slurmrestd.
+absl::Status CheckRest(SlurmSettings& slurm) {
+  const std::string at = "backends.slurm.rest";
+  if (slurm.rest.empty()) {
+    for (const std::string& other :
+         {slurm.rest_token_file, slurm.rest_user, slurm.rest_authority}) {
+      if (other.empty()) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          at, " has no value, but ", other, " is set beside it; set ", at,
+          " to the address of slurmrestd, or remove ", at, "_token_file, _user and _authority"));
+    }
+    return absl::OkStatus();
+  }
+  const bool secure = absl::StartsWith(slurm.rest, "https://");
+  const bool here = absl::StartsWith(slurm.rest, "http://") && IsLoopback(slurm.rest);
+  if (!secure && !here) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        at, " is ", slurm.rest, "; must be https://HOST[:PORT], or http:// of this machine: the ",
+        "token can be read on the way otherwise. slurmrestd speaks no TLS; put a proxy before it"));
+  }
+  if (slurm.rest_token_file.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(at, " is set without ", at, "_token_file; write one with scontrol token"));
+  }
+  while (absl::EndsWith(slurm.rest, "/")) slurm.rest.pop_back();
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -121,11 +120,18 @@ absl::StatusOr<SlurmSettings> ReadSlurmSettings(const BackendSettings& settings)
       (std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "ijepa-worker")
           .string();
   slurm.log_dir = absl::StrCat(settings.shared_folder, "/slurm-logs");
-  const std::map<std::string, std::string*> texts = {
-      {"bin", &slurm.bin},         {"conf", &slurm.conf},
-      {"worker", &slurm.worker},   {"state_dir", &slurm.state_dir},
-      {"log_dir", &slurm.log_dir}, {"partition", &slurm.partition},
-      {"account", &slurm.account}, {"qos", &slurm.qos}};
+  const std::map<std::string, std::string*> texts = {{"bin", &slurm.bin},
+                                                     {"conf", &slurm.conf},
+                                                     {"worker", &slurm.worker},
+                                                     {"state_dir", &slurm.state_dir},
+                                                     {"log_dir", &slurm.log_dir},
+                                                     {"partition", &slurm.partition},
+                                                     {"account", &slurm.account},
+                                                     {"qos", &slurm.qos},
+                                                     {"rest", &slurm.rest},
+                                                     {"rest_token_file", &slurm.rest_token_file},
+                                                     {"rest_user", &slurm.rest_user},
+                                                     {"rest_authority", &slurm.rest_authority}};
   for (const auto& [key, value] : settings.own) {
     if (const auto text = texts.find(key); text != texts.end()) {
       *text->second = value;
@@ -140,21 +146,28 @@ absl::StatusOr<SlurmSettings> ReadSlurmSettings(const BackendSettings& settings)
     slurm.warn = absl::Seconds(seconds);
   }
   for (const auto& [key, text] : texts) {
-    const bool folder = key == "worker" || key == "state_dir" || key == "log_dir" || key == "bin";
+    const bool folder = key == "worker" || key == "state_dir" || key == "log_dir" || key == "bin" ||
+                        key == "rest_token_file" || key == "rest_authority";
     if (folder && !text->empty() && (*text)[0] != '/') {
       return absl::InvalidArgumentError(
           absl::StrCat("backends.slurm.", key, " is ", *text, "; must be an absolute path"));
     }
   }
+  IJEPA_RETURN_IF_ERROR(CheckRest(slurm));
   return slurm;
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeSlurmBackend(const BackendSettings& settings,
                                                           const std::string& cluster) {
   IJEPA_ASSIGN_OR_RETURN(SlurmSettings slurm, ReadSlurmSettings(settings));
-  UniqueFd interrupt(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!interrupt.valid()) return ErrnoStatus(errno, "making", "an eventfd");
-  return std::make_unique<SlurmBackend>(std::move(slurm), settings, cluster, std::move(interrupt));
+  std::unique_ptr<SlurmTransport> transport;
+  if (slurm.rest.empty()) {
+    IJEPA_ASSIGN_OR_RETURN(transport, MakeSlurmPrograms(slurm));
+  } else {
+    transport = MakeSlurmRest(slurm);
+  }
+  LogInfo("SLURM is spoken to by ", slurm.rest.empty() ? "its programs" : slurm.rest);
+  return std::make_unique<SlurmBackend>(std::move(slurm), settings, cluster, std::move(transport));
 }
 
 }  // namespace ijepa::coordinator

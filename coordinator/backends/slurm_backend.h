@@ -1,4 +1,4 @@
-// SLURM as a backend, through its programs: sbatch, squeue, scancel, sinfo, each with a deadline.
+// SLURM as a backend, through its programs (sbatch, squeue, scancel, sinfo) or through slurmrestd.
 // One SLURM job per attempt, found again by its name; its script starts ijepa-worker once per node.
 #ifndef IJEPA_COORDINATOR_BACKENDS_SLURM_BACKEND_H_
 #define IJEPA_COORDINATOR_BACKENDS_SLURM_BACKEND_H_
@@ -17,7 +17,7 @@ inline constexpr char kSlurm[] = "slurm";
 
 // Keys that only this backend has in the settings.
 struct SlurmSettings {
-  // Folder of sbatch and the others; empty: PATH.
+  // Folder of sbatch and the others; with `rest`, of srun on the nodes. Empty: PATH.
   std::string bin;
   // SLURM_CONF for them; empty: theirs.
   std::string conf;
@@ -33,6 +33,15 @@ struct SlurmSettings {
   std::string qos;
   // Before SLURM's time limit ranks are told to save and stop, and have so long for it.
   absl::Duration warn = absl::Seconds(120);
+  // Address of slurmrestd, without a slash at the end; empty: the programs are used. There is no
+  // falling back from one to the other.
+  std::string rest;
+  // File with the token, read for every call.
+  std::string rest_token_file;
+  // That the token is for; empty: as the token says.
+  std::string rest_user;
+  // PEM file of the authorities for https; empty: the system's.
+  std::string rest_authority;
 };
 
 absl::StatusOr<SlurmSettings> ReadSlurmSettings(const BackendSettings& settings);

@@ -60,7 +60,6 @@ std::vector<std::string> SbatchArguments(const AllocationRequest& request,
                                          const SlurmSettings& settings, const std::string& prefix) {
   const v1::SlurmSpec& slurm = request.spec->slurm();
   std::vector<std::string> arguments = {
-      "--parsable",
       "--no-requeue",
       "--open-mode=append",
       absl::StrCat("--job-name=", prefix, request.id.Name()),

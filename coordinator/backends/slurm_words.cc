@@ -30,11 +30,13 @@ constexpr char kQuotaAdvice[] =
     "a limit of the account or the QOS: wait for its other jobs, ask for less, or set "
     "slurm.account or slurm.qos; sacctmgr show assoc lists the limits";
 constexpr char kPartitionAdvice[] = "set slurm.partition to one that sinfo lists";
+constexpr char kNotStarted[] = "its script was not started";
 constexpr char kAccountAdvice[] =
     "set slurm.account to one that this user may use there: sacctmgr show assoc user=$USER";
 
 // The first that fits counts.
 constexpr Advice kAdvice[] = {
+    {kNotStarted, "a prolog failed, and SLURM has drained that node: sinfo -R, and slurmd's log"},
     {"invalid partition", kPartitionAdvice},
     {"not permitted to use this partition", kPartitionAdvice},
     {"Invalid account", kAccountAdvice},
@@ -63,6 +65,9 @@ constexpr Advice kAdvice[] = {
     {"DOWN", "nodes are down, drained or reserved: sinfo -R says why"},
     {"JobHeld", "it is held: scontrol release, or ask those who run SLURM"},
     {"DependencyNeverSatisfied", "remove dependency from slurm.options"},
+    {"Unknown key", "slurmrestd has no such property: remove that option from slurm.options"},
+    {"Failure during parsing",
+     "slurmrestd's log says which value is not valid: slurm.gres, slurm.memory, slurm.options"},
     {"unrecognized option", "remove that from slurm.options; sbatch --help lists what there is"},
 };
 
@@ -79,38 +84,6 @@ constexpr const char* kTransient[] = {
     "temporarily disabled",
     "Munge",
 };
-
-// The first of "vn[0-1],x3": "vn0".
-std::string FirstHost(absl::string_view list) {
-  const size_t bracket = list.find('[');
-  const size_t end = list.find_first_of(",-]", bracket == list.npos ? 0 : bracket);
-  if (bracket == list.npos) return std::string(list.substr(0, list.find(',')));
-  return absl::StrCat(list.substr(0, bracket), list.substr(bracket + 1, end - bracket - 1));
-}
-
-ObservedAllocation Observe(const std::vector<std::string>& fields, absl::string_view prefix) {
-  ObservedAllocation seen;
-  seen.handle = fields[0];
-  seen.name = fields[1].substr(prefix.size());
-  seen.state = fields[2];
-  seen.reason = fields[3] == "None" ? "" : fields[3];
-  const SlurmState state = SlurmStateOf(seen.state);
-  seen.phase = state.phase;
-  seen.end = state.end;
-  if (!fields[4].empty()) seen.hosts = {fields[4]};
-  int restarts = 0;
-  seen.started_over = absl::SimpleAtoi(fields[5], &restarts) && restarts > 0;
-  int status = 0;
-  if (seen.phase == ObservedPhase::kEnded && absl::SimpleAtoi(fields[6], &status) && status != 0) {
-    const int code = status >> 8;
-    seen.reason = absl::StrCat(
-        seen.reason, seen.reason.empty() ? "" : ", ",
-        code != 0 ? absl::StrCat("exit code ", code) : absl::StrCat("signal ", status & 127));
-  }
-  if (seen.end == AllocationEnd::kNodeFailed) seen.host = FirstHost(fields[4]);
-  seen.advice = SlurmAdvice(seen.reason);
-  return seen;
-}
 
 }  // namespace
 
@@ -183,6 +156,40 @@ absl::Status SlurmError(absl::string_view program, absl::string_view errors) {
   return absl::FailedPreconditionError(words);
 }
 
+ObservedAllocation ObserveSlurmJob(const SlurmJob& job, absl::string_view prefix) {
+  ObservedAllocation seen;
+  seen.handle = job.number;
+  seen.name = job.name.substr(prefix.size());
+  seen.state = job.state;
+  seen.reason = job.reason == "None" ? "" : job.reason;
+  const SlurmState state = SlurmStateOf(seen.state);
+  seen.phase = state.phase;
+  seen.end = state.end;
+  if (!job.nodes.empty()) seen.hosts = {job.nodes};
+  seen.started_over = job.restarts > 0;
+  if (seen.phase == ObservedPhase::kEnded && job.exit_status != 0) {
+    const int64_t code = job.exit_status >> 8;
+    seen.reason = absl::StrCat(seen.reason, seen.reason.empty() ? "" : ", ",
+                               code != 0 ? absl::StrCat("exit code ", code)
+                                         : absl::StrCat("signal ", job.exit_status & 127));
+  }
+  // Who cancels what runs leaves a signal, and what waits has no nodes: a prolog has failed, after
+  // which SLURM ends what may not be put back into the queue, and says no more.
+  if (seen.end == AllocationEnd::kCancelled && !job.nodes.empty() && job.exit_status == 0) {
+    seen.end = AllocationEnd::kFailed;
+    seen.reason = kNotStarted;
+  }
+  // Of several SLURM does not say which one failed.
+  const bool one_host = job.nodes.find_first_of("[,") == job.nodes.npos;
+  if (seen.end == AllocationEnd::kNodeFailed && one_host) seen.host = job.nodes;
+  seen.advice = SlurmAdvice(seen.reason);
+  return seen;
+}
+
+bool IsUsableSlurmNode(absl::string_view state) {
+  return state == "idle" || state == "mixed" || state == "allocated" || state == "completing";
+}
+
 absl::StatusOr<std::vector<ObservedAllocation>> ParseSqueue(absl::string_view text,
                                                             absl::string_view prefix) {
   std::vector<ObservedAllocation> found;
@@ -192,7 +199,12 @@ absl::StatusOr<std::vector<ObservedAllocation>> ParseSqueue(absl::string_view te
       return absl::InternalError(
           absl::StrCat("squeue answered the line \"", line, "\", not ", kSqueueFormat));
     }
-    if (absl::StartsWith(fields[1], prefix)) found.push_back(Observe(fields, prefix));
+    if (!absl::StartsWith(fields[1], prefix)) continue;
+    SlurmJob job{fields[0], fields[1], fields[2], fields[3], fields[4]};
+    // What is no number, N/A, is 0.
+    if (!absl::SimpleAtoi(fields[5], &job.restarts)) job.restarts = 0;
+    if (!absl::SimpleAtoi(fields[6], &job.exit_status)) job.exit_status = 0;
+    found.push_back(ObserveSlurmJob(job, prefix));
   }
   return found;
 }
@@ -202,10 +214,8 @@ std::vector<BackendNode> ParseSinfo(absl::string_view text) {
   for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipWhitespace())) {
     const std::vector<std::string> fields = absl::StrSplit(line, absl::MaxSplits('|', 2));
     if (fields.size() < 3) continue;
-    BackendNode node{fields[0], fields[1], fields[2] == "none" ? "" : fields[2], false};
-    for (const char* const state : {"idle", "mixed", "allocated", "completing"}) {
-      node.usable = node.usable || node.state == state;
-    }
+    BackendNode node{fields[0], fields[1], fields[2] == "none" ? "" : fields[2],
+                     IsUsableSlurmNode(fields[1])};
     // A node of several partitions has a line for each.
     const bool known = std::any_of(nodes.begin(), nodes.end(),
                                    [&](const BackendNode& one) { return one.name == node.name; });

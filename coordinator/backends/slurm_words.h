@@ -2,6 +2,7 @@
 #ifndef IJEPA_COORDINATOR_BACKENDS_SLURM_WORDS_H_
 #define IJEPA_COORDINATOR_BACKENDS_SLURM_WORDS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,25 @@ std::string SlurmAdvice(absl::string_view words);
 // What sbatch's errors mean: Unavailable where the controller was not reached, else
 // FailedPrecondition with its own words, then our advice.
 absl::Status SlurmError(absl::string_view program, absl::string_view errors);
+
+// A SLURM job as it is told of, by whatever way.
+struct SlurmJob {
+  std::string number;
+  std::string name;
+  std::string state;
+  std::string reason;
+  // "vn[0-1],x3"; empty while it waits.
+  std::string nodes;
+  int64_t restarts = 0;
+  // As of wait(2).
+  int64_t exit_status = 0;
+};
+
+// `prefix` is what its name begins with, and is taken off.
+ObservedAllocation ObserveSlurmJob(const SlurmJob& job, absl::string_view prefix);
+
+// Whether a node in this state, of sinfo's, may be given work now.
+bool IsUsableSlurmNode(absl::string_view state);
 
 // Format of squeue for ParseSqueue.
 inline constexpr char kSqueueFormat[] =

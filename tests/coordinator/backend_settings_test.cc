@@ -60,5 +60,32 @@ TEST(BackendSettingsTest, EveryRefusalNamesTheSettingAndTheRule) {
               HasSubstr("must be an absolute path"));
 }
 
+TEST(BackendSettingsTest, SlurmrestdNeedsATokenAndAWayOnWhichNobodyReadsIt) {
+  const auto read = [](std::map<std::string, std::string> own) {
+    BackendSettings settings;
+    settings.own = std::move(own);
+    return ReadSlurmSettings(settings);
+  };
+  const auto refusal = [&](std::map<std::string, std::string> own) {
+    return std::string(read(std::move(own)).status().message());
+  };
+  const std::string token = "/etc/ijepa/slurm.token";
+  const auto slurm = read({{"rest", "https://slurm.example/"}, {"rest_token_file", token}});
+  ASSERT_TRUE(slurm.ok()) << slurm.status();
+  EXPECT_EQ(slurm->rest, "https://slurm.example") << "paths are added to it";
+  for (const char* here : {"http://127.0.0.1:6820", "http://localhost", "http://[::1]:1"}) {
+    EXPECT_TRUE(read({{"rest", here}, {"rest_token_file", token}}).ok()) << here;
+  }
+  for (const char* there : {"http://slurm:6820", "http://127.0.0.1.example", "slurm:6820",
+                            "http://localhost:1@example", "unix:/run/slurmrestd"}) {
+    EXPECT_THAT(refusal({{"rest", there}, {"rest_token_file", token}}), HasSubstr("must be https"))
+        << there;
+  }
+  EXPECT_THAT(refusal({{"rest", "https://slurm"}}), HasSubstr("without backends.slurm.rest_token"));
+  EXPECT_THAT(refusal({{"rest_user", "ijepa"}}), HasSubstr("backends.slurm.rest has no value"));
+  EXPECT_THAT(refusal({{"rest", "https://slurm"}, {"rest_token_file", "slurm.token"}}),
+              HasSubstr("must be an absolute path"));
+}
+
 }  // namespace
 }  // namespace ijepa::coordinator

@@ -64,10 +64,22 @@ TEST(SlurmWordsTest, AJobThatSlurmPutBackIsStartedOver) {
   EXPECT_TRUE(Parse("12|ijepa-abc-a-g1|PENDING|BeginTime||1|0|\n").started_over);
 }
 
-TEST(SlurmWordsTest, TheHostOfANodeFailureAndTheExitCodeAreTaken) {
-  EXPECT_EQ(Parse("1|ijepa-abc-a-g1|NODE_FAIL|NodeDown|vn[3-4],x|0|0|\n").host, "vn3");
+TEST(SlurmWordsTest, TheOneHostOfANodeFailureAndTheExitCodeAreTaken) {
+  EXPECT_EQ(Parse("1|ijepa-abc-a-g1|NODE_FAIL|NodeDown|vn3|0|0|\n").host, "vn3");
+  EXPECT_EQ(Parse("1|ijepa-abc-a-g1|NODE_FAIL|NodeDown|x3,vn[0-1]|0|0|\n").host, "")
+      << "which of them is not said";
   EXPECT_EQ(Parse("1|ijepa-abc-a-g1|FAILED|NonZeroExitCode|vn0|0|768|\n").reason,
             "NonZeroExitCode, exit code 3");
+}
+
+TEST(SlurmWordsTest, AFailedPrologIsNotTakenForSomebodyWhoCancels) {
+  const ObservedAllocation failed = Parse("3|ijepa-abc-a-g1|CANCELLED|None|vn[0-1]|0|0|\n");
+  EXPECT_EQ(failed.end, AllocationEnd::kFailed);
+  EXPECT_EQ(failed.reason, "its script was not started");
+  EXPECT_THAT(failed.advice, HasSubstr("sinfo -R"));
+  EXPECT_EQ(Parse("1|ijepa-abc-a-g1|CANCELLED|None|vn[0-1]|0|15|\n").end,
+            AllocationEnd::kCancelled);
+  EXPECT_EQ(Parse("2|ijepa-abc-a-g1|CANCELLED|Resources||0|0|\n").end, AllocationEnd::kCancelled);
 }
 
 TEST(SlurmWordsTest, RefusalsKeepItsWordsAndAddAdvice) {

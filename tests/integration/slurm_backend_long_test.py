@@ -8,6 +8,10 @@ from slurm_backend_test import LONG, SlurmBackendTest
 
 class SlurmBackendLongTest(SlurmBackendTest):
 
+    # What is said without slurmctld, and of a partition that there is not.
+    away = "Unable to contact"
+    refused = ("invalid partition specified: nope", "set slurm.partition")
+
     def running(self):
         """A job at step 30 of its first attempt, and the number of its SLURM job."""
         job = self.submit(epochs=10 * LONG)
@@ -46,7 +50,7 @@ class SlurmBackendLongTest(SlurmBackendTest):
         self.slurm.stop("slurmctld")
         before = self.wait_for_step(job, 60)
         waiting = self.submit(epochs=1, name="waits", section="nodes: 1", ranks=1)
-        self.cluster.wait_for(waiting, lambda j: "Unable to contact" in j["status"]["reason"]["message"], 60,
+        self.cluster.wait_for(waiting, lambda j: self.away in j["status"]["reason"]["message"], 60,
                               "the engine's words are the reason")
         self.slurm.start_controller()
         self.assertEqual(self.cluster.wait_for_end(waiting, 90)["status"]["state"], "JOB_STATE_SUCCEEDED")
@@ -87,17 +91,25 @@ class SlurmBackendLongTest(SlurmBackendTest):
         wait_until(lambda: self.slurm.state(number) in ("COMPLETED", "CANCELLED"), 60, "its SLURM job is over")
         self.assert_nothing_left()
 
+    def test_a_node_whose_prolog_fails_is_left_for_another(self):
+        self.folder.chmod(0o755)
+        prolog = self.folder / "prolog.sh"
+        prolog.write_text('#!/bin/sh\n[ "$SLURMD_NODENAME" = vn1 ]\n')
+        prolog.chmod(0o755)
+        with open(self.slurm.folder / "slurm.conf", "a") as conf:
+            conf.write(f"Prolog={prolog}\n")
+        self.slurm.call("scontrol", "reconfigure")
+        job = self.submit(epochs=1, section="nodes: 1", ranks=1)
+        self.explain(job, "its script was not started", "sinfo -R")
+        found = self.cluster.wait_for_end(job, 90)
+        self.assertEqual(found["status"]["state"], "JOB_STATE_SUCCEEDED")
+        self.assertTrue(found["status"]["attempts"][-1]["placements"][0]["node"].startswith("vn1."))
+
     def test_what_slurm_refuses_or_cannot_place_is_explained(self):
         job = self.submit(epochs=1, section="partition: nope")
-        text = wait_until(lambda: self.explain(job, "invalid partition specified: nope"), 30, "refused")
-        self.assertIn("set slurm.partition", text)
+        self.explain(job, *self.refused)
         never = self.submit(epochs=1, name="never", section="nodes: 4")
-        text = wait_until(lambda: self.explain(never, "PENDING, Partition"), 30, "never placed")
-        self.assertIn("ask for less", text)
-
-    def explain(self, job, words):
-        text = self.cluster.ctl("explain", job).out
-        return text if words in text else None
+        self.explain(never, "PENDING, Partition", "ask for less")
 
 
 if __name__ == "__main__":

@@ -48,15 +48,20 @@ class SlurmCluster(Cluster):
 class SlurmBackendTest(unittest.TestCase):
     """Scenarios that each need a SLURM of two nodes; one at a time."""
 
+    # Through slurmrestd.
+    rest = False
+
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ijepa-slurm-job-"))
         self.addCleanup(subprocess.run, ["rm", "-rf", str(self.folder)], check=False)
         # Set up by hand, so that what happens at the end is told of a failure.
         # A gang of four with two processors each leaves room for a job of one rank, and for no other gang.
-        self.slurm = Slurm(nodes=2, cpus=6)
+        self.slurm = Slurm(nodes=2, cpus=6, rest=self.rest)
         self.slurm.__enter__()
         self.addCleanup(lambda: self.slurm.__exit__(None, None, None))
-        self.cluster = SlurmCluster(self.slurm)
+        # No program is in this folder: what is done is done by slurmrestd.
+        rest = f"rest: \"{self.slurm.rest_address}\", rest_token_file: {self.slurm.token_file}, bin: /nowhere" if self.rest else ""
+        self.cluster = SlurmCluster(self.slurm, rest)
         self.cluster.__enter__()
         self.addCleanup(lambda: self.cluster.__exit__(None, None, None))
 
@@ -97,6 +102,13 @@ class SlurmBackendTest(unittest.TestCase):
         self.assertGreater(first, 0)
         self.assertGreaterEqual(first, max(saved, default=0))
 
+    def explain(self, job, *words):
+        """What explain says of the job, once all of these are in it."""
+        def said():
+            text = self.cluster.ctl("explain", job).out
+            return text if all(word in text for word in words) else None
+        return wait_until(said, 30, f"explain says {words}")
+
     def assert_nothing_left(self):
         wait_until(lambda: not self.cluster.pids_of("ijepa-(rank|worker)"), 30, "no orphan worker or rank")
 
@@ -111,6 +123,9 @@ class ShortTest(SlurmBackendTest):
         nodes = sorted(placed["node"] for placed in self.attempt(found, 1)["placements"])
         self.assertEqual(nodes, [f"vn{i}.{job}-g1" for i in (0, 0, 1, 1)])
         self.assertEqual(self.attempt(found, 1)["allocation"], f"slurm {number}")
+        machines = json.loads(self.cluster.ctl("nodes", "-o", "json").out)["backends"][0]
+        self.assertEqual((machines["backend"], [node["name"] for node in machines["nodes"]]), ("slurm", ["vn0", "vn1"]))
+        self.assertTrue(all(node["usable"] for node in machines["nodes"]))
         wait_until(lambda: self.slurm.state(number) == "COMPLETED", 30, "the SLURM job is COMPLETED")
         self.assert_nothing_left()
 

@@ -1,0 +1,43 @@
+"""The fates of slurm_backend_long_test through slurmrestd, and what happens when slurmrestd itself is away."""
+import unittest
+
+import slurm_backend_long_test
+from cluster import wait_until
+from slurm import REST_MISSING
+
+
+@unittest.skipIf(REST_MISSING, f"slurmrestd is not here: {', '.join(REST_MISSING)}")
+class SlurmRestLongTest(slurm_backend_long_test.SlurmBackendLongTest):
+
+    rest = True
+    away = "slurmrestd"
+    refused = ("slurmrestd: Invalid partition name specified", "set slurm.partition")
+
+    def test_without_slurmrestd_ranks_go_on_and_what_waits_is_asked_for_later(self):
+        job, number = self.running()
+        self.slurm.stop("slurmrestd")
+        waiting = self.submit(epochs=1, name="waits", section="nodes: 1", ranks=1)
+        self.explain(waiting, "slurmrestd at http://127.0.0.1", "Connection refused")
+        self.assertIn("slurm: slurmrestd at", self.cluster.ctl("nodes").err)
+        self.wait_for_step(job, 60)
+        self.slurm.start_rest()
+        self.assertEqual(self.cluster.wait_for_end(waiting, 90)["status"]["state"], "JOB_STATE_SUCCEEDED")
+        self.assertEqual(self.handle(job), number)
+        self.assertEqual(self.cluster.ctl("cancel", job).code, 0)
+        self.assertEqual(self.cluster.wait_for_end(job, 60)["status"]["state"], "JOB_STATE_CANCELLED")
+        wait_until(lambda: self.slurm.state(number) in ("COMPLETED", "CANCELLED"), 60, "its SLURM job is over")
+        self.assert_nothing_left()
+
+    def test_what_slurm_has_not_started_is_cancelled_by_slurmrestd(self):
+        job = self.submit(epochs=1, section="nodes: 2, options: {nice: 5}")
+        self.slurm.call("scontrol", "update", "PartitionName=main", "State=DOWN")
+        blocked = self.submit(epochs=1, name="blocked")
+        number = self.handle(blocked)
+        self.assertEqual(self.cluster.ctl("cancel", blocked).code, 0)
+        wait_until(lambda: self.slurm.state(number) == "CANCELLED", 60, "it is cancelled")
+        self.slurm.call("scontrol", "update", "PartitionName=main", "State=UP")
+        self.assertEqual(self.cluster.wait_for_end(job, 90)["status"]["state"], "JOB_STATE_SUCCEEDED")
+
+
+if __name__ == "__main__":
+    unittest.main()
