@@ -41,6 +41,9 @@ class FaultInjector {
   void BeforeStep(int64_t step);
   // Training thread. What the gradient of `step` is multiplied by: 1, or NaN.
   double GradientFactor(int64_t step) const;
+  // Training thread. Whether AfterWork will sleep in `step`: for as long as the work takes, which
+  // must be measured then.
+  bool Slow(int64_t step) const { return Find(FaultKind::kSlow, step) != nullptr; }
   // Training thread, after this rank's own work of `step`, which took `took`: sleeps for slow.
   void AfterWork(int64_t step, absl::Duration took) const;
 

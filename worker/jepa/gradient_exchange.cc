@@ -70,8 +70,26 @@ absl::Status GradientExchange::Finish() {
       SumNext(lock);
     }
   }
+  if (status_.ok()) status_ = peers_.Join();
   begun_ = !status_.ok();
   return status_;
+}
+
+absl::Status GradientExchange::SumScalars() {
+  IJEPA_ASSIGN_OR_RETURN(const std::unique_ptr<DevicePoint> point, peers_.MarkDevice());
+  IJEPA_RETURN_IF_ERROR(peers_.StartAfter(point.get()));
+  IJEPA_RETURN_IF_ERROR(peers_.AllReduceSum(gradient_.data + buckets_.back().end, kStepScalars));
+  return peers_.Join();
+}
+
+absl::Status GradientExchange::Gather(float* flat) {
+  IJEPA_ASSIGN_OR_RETURN(const std::unique_ptr<DevicePoint> point, peers_.MarkDevice());
+  for (const FlatRange& bucket : buckets_) {
+    IJEPA_RETURN_IF_ERROR(peers_.StartAfter(point.get()));
+    IJEPA_RETURN_IF_ERROR(
+        peers_.AllGatherPieces(flat + bucket.begin, bucket.size(), Precision::kFp32));
+  }
+  return peers_.Join();
 }
 
 void GradientExchange::Run() {
@@ -89,8 +107,7 @@ void GradientExchange::SumNext(Lock& lock) {
   const size_t bucket = next_;
   const std::shared_ptr<DevicePoint> point = std::move(points_[bucket]);
   lock.unlock();
-  absl::Status summed = peers_.StartAfter(point.get());
-  if (summed.ok()) summed = Sum(bucket);
+  const absl::Status summed = Sum(bucket, point.get());
   lock.lock();
   if (summed.ok()) {
     ++next_;
@@ -100,18 +117,22 @@ void GradientExchange::SumNext(Lock& lock) {
   changed_.notify_all();
 }
 
-absl::Status GradientExchange::Sum(size_t bucket) {
+absl::Status GradientExchange::Sum(size_t bucket, const DevicePoint* point) {
   const FlatRange range = buckets_[bucket];
   float* const data = gradient_.data + range.begin;
   const bool last = bucket + 1 == buckets_.size();
   const Precision wire = options_.wire;
+  IJEPA_RETURN_IF_ERROR(peers_.StartAfter(point));
   if (wire == Precision::kFp32 && !options_.scatter) {
     return peers_.AllReduceSum(data, range.size() + (last ? kStepScalars : 0));
   }
   IJEPA_RETURN_IF_ERROR(peers_.ReduceScatterSum(data, range.size(), wire));
   if (options_.scatter) return absl::OkStatus();
+  IJEPA_RETURN_IF_ERROR(peers_.StartAfter(nullptr));
   IJEPA_RETURN_IF_ERROR(peers_.AllGatherPieces(data, range.size(), wire));
-  return last ? peers_.AllReduceSum(data + range.size(), kStepScalars) : absl::OkStatus();
+  if (!last) return absl::OkStatus();
+  IJEPA_RETURN_IF_ERROR(peers_.StartAfter(nullptr));
+  return peers_.AllReduceSum(data + range.size(), kStepScalars);
 }
 
 }  // namespace jepa

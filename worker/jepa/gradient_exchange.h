@@ -2,10 +2,12 @@
 //
 //   Begin    a step's gradient buffer; nothing of it is final
 //   Ready    a part from the front is final: the buckets in it are summed
-//   Finish   all of it is; returns when all is summed
+//   Finish   all of it is; the sums are there, for the host or for the device
 //
 // A thread of its own makes the communicator's calls, in the order of the buckets. Sums are the
-// same bits whenever they are made.
+// same bits whenever they are made. Where gradients are on a device, calls are left to it: the host
+// waits for no device here (Communicator::StartAfter), and learns with Communicator::Settle whether
+// they went well.
 #ifndef IJEPA_WORKER_JEPA_GRADIENT_EXCHANGE_H_
 #define IJEPA_WORKER_JEPA_GRADIENT_EXCHANGE_H_
 
@@ -52,9 +54,16 @@ class GradientExchange {
   // gradient[0, floats) will not change any more, once the device has done what the calling thread
   // has given it. Never blocks for a peer. Numbers that are not larger than the last are ignored.
   void Ready(int64_t floats);
-  // The whole buffer, scalars included, is final. Returns when all is summed; errors as those of
-  // the communicator. Waits as long as the communicator's calls do, each of which has its deadline.
+  // The whole buffer, scalars included, is final. Returns when all is summed, or will be before the
+  // device begins what the calling thread gives it from now on; errors as those of the
+  // communicator. Waits as long as the communicator's calls do, each of which has its deadline.
   absl::Status Finish();
+
+  // Between Finish and the next Begin, for ranks that share the update out; results are there as
+  // those of Finish. The scalars behind the gradient become their sums.
+  absl::Status SumScalars();
+  // What each rank owns of `flat`, laid out as the gradient, becomes everybody's.
+  absl::Status Gather(float* flat);
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -64,7 +73,7 @@ class GradientExchange {
   void Release(size_t ready);
   // Sums the next bucket that is ready, with `lock` let go meanwhile.
   void SumNext(Lock& lock);
-  absl::Status Sum(size_t bucket);
+  absl::Status Sum(size_t bucket, const DevicePoint* point);
   void Run();
 
   Communicator& peers_;

@@ -22,6 +22,7 @@
 #include "worker/jepa/data/image_source.h"
 #include "worker/jepa/data/loader.h"
 #include "worker/jepa/data/sample_order.h"
+#include "worker/jepa/data_meter.h"
 #include "worker/jepa/dist/communicator.h"
 #include "worker/jepa/fault_injector.h"
 #include "worker/jepa/gradient_exchange.h"
@@ -55,7 +56,10 @@ struct StepOutcome {
   UpdateRates rates;
   int context_patches = 0;  // Mean over this rank's shards, as below.
   int target_patches = 0;
-  absl::Duration start;  // Of this rank.
+  absl::Duration start;  // Of this rank, as the next three. By the host's clock.
+  absl::Duration work;
+  absl::Duration peer_wait;
+  int64_t calls = 0;  // Left to the device until its end: Communicator::given.
   // When its result is there:
   double loss = 0;
   double gradient_norm = 0;
@@ -100,9 +104,9 @@ class TrainRun {
   absl::Status Step(Decisions& decided);
   absl::StatusOr<StepOutcome> AccumulateShards();
   absl::StatusOr<Batch> NextBatch();
-  DataReport ReportData(double seconds);
   absl::Status ShareGradient();
   absl::Status TakeResults(size_t left, Decisions& decided);
+  void CountTime(const StepOutcome& outcome);
   absl::Status Judge(const StepResult& result, StepOutcome& outcome);
   absl::Status BearNonFinite(int64_t step, absl::string_view what);
   absl::Status RollBack(int64_t step, absl::string_view what);
@@ -147,7 +151,7 @@ class TrainRun {
   absl::Duration update_wait_;           // Of the step under way, inside its update.
   int64_t rollbacks_ = 0;
   StepOutcome last_finite_;
-  int64_t bytes_read_ = 0;
+  DataMeter data_;
   std::string last_finite_loss_ = "none";
 };
 
@@ -201,6 +205,7 @@ absl::Status TrainRun::OpenData() {
 absl::Status TrainRun::Meet() {
   IJEPA_ASSIGN_OR_RETURN(learner_, parts_.make_learner(config_));
   IJEPA_ASSIGN_OR_RETURN(peers_, MeetPeers(config_, host_, parts_.peer_timeout, *parts_.clock));
+  if (parts_.around_peers) peers_ = parts_.around_peers(std::move(peers_));
   MakeExchange();
   saver_ = std::make_unique<CheckpointSaver>(
       config_, host_, *peers_,
@@ -231,19 +236,15 @@ void TrainRun::MakeExchange() {
   if (!SharesUpdate(config_)) return;
   // Peers are waited for in the update too.
   const auto timed = [this](const auto& call) {
+    learner_->EndSpan(StepSpan::kWork);
     const absl::Duration begin = parts_.clock->Monotonic();
     const absl::Status status = call();
     update_wait_ += parts_.clock->Monotonic() - begin;
+    learner_->EndSpan(StepSpan::kPeers);
     return status;
   };
-  const auto gather = [this, buckets, timed](float* flat) {
-    return timed([&]() -> absl::Status {
-      for (const FlatRange& bucket : buckets) {
-        IJEPA_RETURN_IF_ERROR(
-            peers_->AllGatherPieces(flat + bucket.begin, bucket.size(), Precision::kFp32));
-      }
-      return absl::OkStatus();
-    });
+  const auto gather = [this, timed](float* flat) {
+    return timed([&] { return exchange_->Gather(flat); });
   };
   const auto sum = [this, timed](float* data, int64_t count) {
     return timed([&] { return peers_->AllReduceSum(data, count); });
@@ -348,13 +349,17 @@ absl::Status TrainRun::Step(Decisions& decided) {
     learner_->StartTelemetry();
   }
   const absl::Duration start = parts_.clock->Monotonic();
+  learner_->EndSpan(StepSpan::kBegin);
   injector_.BeforeStep(step_ + 1);
   const absl::Duration data_waited = waited_;
   IJEPA_ASSIGN_OR_RETURN(StepOutcome outcome, AccumulateShards());
+  if (injector_.Slow(step_ + 1)) IJEPA_RETURN_IF_ERROR(learner_->WaitForDevice());
   const absl::Duration work = parts_.clock->Monotonic() - start - (waited_ - data_waited);
   injector_.AfterWork(step_ + 1, work);
+  learner_->EndSpan(StepSpan::kWork);
   const absl::Duration ready = parts_.clock->Monotonic();
   IJEPA_RETURN_IF_ERROR(ShareGradient());
+  learner_->EndSpan(StepSpan::kPeers);
   const absl::Duration shared = parts_.clock->Monotonic();
   outcome.rates = {schedules_->lr(step_), schedules_->weight_decay(step_),
                    schedules_->ema_momentum(step_)};
@@ -362,9 +367,9 @@ absl::Status TrainRun::Step(Decisions& decided) {
   outcome.start = start;
   update_wait_ = absl::ZeroDuration();
   IJEPA_RETURN_IF_ERROR(learner_->Update(outcome.rates));
-  const absl::Duration peers = shared - ready + update_wait_;
-  peer_wait_ += peers;
-  computed_ += parts_.clock->Monotonic() - start - peers - (waited_ - data_waited);
+  outcome.peer_wait = shared - ready + update_wait_;
+  outcome.work = parts_.clock->Monotonic() - start - outcome.peer_wait - (waited_ - data_waited);
+  outcome.calls = peers_->given();
   outcome.step = ++step_;
   under_way_.push_back(outcome);
   return TakeResults(measured ? 0 : static_cast<size_t>(learner_->results_left()), decided);
@@ -375,9 +380,12 @@ absl::Status TrainRun::TakeResults(size_t left, Decisions& decided) {
   while (under_way_.size() > left) {
     StepOutcome outcome = under_way_.front();
     under_way_.pop_front();
+    // First: what a failed sum led to is not even looked at.
+    IJEPA_RETURN_IF_ERROR(peers_->Settle(outcome.calls));
     const absl::Duration asked = parts_.clock->Monotonic();
     IJEPA_ASSIGN_OR_RETURN(const StepResult result, learner_->TakeResult());
-    computed_ += parts_.clock->Monotonic() - asked;
+    outcome.work += parts_.clock->Monotonic() - asked;
+    CountTime(outcome);
     decided.drain = decided.drain || result.scalar(StepScalar::kDrain) > 0;
     decided.save = decided.save || result.scalar(StepScalar::kSave) > 0;
     decided.written_ranks = static_cast<float>(result.scalar(StepScalar::kWritten));
@@ -388,6 +396,12 @@ absl::Status TrainRun::TakeResults(size_t left, Decisions& decided) {
     Report(outcome);
   }
   return absl::OkStatus();
+}
+
+void TrainRun::CountTime(const StepOutcome& outcome) {
+  const std::optional<StepSeconds> device = learner_->DeviceSeconds();
+  computed_ += device.has_value() ? absl::Seconds(device->work) : outcome.work;
+  peer_wait_ += device.has_value() ? absl::Seconds(device->peers) : outcome.peer_wait;
 }
 
 // Storage that hangs holds a thread of the loader, which could never be joined.
@@ -409,16 +423,16 @@ absl::StatusOr<StepOutcome> TrainRun::AccumulateShards() {
     if (&shard_masks == &masks.back()) {
       learner_->WatchNextShard([this](int64_t floats) { exchange_->Ready(floats); });
     }
+    learner_->EndSpan(StepSpan::kIdle);
     IJEPA_RETURN_IF_ERROR(
         learner_->AccumulateShard(batch, shard_masks, {.gradient = gradient_scale, .loss = scale}));
+    learner_->EndSpan(StepSpan::kWork);
     outcome.context_patches += shard_masks.context_patches;
     outcome.target_patches += shard_masks.target_patches;
     loader_->Recycle(std::move(batch));
   }
   outcome.context_patches /= static_cast<int>(masks.size());
   outcome.target_patches /= static_cast<int>(masks.size());
-  // The sum over ranks waits for it anyway; here it counts as this rank's own work.
-  if (config_.world_size > 1) IJEPA_RETURN_IF_ERROR(learner_->WaitForDevice());
   const absl::Duration waited = loader_->stats().wait;
   learner_->SetScalar(StepScalar::kWritten, saver_->written());
   const bool save_due = leads() && save_interval_->Due(parts_.clock->Monotonic());
@@ -435,8 +449,7 @@ absl::Status TrainRun::ShareGradient() {
   IJEPA_RETURN_IF_ERROR(exchange_->Finish());
   if (!SharesUpdate(config_)) return absl::OkStatus();
   IJEPA_RETURN_IF_ERROR(learner_->SetSquares());
-  const FloatBuffer gradient = learner_->gradient();
-  return peers_->AllReduceSum(gradient.data + gradient.count - kStepScalars, kStepScalars);
+  return exchange_->SumScalars();
 }
 
 absl::Status TrainRun::Judge(const StepResult& result, StepOutcome& outcome) {
@@ -519,7 +532,7 @@ void TrainRun::Report(const StepOutcome& outcome) {
   report.target_patches = outcome.target_patches;
   report.data_wait_share = seconds > 0 ? std::min(1.0, outcome.wait_seconds / seconds) : 0;
   report.bad_images = loader_->stats().bad_images;
-  report.data = ReportData(seconds);
+  report.data = data_.Read(loader_->stats(), seconds);
   report.gradient_norm = last_finite_.gradient_norm;
   report.telemetry = health_.newest();
   report.non_finite_steps = non_finite_.taken();
@@ -527,25 +540,6 @@ void TrainRun::Report(const StepOutcome& outcome) {
   report.compute_seconds = absl::ToDoubleSeconds(computed_);
   report.peer_wait_seconds = absl::ToDoubleSeconds(peer_wait_);
   host_.ReportStep(report);
-}
-
-DataReport TrainRun::ReportData(double seconds) {
-  const LoaderStats stats = loader_->stats();
-  DataReport report;
-  report.bad_reasons = stats.bad_reasons;
-  report.ready_batches = stats.ready_batches;
-  report.max_batches = stats.max_batches;
-  report.wait_seconds = absl::ToDoubleSeconds(stats.wait);
-  if (stats.images > 0) {
-    const auto images = static_cast<double>(stats.images);
-    report.seconds_per_image = absl::ToDoubleSeconds(stats.work) / images;
-    report.decode_seconds_per_image = absl::ToDoubleSeconds(stats.work - stats.reading) / images;
-  }
-  if (seconds > 0) {
-    report.read_bytes_per_second = static_cast<double>(stats.bytes_read - bytes_read_) / seconds;
-  }
-  bytes_read_ = stats.bytes_read;
-  return report;
 }
 
 // The same on every rank.

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/clock.h"
 #include "worker/jepa/config.h"
+#include "worker/jepa/dist/communicator.h"
 #include "worker/jepa/model/learner.h"
 #include "worker/jepa/run_host.h"
 #include "worker/jepa/trainer.h"
@@ -26,6 +27,8 @@ struct TrainParts {
   absl::Duration commit_timeout = absl::Minutes(10);
   // As CheckpointOptions::before_operation; on the writing thread.
   std::function<absl::Status(absl::string_view)> before_checkpoint_operation;
+  // What takes the communicator's place; of tests.
+  std::function<std::unique_ptr<Communicator>(std::unique_ptr<Communicator>)> around_peers;
 };
 
 // As Train (trainer.h). The arguments must outlive the call.

@@ -335,5 +335,27 @@ TEST(AdamwEmaGpuTest, SkipsAStepWhoseLossIsNotFinite) {
   EXPECT_TRUE(b.params.gpu.cpu().equal(b.params.host));
 }
 
+TEST(EmaGpuTest, EqualsItsTwinAndSkipsWithTheStep) {
+  SKIP_WITHOUT_GPU();
+  for (int64_t count : {1, 7, 8, 1023, 1 << 20}) {
+    for (int32_t apply : {0, 1}) {
+      const UpdatePairs b(count);
+      const UpdateState state{.apply = apply, .scalars = {.ema_weight = 0.01f}};
+      const at::Tensor on_gpu = at::from_blob(const_cast<UpdateState*>(&state),
+                                              {static_cast<int64_t>(sizeof(state))}, at::kByte)
+                                    .cuda();
+      EXPECT_EQ(LaunchEma(b.Range([](const Pair& pair) { return pair.gpu.data_ptr(); }),
+                          static_cast<UpdateState*>(on_gpu.data_ptr()), Stream()),
+                nullptr);
+      EmaOnHost(b.Range([](const Pair& pair) { return pair.host.data_ptr(); }), state);
+      ExpectClose(b.ema, apply == 0 ? 0 : 1e-6, "ema");
+      EXPECT_TRUE(b.params.gpu.cpu().equal(b.params.host));
+      if (apply == 0) continue;
+      EXPECT_TRUE(b.params_bf16.gpu.equal(b.params.gpu.to(at::kBFloat16)));
+      EXPECT_TRUE(b.ema_bf16.gpu.equal(b.ema.gpu.to(at::kBFloat16)));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace jepa

@@ -469,5 +469,38 @@ TEST(AdamwEmaHostTest, LeavesEverythingAloneWhereTheLossIsNotFinite) {
   }
 }
 
+// The same bits as the one pass: ranks that share the update out agree with those that do not.
+TEST(EmaHostTest, IsTheSecondHalfOfAWholeUpdate) {
+  for (int64_t count : {1, 7, 8, 1023}) {
+    UpdateBuffers whole = MakeUpdateBuffers(count);
+    UpdateBuffers half = whole;
+    UpdateState state{.step = 2};
+    const std::vector<float> grad = Numbers(count, 10);
+    StepOnHost(whole, grad, true, &state);
+    half.params = whole.params;  // As another rank's update and a gather leave them.
+    AdamwEmaRange range = RangeOf(half, grad, true);
+    range.grad = nullptr;
+    range.exp_avg = range.exp_avg_sq = nullptr;
+    EmaOnHost(range, state);
+    EXPECT_EQ(half.params, whole.params);
+    EXPECT_EQ(half.ema, whole.ema);
+    for (int64_t i = 0; i < count; ++i) {
+      EXPECT_EQ(half.params_bf16[i].bits, whole.params_bf16[i].bits) << i;
+      EXPECT_EQ(half.ema_bf16[i].bits, whole.ema_bf16[i].bits) << i;
+    }
+  }
+}
+
+TEST(EmaHostTest, LeavesEverythingAloneInASkippedStep) {
+  UpdateBuffers ours = MakeUpdateBuffers(19);
+  const UpdateBuffers before = ours;
+  const std::vector<float> grad = Numbers(19, 5);
+  EmaOnHost(RangeOf(ours, grad, true), {.apply = 0, .scalars = {.ema_weight = 0.5f}});
+  EXPECT_EQ(ours.ema, before.ema);
+  for (size_t i = 0; i < 19; ++i) {
+    EXPECT_EQ(ours.params_bf16[i].bits, before.params_bf16[i].bits) << i;
+  }
+}
+
 }  // namespace
 }  // namespace jepa

@@ -1,13 +1,18 @@
 // A learner's step on a GPU against the same step on the CPU, bf16 against fp32, and a captured
 // graph against the same step without one. The small model is wide enough to use every kernel.
 #include <ATen/ATen.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <barrier>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/train/model/learner_calls.h"
@@ -17,6 +22,7 @@
 #include "worker/jepa/model/learner.h"
 #include "worker/jepa/model/networks.h"
 #include "worker/jepa/model/shard_pass.h"
+#include "worker/jepa/plan/flat_ranges.h"
 
 namespace jepa {
 namespace {
@@ -193,6 +199,140 @@ TEST(CudaStepTest, SkipsAGradientThatIsNotFinite) {
   const Batch batch = testing::RandomBatch(config, 3, 0);
   ASSERT_TRUE((*learner)->AccumulateShard(batch, testing::SmallMasks(3), {}).ok());
   EXPECT_EQ(Train(config).losses[0], testing::EndStep(**learner, rates).scalar(StepScalar::kLoss));
+}
+
+at::Tensor OnGpu(float* data, int64_t count) {
+  return at::from_blob(data, {count}, at::TensorOptions().device(at::kCUDA, 0));
+}
+
+// Two ranks that share the update out, as threads with one GPU and one gradient, which counts as
+// summed. They join what they own through a buffer of their own, as NCCL would.
+class TwoSharingRanks {
+ public:
+  explicit TwoSharingRanks(const TrainConfig& config) : config_(config) {
+    config_.optimization.zero1 = true;
+    config_.world_size = 2;
+  }
+
+  // Each rank's result and its weights, after one step on a gradient with `bad` in it.
+  std::vector<StepResult> Step(const UpdateRates& rates, float bad) {
+    std::vector<std::thread> ranks;
+    std::vector<StepResult> results(2);
+    for (int rank = 0; rank < 2; ++rank) {
+      ranks.emplace_back([&, rank] { results[static_cast<size_t>(rank)] = Run(rank, rates, bad); });
+    }
+    for (std::thread& rank : ranks) rank.join();
+    return results;
+  }
+  std::vector<HostState> states = std::vector<HostState>(2);
+
+ private:
+  StepResult Run(int rank, const UpdateRates& rates, float bad) {
+    TrainConfig config = config_;
+    config.rank = rank;
+    const auto learner = Learner::Create(config);
+    EXPECT_TRUE(learner.ok()) << learner.status();
+    const FloatBuffer gradient = (*learner)->gradient();
+    const int64_t floats = gradient.count - kStepScalars;
+    const std::vector<FlatRange> owned =
+        OwnedRanges(BucketsOf(floats, config.optimization.bucket_mib), rank, 2);
+    const auto gather = [&](float* flat) -> absl::Status {
+      Meet([&] { joined_ = at::empty({floats}, OnGpu(flat, floats).options()); });
+      for (const FlatRange& range : owned) {
+        joined_.narrow(0, range.begin, range.size()).copy_(OnGpu(flat + range.begin, range.size()));
+      }
+      Meet([] {});
+      OnGpu(flat, floats).copy_(joined_);
+      Meet([] {});
+      return absl::OkStatus();
+    };
+    (*learner)->ShareUpdate(
+        {.sum = [](float*, int64_t) { return absl::OkStatus(); }, .gather = gather});
+    (*learner)->EndSpan(StepSpan::kBegin);
+    const Batch batch = testing::RandomBatch(config, 3, /*seed=*/1);
+    EXPECT_TRUE((*learner)->AccumulateShard(batch, testing::SmallMasks(3), {}).ok());
+    (*learner)->EndSpan(StepSpan::kWork);
+    if (bad != 0) OnGpu(gradient.data, gradient.count).narrow(0, 5, 1).fill_(bad);
+    EXPECT_TRUE((*learner)->SetSquares().ok());
+    const int64_t at = floats + static_cast<int>(StepScalar::kSquares);
+    Meet([&] { squares_ = 0; });
+    {
+      const float mine = OnGpu(gradient.data, gradient.count)[at].item<float>();
+      const std::lock_guard<std::mutex> lock(mutex_);
+      squares_ += mine;
+    }
+    Meet([] {});
+    (*learner)->SetScalar(StepScalar::kSquares, squares_);
+    (*learner)->EndSpan(StepSpan::kPeers);
+    EXPECT_EQ((*learner)->results_left(), kMaxResultsLeft);  // The device decides.
+    const StepResult result = testing::EndStep(**learner, rates);
+    const auto seconds = (*learner)->DeviceSeconds();
+    EXPECT_TRUE(seconds.has_value() && seconds->work > 0 && seconds->peers > 0);
+    auto state = CopyWholeState(**learner);
+    EXPECT_TRUE(state.ok()) << state.status();
+    states[static_cast<size_t>(rank)] = *std::move(state);
+    return result;
+  }
+
+  // One rank does `once` when the device is idle and both have come; then both go on.
+  template <typename Once>
+  void Meet(Once once) {
+    c10::cuda::device_synchronize();
+    barrier_.arrive_and_wait();
+    if (first_.exchange(false)) once();
+    c10::cuda::device_synchronize();
+    barrier_.arrive_and_wait();
+    first_ = true;
+    barrier_.arrive_and_wait();
+  }
+
+  TrainConfig config_;
+  std::barrier<> barrier_{2};
+  std::atomic<bool> first_ = true;
+  std::mutex mutex_;
+  at::Tensor joined_;
+  float squares_ = 0;
+};
+
+// Every tensor of the state but those named otherwise, largest difference.
+void ExpectSameState(const HostState& actual, const HostState& expected, double tolerance) {
+  ASSERT_EQ(actual.tensors.size(), expected.tensors.size());
+  for (size_t i = 0; i < expected.tensors.size(); ++i) {
+    const TensorToSave& tensor = expected.tensors[i];
+    if (tensor.type != TensorType::kFloat32) continue;
+    const auto* a = static_cast<const float*>(actual.tensors[i].data);
+    const auto* b = static_cast<const float*>(tensor.data);
+    for (int64_t k = 0; k < BytesOf(tensor) / static_cast<int64_t>(sizeof(float)); ++k) {
+      ASSERT_NEAR(a[k], b[k], tolerance) << tensor.name << " " << k;
+    }
+  }
+}
+
+TEST(CudaStepTest, SharedUpdateIsDecidedOnTheDeviceAndEqualsTheWholeOne) {
+  SKIP_WITHOUT_GPU();
+  const UpdateRates rates{.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.9};
+  for (Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const TrainConfig config = Config(Device::kCuda, precision, CudaGraphs::kOff);
+    const auto whole = Learner::Create(config);
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    const auto untouched = CopyWholeState(**whole);
+    const Batch batch = testing::RandomBatch(config, 3, /*seed=*/1);
+    ASSERT_TRUE((*whole)->AccumulateShard(batch, testing::SmallMasks(3), {}).ok());
+    const StepResult expected = testing::EndStep(**whole, rates);
+    const auto stepped = CopyWholeState(**whole);
+    ASSERT_TRUE(untouched.ok() && stepped.ok());
+    TwoSharingRanks sharing(config);
+    for (const StepResult& result : sharing.Step(rates, /*bad=*/0)) {
+      EXPECT_TRUE(result.updated);
+      EXPECT_NEAR(result.gradient_norm, expected.gradient_norm, 1e-4 * expected.gradient_norm);
+    }
+    for (const HostState& state : sharing.states) ExpectSameState(state, *stepped, 1e-5);
+    TwoSharingRanks skipping(config);
+    for (const StepResult& result : skipping.Step(rates, std::numeric_limits<float>::quiet_NaN())) {
+      EXPECT_FALSE(result.updated);
+    }
+    for (const HostState& state : skipping.states) ExpectSameState(state, *untouched, 0);
+  }
 }
 
 // Head dimensions of ViT-H, ViT-g and their predictor, whichever backend serves them.

@@ -25,9 +25,10 @@ class DevicePoint {
 };
 
 // Buffers are contiguous, in host memory; for NCCL also on the rank's device. A call returns when
-// the result is in the buffer. All ranks make the same calls in the same order, one at a time: by
-// the training thread, or by the thread of a GradientExchange while that is at work. Errors:
-// Aborted (a peer is gone), DeadlineExceeded (a peer hangs), or what Abort was told.
+// the result is in the buffer, unless StartAfter left it to the device. All ranks make the same
+// calls in the same order, one at a time: by the training thread, or by the thread of a
+// GradientExchange while that is at work. Errors: Aborted (a peer is gone), DeadlineExceeded (a
+// peer hangs), or what Abort was told.
 //
 // Sums: on a CPU each element is added in the order of ranks, so the bits do not depend on how a
 // buffer is cut into calls or pieces. On CUDA they are the same on every rank, and in every run
@@ -66,9 +67,19 @@ class Communicator {
 
   // What the calling thread has given the device so far; null where there is no device. Any thread.
   virtual absl::StatusOr<std::unique_ptr<DevicePoint>> MarkDevice() { return nullptr; }
-  // The next call waits, on the device, for `point` instead of for what its own thread has given
-  // the device. Null: nothing to wait for.
+  // Leaves the next call to the device, where there is one and the buffer is there. The call begins
+  // there once `point` is reached (null: at once), instead of after what its thread has given the
+  // device, and returns when the device has it to do. Calls begin one after the other.
   virtual absl::Status StartAfter(const DevicePoint* /*point*/) { return absl::OkStatus(); }
+  // What the calling thread gives the device from now on begins after the calls that it was left.
+  // Waits for nothing.
+  virtual absl::Status Join() { return absl::OkStatus(); }
+  // How many calls the device was left so far; 0 where nothing ever is.
+  virtual int64_t given() const { return 0; }
+  // Returns when the device has done the first `calls` of them. A call that fails on the device may
+  // end there, with garbage: what comes of it is good only where this returns OK. Errors as those
+  // of calls. The training thread.
+  virtual absl::Status Settle(int64_t /*calls*/) { return absl::OkStatus(); }
 };
 
 // Meets the peers through `rendezvous` (keys "gloo/..." or "nccl/id") and connects. `timeout`

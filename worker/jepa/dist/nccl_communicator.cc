@@ -1,6 +1,5 @@
-// NCCL without c10d: a non-blocking communicator, polled on the host until the deadline, so that a
-// dead or hung peer ends in a status and not in a stuck stream. After any failure the communicator
-// is aborted, which also releases kernels that wait on the device.
+// NCCL without c10d: what each collective puts into the stream. Who waits for what, deadlines and
+// failures: stream_collectives.h; the communicator and its streams: nccl_link.h.
 #include "worker/jepa/dist/nccl_communicator.h"
 
 #include <ATen/ATen.h>
@@ -18,9 +17,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/clock.h"
 #include "common/status_macros.h"
-#include "worker/jepa/dist/failure.h"
+#include "worker/jepa/dist/nccl_link.h"
+#include "worker/jepa/dist/stream_collectives.h"
 #include "worker/jepa/kernels/element.h"
 #include "worker/jepa/plan/flat_ranges.h"
 
@@ -28,25 +27,8 @@ namespace jepa {
 namespace {
 
 constexpr char kIdKey[] = "nccl/id";
-// A wait is a spin for the length of a fast all-reduce, then a doze that costs no core.
-constexpr absl::Duration kSpin = absl::Milliseconds(1);
-constexpr std::chrono::microseconds kDoze(50);
+constexpr std::chrono::microseconds kDoze(50);  // Costs no core; a step is milliseconds.
 constexpr absl::Duration kGoodbye = absl::Seconds(5);
-
-absl::Status CudaStatus(cudaError_t error, absl::string_view doing) {
-  if (error == cudaSuccess) return absl::OkStatus();
-  const std::string message = absl::StrCat("CUDA: ", doing, ": ", cudaGetErrorString(error));
-  if (error == cudaErrorMemoryAllocation) return absl::ResourceExhaustedError(message);
-  return absl::InternalError(message);
-}
-
-absl::Status NcclStatus(ncclResult_t result, ncclComm_t communicator, absl::string_view doing) {
-  if (result == ncclSuccess || result == ncclInProgress) return absl::OkStatus();
-  const std::string message = absl::StrCat("NCCL: ", doing, ": ", ncclGetErrorString(result), ": ",
-                                           ncclGetLastError(communicator));
-  if (result == ncclRemoteError || result == ncclSystemError) return absl::AbortedError(message);
-  return absl::InternalError(message);
-}
 
 // Memory on the device that grows and stays; stages host buffers.
 class DeviceScratch {
@@ -74,29 +56,6 @@ class DeviceScratch {
   int64_t count_ = 0;
 };
 
-class DeviceEvent : public DevicePoint {
- public:
-  DeviceEvent() = default;
-  DeviceEvent(const DeviceEvent&) = delete;
-  DeviceEvent& operator=(const DeviceEvent&) = delete;
-  ~DeviceEvent() override {
-    if (event_ != nullptr) cudaEventDestroy(event_);
-  }
-
-  // Marks the end of what `stream` has been given.
-  absl::Status Record(cudaStream_t stream) {
-    if (event_ == nullptr) {
-      IJEPA_RETURN_IF_ERROR(
-          CudaStatus(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "event"));
-    }
-    return CudaStatus(cudaEventRecord(event_, stream), "event");
-  }
-  cudaEvent_t event() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
 bool OnDevice(const void* data) {
   cudaPointerAttributes attributes{};
   if (cudaPointerGetAttributes(&attributes, data) != cudaSuccess) {
@@ -106,49 +65,39 @@ bool OnDevice(const void* data) {
   return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
 }
 
+bool Sound(ncclResult_t result) { return result == ncclSuccess || result == ncclInProgress; }
+
 // Collectives run on a stream of their own, so that they go on beside what the training thread's
-// stream computes.
+// stream computes. Those of host memory, and others that were not told StartAfter, are waited for.
 class NcclCommunicator : public Communicator {
  public:
   NcclCommunicator(const TrainConfig& config, absl::Duration timeout)
       : rank_(config.rank),
         world_size_(config.world_size),
         device_(config.device_index),
-        timeout_(timeout) {}
+        timeout_(timeout),
+        link_(config.device_index) {
+    collectives_.emplace(link_,
+                         StreamOptions{.who = absl::StrCat("rank ", rank_, " of ", world_size_),
+                                       .timeout = timeout,
+                                       .doze = [] { std::this_thread::sleep_for(kDoze); }});
+  }
 
   ~NcclCommunicator() override {
+    const bool sound = collectives_->status().ok();
+    collectives_.reset();
     // What peers still have to receive is flushed; a peer that is gone costs kGoodbye at most.
-    if (communicator_ != nullptr && failure_.status().ok()) {
-      deadline_ = ijepa::Clock::Real().Monotonic() + kGoodbye;
-      absl::Status left = NcclStatus(ncclCommFinalize(communicator_), communicator_, "goodbye");
-      if (left.ok()) left = PollUntilReady("goodbye");
-      if (left.ok()) {
-        ncclCommDestroy(communicator_);
-        communicator_ = nullptr;
-      }
-    }
-    Drop();
-    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+    if (sound) link_.Leave(kGoodbye).IgnoreError();
+    link_.LetGo();  // Before memory is freed, which waits for the device.
   }
 
   absl::Status Connect(Rendezvous& rendezvous) {
-    IJEPA_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(device_), absl::StrCat("device ", device_)));
-    int low = 0, high = 0;
-    IJEPA_RETURN_IF_ERROR(
-        CudaStatus(cudaDeviceGetStreamPriorityRange(&low, &high), "stream priorities"));
-    IJEPA_RETURN_IF_ERROR(
-        CudaStatus(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, high),
-                   "stream of the collectives"));
-    deadline_ = ijepa::Clock::Real().Monotonic() + timeout_;
+    IJEPA_RETURN_IF_ERROR(link_.Open());
     ncclUniqueId id{};
     IJEPA_RETURN_IF_ERROR(ShareId(rendezvous, id));
-    ncclConfig_t options = NCCL_CONFIG_INITIALIZER;
-    options.blocking = 0;
-    absl::Status met =
-        NcclStatus(ncclCommInitRankConfig(&communicator_, world_size_, id, rank_, &options),
-                   communicator_, "meeting of the ranks");
-    if (met.ok()) met = PollUntilReady("meeting of the ranks");
-    if (!met.ok()) failure_.Set(met);
+    absl::Status met = link_.Meet(id, rank_, world_size_);
+    if (met.ok()) met = collectives_->WaitForHost("meeting of the ranks");
+    if (!met.ok()) collectives_->Abort(met);
     return met;
   }
 
@@ -157,9 +106,10 @@ class NcclCommunicator : public Communicator {
 
   absl::Status AllReduceSum(float* data, int64_t count) override {
     return InPlace(data, count, "all-reduce", [&](float* on_device) {
-      return Nccl(ncclAllReduce(on_device, on_device, static_cast<size_t>(count), ncclFloat32,
-                                ncclSum, communicator_, stream_),
-                  "all-reduce");
+      return link_.Call("all-reduce", [&](ncclComm_t comm) {
+        return ncclAllReduce(on_device, on_device, static_cast<size_t>(count), ncclFloat32, ncclSum,
+                             comm, link_.stream());
+      });
     });
   }
 
@@ -176,7 +126,7 @@ class NcclCommunicator : public Communicator {
       const at::Tensor all = Wrap(on_device, count);
       const at::Tensor rounded = all.to(at::kBFloat16);
       IJEPA_RETURN_IF_ERROR(GatherPieces(rounded.data_ptr(), count, ncclBfloat16));
-      IJEPA_RETURN_IF_ERROR(PollUntilReady("all-gather"));
+      IJEPA_RETURN_IF_ERROR(collectives_->WaitForHost("all-gather"));
       all.copy_(rounded);
       return absl::OkStatus();
     });
@@ -184,9 +134,10 @@ class NcclCommunicator : public Communicator {
 
   absl::Status Broadcast(float* data, int64_t count, int root) override {
     return InPlace(data, count, "broadcast", [&](float* on_device) {
-      return Nccl(ncclBroadcast(on_device, on_device, static_cast<size_t>(count), ncclFloat32, root,
-                                communicator_, stream_),
-                  "broadcast");
+      return link_.Call("broadcast", [&](ncclComm_t comm) {
+        return ncclBroadcast(on_device, on_device, static_cast<size_t>(count), ncclFloat32, root,
+                             comm, link_.stream());
+      });
     });
   }
 
@@ -194,9 +145,10 @@ class NcclCommunicator : public Communicator {
     return InPlace(out, count * world_size_, "all-gather", [&](float* on_device) -> absl::Status {
       float* const mine = on_device + rank_ * count;
       IJEPA_RETURN_IF_ERROR(Copy(mine, data, count));
-      return Nccl(ncclAllGather(mine, on_device, static_cast<size_t>(count), ncclFloat32,
-                                communicator_, stream_),
-                  "all-gather");
+      return link_.Call("all-gather", [&](ncclComm_t comm) {
+        return ncclAllGather(mine, on_device, static_cast<size_t>(count), ncclFloat32, comm,
+                             link_.stream());
+      });
     });
   }
 
@@ -204,15 +156,15 @@ class NcclCommunicator : public Communicator {
     return InPlace(data, count, "pass", [&](float* on_device) -> absl::Status {
       const auto size = static_cast<size_t>(count);
       if (from == to) return absl::OkStatus();
-      if (rank_ == from) {
-        return Nccl(ncclSend(on_device, size, ncclFloat32, to, communicator_, stream_), "pass");
-      }
-      return Nccl(ncclRecv(on_device, size, ncclFloat32, from, communicator_, stream_), "pass");
+      return link_.Call("pass", [&](ncclComm_t comm) {
+        return rank_ == from ? ncclSend(on_device, size, ncclFloat32, to, comm, link_.stream())
+                             : ncclRecv(on_device, size, ncclFloat32, from, comm, link_.stream());
+      });
     });
   }
 
   absl::StatusOr<float*> Borrow(int64_t count) override {
-    IJEPA_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(device_), "memory of the caller"));
+    IJEPA_RETURN_IF_ERROR(link_.Attach());
     return borrowed_.emplace().Reserve(count);
   }
 
@@ -221,22 +173,19 @@ class NcclCommunicator : public Communicator {
     return AllReduceSum(&one, 1);
   }
 
-  // The call under way polls for it; NCCL is only ever touched by the calling thread.
-  void Abort(const absl::Status& why) override { failure_.Set(why); }
+  void Abort(const absl::Status& why) override { collectives_->Abort(why); }
 
   absl::StatusOr<std::unique_ptr<DevicePoint>> MarkDevice() override {
-    auto event = std::make_unique<DeviceEvent>();
-    IJEPA_RETURN_IF_ERROR(event->Record(CallersStream()));
-    return event;
+    return collectives_->Mark();
   }
-
   absl::Status StartAfter(const DevicePoint* point) override {
-    caller_is_ordered_ = true;
-    if (point == nullptr) return absl::OkStatus();
-    return CudaStatus(
-        cudaStreamWaitEvent(stream_, static_cast<const DeviceEvent*>(point)->event(), 0),
-        "order of streams");
+    left_to_device_ = true;
+    collectives_->StartAfter(point);
+    return absl::OkStatus();
   }
+  absl::Status Join() override { return collectives_->Join(); }
+  int64_t given() const override { return collectives_->given(); }
+  absl::Status Settle(int64_t calls) override { return collectives_->Settle(calls); }
 
  private:
   absl::Status ShareId(Rendezvous& rendezvous, ncclUniqueId& id) {
@@ -253,12 +202,6 @@ class NcclCommunicator : public Communicator {
     return absl::OkStatus();
   }
 
-  absl::Status Nccl(ncclResult_t result, absl::string_view name) const {
-    return NcclStatus(result, communicator_, name);
-  }
-  cudaStream_t CallersStream() const {
-    return c10::cuda::getCurrentCUDAStream(static_cast<int8_t>(device_));
-  }
   FlatRange Piece(int64_t count, int rank) const { return PieceOf(count, rank, world_size_); }
   // Whether all pieces are of one size, as NCCL's own operations on pieces demand.
   bool Even(int64_t count) const { return count == world_size_ * Piece(count, 0).size(); }
@@ -273,17 +216,18 @@ class NcclCommunicator : public Communicator {
     constexpr absl::string_view kName = "reduce-scatter";
     if (Even(count)) {
       const FlatRange mine = Piece(count, rank_);
-      return Nccl(
-          ncclReduceScatter(on_device, on_device + mine.begin, static_cast<size_t>(mine.size()),
-                            ncclFloat32, ncclSum, communicator_, stream_),
-          kName);
+      return link_.Call(kName, [&](ncclComm_t comm) {
+        return ncclReduceScatter(on_device, on_device + mine.begin,
+                                 static_cast<size_t>(mine.size()), ncclFloat32, ncclSum, comm,
+                                 link_.stream());
+      });
     }
-    return Grouped(kName, [&](int rank) {
+    return Grouped(kName, [&](ncclComm_t comm, int rank) {
       const FlatRange piece = Piece(count, rank);
       float* const at = on_device + piece.begin;
       return piece.size() <= 0 ? ncclSuccess
                                : ncclReduce(at, at, static_cast<size_t>(piece.size()), ncclFloat32,
-                                            ncclSum, rank, communicator_, stream_);
+                                            ncclSum, rank, comm, link_.stream());
     });
   }
 
@@ -295,15 +239,15 @@ class NcclCommunicator : public Communicator {
     const at::Tensor received = at::empty({world_size_, mine.size()}, rounded.options());
     auto* const from = static_cast<Bf16*>(rounded.data_ptr());
     auto* const to = static_cast<Bf16*>(received.data_ptr());
-    IJEPA_RETURN_IF_ERROR(Grouped(kName, [&](int peer) {
+    IJEPA_RETURN_IF_ERROR(Grouped(kName, [&](ncclComm_t comm, int peer) {
       const FlatRange theirs = Piece(count, peer);
       const ncclResult_t sent = ncclSend(from + theirs.begin, static_cast<size_t>(theirs.size()),
-                                         ncclBfloat16, peer, communicator_, stream_);
-      if (sent != ncclSuccess && sent != ncclInProgress) return sent;
+                                         ncclBfloat16, peer, comm, link_.stream());
+      if (!Sound(sent)) return sent;
       return ncclRecv(to + peer * mine.size(), static_cast<size_t>(mine.size()), ncclBfloat16, peer,
-                      communicator_, stream_);
+                      comm, link_.stream());
     }));
-    IJEPA_RETURN_IF_ERROR(PollUntilReady(kName));
+    IJEPA_RETURN_IF_ERROR(collectives_->WaitForHost(kName));
     Wrap(on_device + mine.begin, mine.size()).copy_(at::sum(received, {0}, false, at::kFloat));
     return absl::OkStatus();
   }
@@ -314,140 +258,84 @@ class NcclCommunicator : public Communicator {
     const auto at = [&](FlatRange piece) { return static_cast<char*>(data) + piece.begin * width; };
     if (Even(count)) {
       const FlatRange mine = Piece(count, rank_);
-      return Nccl(ncclAllGather(at(mine), data, static_cast<size_t>(mine.size()), type,
-                                communicator_, stream_),
-                  kName);
+      return link_.Call(kName, [&](ncclComm_t comm) {
+        return ncclAllGather(at(mine), data, static_cast<size_t>(mine.size()), type, comm,
+                             link_.stream());
+      });
     }
-    return Grouped(kName, [&](int rank) {
+    return Grouped(kName, [&](ncclComm_t comm, int rank) {
       const FlatRange piece = Piece(count, rank);
       return piece.size() <= 0
                  ? ncclSuccess
                  : ncclBroadcast(at(piece), at(piece), static_cast<size_t>(piece.size()), type,
-                                 rank, communicator_, stream_);
+                                 rank, comm, link_.stream());
     });
   }
 
-  // Enqueues `operation(rank)` for every rank as one.
+  // Enqueues `operation(communicator, rank)` for every rank as one.
   template <typename Operation>
   absl::Status Grouped(absl::string_view name, Operation operation) {
-    IJEPA_RETURN_IF_ERROR(Nccl(ncclGroupStart(), name));
-    absl::Status enqueued;
-    for (int rank = 0; rank < world_size_ && enqueued.ok(); ++rank) {
-      enqueued = Nccl(operation(rank), name);
-    }
-    const absl::Status ended = Nccl(ncclGroupEnd(), name);
-    return enqueued.ok() ? ended : enqueued;
+    return link_.Call(name, [&](ncclComm_t comm) {
+      ncclResult_t enqueued = ncclGroupStart();
+      if (!Sound(enqueued)) return enqueued;
+      for (int rank = 0; rank < world_size_ && Sound(enqueued); ++rank) {
+        enqueued = operation(comm, rank);
+      }
+      const ncclResult_t ended = ncclGroupEnd();
+      return Sound(enqueued) ? ended : enqueued;
+    });
   }
 
-  // Runs `operation(data on the device)`, through a staging buffer where data is in host memory,
-  // and waits for it. Breaks the communicator on failure.
+  // Gives the device `operation(data on the device)`, through a staging buffer where data is in
+  // host memory, and waits for it unless StartAfter left it to the device.
   template <typename Operation>
   absl::Status InPlace(float* data, int64_t count, absl::string_view name, Operation operation) {
-    absl::Status done = failure_.status();
-    if (!done.ok()) return done;
-    deadline_ = ijepa::Clock::Real().Monotonic() + timeout_;
-    try {
-      done = RunInPlace(data, count, name, operation);
-    } catch (const std::exception& error) {
-      done = absl::InternalError(absl::StrCat(name, ": ", error.what()));
-    }
-    caller_is_ordered_ = false;
-    if (done.ok()) return done;
-    Drop();
-    failure_.Set(done);
-    return failure_.status();
+    const bool left = std::exchange(left_to_device_, false);
+    float* staged = nullptr;
+    const auto enqueue = [&]() -> absl::Status {
+      if (OnDevice(data)) return operation(data);
+      IJEPA_ASSIGN_OR_RETURN(staged, scratch_.Reserve(count));
+      IJEPA_RETURN_IF_ERROR(Copy(staged, data, count));
+      return operation(staged);
+    };
+    IJEPA_RETURN_IF_ERROR(Give(name, enqueue));
+    if (left && staged == nullptr) return absl::OkStatus();
+    IJEPA_RETURN_IF_ERROR(Settle(given()));
+    if (staged == nullptr) return absl::OkStatus();
+    // Not before: a copy to memory that is not pinned would hold this thread until peers come.
+    IJEPA_RETURN_IF_ERROR(Give("copy", [&] { return Copy(data, staged, count); }));
+    return Settle(given());
   }
 
-  template <typename Operation>
-  absl::Status RunInPlace(float* data, int64_t count, absl::string_view name, Operation operation) {
-    IJEPA_RETURN_IF_ERROR(CudaStatus(cudaSetDevice(device_), name));
-    const c10::cuda::CUDAStream stream =
-        c10::cuda::getStreamFromExternal(stream_, static_cast<c10::DeviceIndex>(device_));
-    if (!caller_is_ordered_) {
-      IJEPA_RETURN_IF_ERROR(called_.Record(CallersStream()));
-      IJEPA_RETURN_IF_ERROR(StartAfter(&called_));
-    }
-    const c10::cuda::CUDAStreamGuard guard(stream);
-    const bool staged = !OnDevice(data);
-    float* on_device = data;
-    if (staged) {
-      IJEPA_ASSIGN_OR_RETURN(on_device, scratch_.Reserve(count));
-      IJEPA_RETURN_IF_ERROR(Copy(on_device, data, count));
-    }
-    IJEPA_RETURN_IF_ERROR(operation(on_device));
-    IJEPA_RETURN_IF_ERROR(PollUntilReady(name));
-    if (staged) IJEPA_RETURN_IF_ERROR(Copy(data, on_device, count));
-    IJEPA_RETURN_IF_ERROR(done_.Record(stream_));
-    return PollUntilDone(name);
+  // LibTorch's work in `enqueue` goes to the stream of the collectives.
+  template <typename Enqueue>
+  absl::Status Give(absl::string_view name, Enqueue enqueue) {
+    return collectives_->Give(name, [&]() -> absl::Status {
+      try {
+        const c10::cuda::CUDAStreamGuard guard(c10::cuda::getStreamFromExternal(
+            link_.stream(), static_cast<c10::DeviceIndex>(device_)));
+        return enqueue();
+      } catch (const std::exception& error) {
+        return absl::InternalError(absl::StrCat(name, ": ", error.what()));
+      }
+    });
   }
 
   absl::Status Copy(float* to, const float* from, int64_t count) const {
     return CudaStatus(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(float),
-                                      cudaMemcpyDefault, stream_),
+                                      cudaMemcpyDefault, link_.stream()),
                       "copy of a collective's buffer");
-  }
-
-  // Until NCCL has finished what it does on the host.
-  absl::Status PollUntilReady(absl::string_view name) {
-    return Poll(name, [&]() -> absl::StatusOr<bool> {
-      ncclResult_t state = ncclSuccess;
-      IJEPA_RETURN_IF_ERROR(Nccl(ncclCommGetAsyncError(communicator_, &state), name));
-      IJEPA_RETURN_IF_ERROR(Nccl(state, name));
-      return state == ncclSuccess;
-    });
-  }
-
-  // Until the device has reached the end, watching for errors of the network meanwhile.
-  absl::Status PollUntilDone(absl::string_view name) {
-    return Poll(name, [&]() -> absl::StatusOr<bool> {
-      const cudaError_t state = cudaEventQuery(done_.event());
-      if (state == cudaSuccess) return true;
-      if (state != cudaErrorNotReady) return CudaStatus(state, name);
-      ncclResult_t async = ncclSuccess;
-      IJEPA_RETURN_IF_ERROR(Nccl(ncclCommGetAsyncError(communicator_, &async), name));
-      IJEPA_RETURN_IF_ERROR(Nccl(async, name));
-      return false;
-    });
-  }
-
-  template <typename Ready>
-  absl::Status Poll(absl::string_view name, Ready ready) {
-    ijepa::Clock& clock = ijepa::Clock::Real();
-    const absl::Duration doze_from = clock.Monotonic() + kSpin;
-    for (;;) {
-      IJEPA_ASSIGN_OR_RETURN(const bool is_ready, ready());
-      if (is_ready) return absl::OkStatus();
-      IJEPA_RETURN_IF_ERROR(failure_.status());
-      const absl::Duration now = clock.Monotonic();
-      if (now > deadline_) {
-        return absl::DeadlineExceededError(
-            absl::StrCat("rank ", rank_, " of ", world_size_, ": no ", name, " within ",
-                         absl::FormatDuration(timeout_), "; a peer hangs"));
-      }
-      if (now > doze_from) std::this_thread::sleep_for(kDoze);
-    }
-  }
-
-  // Also releases kernels that wait on the device for a peer.
-  void Drop() {
-    if (communicator_ != nullptr) ncclCommAbort(communicator_);
-    communicator_ = nullptr;
   }
 
   const int rank_;
   const int world_size_;
   const int device_;
   const absl::Duration timeout_;
-  Failure failure_;
-  // Of the calling thread.
-  absl::Duration deadline_;
-  bool caller_is_ordered_ = false;  // StartAfter has said what the next call waits for.
-  cudaStream_t stream_ = nullptr;
-  DeviceEvent called_;
-  DeviceEvent done_;
+  NcclLink link_;
+  std::optional<StreamCollectives> collectives_;  // Until the destructor.
+  bool left_to_device_ = false;  // StartAfter has said what the next call waits for.
   DeviceScratch scratch_;
   std::optional<DeviceScratch> borrowed_;
-  ncclComm_t communicator_ = nullptr;
 };
 
 }  // namespace

@@ -9,15 +9,34 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 132 * 16;  // Enough waves for the SMs of an H200.
 
+// Both halves of the update, or what follows AdamW alone.
+template <bool kWithAdamw>
 __global__ void __launch_bounds__(kThreads)
     AdamwEmaKernel(AdamwEmaRange range, const UpdateState* state) {
   if (state->apply == 0) return;
   const AdamwEmaScalars scalars = state->scalars;
+  const auto eight = [&](int64_t at) {
+    kWithAdamw ? AdamwEmaEight(range, scalars, at) : EmaEight(range, scalars, at);
+  };
+  const auto one = [&](int64_t at) {
+    kWithAdamw ? AdamwEmaOne(range, scalars, at) : EmaOne(range, scalars, at);
+  };
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kThreads;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   const int64_t eights = range.count / kColumns;
-  for (int64_t i = first; i < eights; i += stride) AdamwEmaEight(range, scalars, i * kColumns);
-  if (first < range.count % kColumns) AdamwEmaOne(range, scalars, eights * kColumns + first);
+  for (int64_t i = first; i < eights; i += stride) eight(i * kColumns);
+  if (first < range.count % kColumns) one(eights * kColumns + first);
+}
+
+template <bool kWithAdamw>
+const char* LaunchUpdate(const AdamwEmaRange& range, const UpdateState* state, void* stream) {
+  if (range.count == 0) return nullptr;
+  const int64_t wanted = (range.count / kColumns + kThreads - 1) / kThreads;
+  const int64_t blocks = wanted < 1 ? 1 : (wanted < kMaxBlocks ? wanted : kMaxBlocks);
+  AdamwEmaKernel<kWithAdamw>
+      <<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(range,
+                                                                                          state);
+  return LaunchError();
 }
 
 // Sums one double per thread in a fixed order; the result is in thread 0.
@@ -65,12 +84,11 @@ const char* LaunchPrepareUpdate(const UpdateRequest& request, const double* part
 }
 
 const char* LaunchAdamwEma(const AdamwEmaRange& range, const UpdateState* state, void* stream) {
-  if (range.count == 0) return nullptr;
-  const int64_t wanted = (range.count / kColumns + kThreads - 1) / kThreads;
-  const int64_t blocks = wanted < 1 ? 1 : (wanted < kMaxBlocks ? wanted : kMaxBlocks);
-  AdamwEmaKernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
-      range, state);
-  return LaunchError();
+  return LaunchUpdate</*kWithAdamw=*/true>(range, state, stream);
+}
+
+const char* LaunchEma(const AdamwEmaRange& range, const UpdateState* state, void* stream) {
+  return LaunchUpdate</*kWithAdamw=*/false>(range, state, stream);
 }
 
 }  // namespace jepa

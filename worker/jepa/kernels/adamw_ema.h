@@ -70,7 +70,10 @@ const char* LaunchPrepareUpdate(const UpdateRequest& request, const double* part
 // Arithmetic order is that of PyTorch's fused AdamW on CUDA and of lerp for small weights:
 // ema += ema_weight * (params - ema). Reads `state` on the device; does nothing if !state->apply.
 // 32 bytes read and 24 written per parameter with all copies.
-// All three: null, or the text of the CUDA error of the launch; `stream` is a cudaStream_t.
+// The second half alone, of parameters that another rank has updated: EMA and bf16 copies. Reads
+// neither gradient nor moments of `range`.
+const char* LaunchEma(const AdamwEmaRange& range, const UpdateState* state, void* stream);
+// All four: null, or the text of the CUDA error of the launch; `stream` is a cudaStream_t.
 const char* LaunchAdamwEma(const AdamwEmaRange& range, const UpdateState* state, void* stream);
 
 // The same on host memory: for tests where there is no GPU.
@@ -78,6 +81,7 @@ void GradientNormOnHost(const float* grad, int64_t count, double* partial);
 void PrepareUpdateOnHost(const UpdateRequest& request, const double* partial, const float* loss,
                          UpdateState* state);
 void AdamwEmaOnHost(const AdamwEmaRange& range, const UpdateState& state);
+void EmaOnHost(const AdamwEmaRange& range, const UpdateState& state);
 
 }  // namespace jepa
 

@@ -25,4 +25,11 @@ void AdamwEmaOnHost(const AdamwEmaRange& range, const UpdateState& state) {
   }
 }
 
+void EmaOnHost(const AdamwEmaRange& range, const UpdateState& state) {
+  if (state.apply == 0) return;
+  const int64_t eights = range.count / kColumns;
+  for (int64_t i = 0; i < eights; ++i) EmaEight(range, state.scalars, i * kColumns);
+  for (int64_t at = eights * kColumns; at < range.count; ++at) EmaOne(range, state.scalars, at);
+}
+
 }  // namespace jepa

@@ -28,6 +28,27 @@ IJEPA_HOST_DEVICE float EmaStep(const AdamwEmaScalars& s, float param, float ema
   return ema + s.ema_weight * (param - ema);
 }
 
+// What follows element `at` of params, which is `param`: its bf16 copy, the EMA, and that one's.
+IJEPA_HOST_DEVICE void FollowOne(const AdamwEmaRange& r, const AdamwEmaScalars& s, int64_t at,
+                                 float param) {
+  if (r.params_bf16 != nullptr) Convert(param, &r.params_bf16[at]);
+  if (r.ema == nullptr) return;
+  r.ema[at] = EmaStep(s, param, r.ema[at]);
+  if (r.ema_bf16 != nullptr) Convert(r.ema[at], &r.ema_bf16[at]);
+}
+
+// The same of elements [at, at + 8).
+IJEPA_HOST_DEVICE void FollowEight(const AdamwEmaRange& r, const AdamwEmaScalars& s, int64_t at,
+                                   const float (&param)[kColumns]) {
+  if (r.params_bf16 != nullptr) StoreEight(param, r.params_bf16 + at);
+  if (r.ema == nullptr) return;
+  float ema[kColumns];
+  LoadEight(r.ema + at, ema);
+  for (int i = 0; i < kColumns; ++i) ema[i] = EmaStep(s, param[i], ema[i]);
+  StoreEight(ema, r.ema + at);
+  if (r.ema_bf16 != nullptr) StoreEight(ema, r.ema_bf16 + at);
+}
+
 // Element `at`: for the end of a range that is no multiple of eight.
 IJEPA_HOST_DEVICE void AdamwEmaOne(const AdamwEmaRange& r, const AdamwEmaScalars& s, int64_t at) {
   AdamwElement e{r.params[at], r.exp_avg[at], r.exp_avg_sq[at]};
@@ -35,10 +56,7 @@ IJEPA_HOST_DEVICE void AdamwEmaOne(const AdamwEmaRange& r, const AdamwEmaScalars
   r.params[at] = e.param;
   r.exp_avg[at] = e.exp_avg;
   r.exp_avg_sq[at] = e.exp_avg_sq;
-  if (r.params_bf16 != nullptr) Convert(e.param, &r.params_bf16[at]);
-  if (r.ema == nullptr) return;
-  r.ema[at] = EmaStep(s, e.param, r.ema[at]);
-  if (r.ema_bf16 != nullptr) Convert(r.ema[at], &r.ema_bf16[at]);
+  FollowOne(r, s, at, e.param);
 }
 
 // Elements [at, at + 8); `at` is a multiple of eight.
@@ -59,13 +77,17 @@ IJEPA_HOST_DEVICE void AdamwEmaEight(const AdamwEmaRange& r, const AdamwEmaScala
   StoreEight(param, r.params + at);
   StoreEight(exp_avg, r.exp_avg + at);
   StoreEight(exp_avg_sq, r.exp_avg_sq + at);
-  if (r.params_bf16 != nullptr) StoreEight(param, r.params_bf16 + at);
-  if (r.ema == nullptr) return;
-  float ema[kColumns];
-  LoadEight(r.ema + at, ema);
-  for (int i = 0; i < kColumns; ++i) ema[i] = EmaStep(s, param[i], ema[i]);
-  StoreEight(ema, r.ema + at);
-  if (r.ema_bf16 != nullptr) StoreEight(ema, r.ema_bf16 + at);
+  FollowEight(r, s, at, param);
+}
+
+// The second halves of both alone.
+IJEPA_HOST_DEVICE void EmaOne(const AdamwEmaRange& r, const AdamwEmaScalars& s, int64_t at) {
+  FollowOne(r, s, at, r.params[at]);
+}
+IJEPA_HOST_DEVICE void EmaEight(const AdamwEmaRange& r, const AdamwEmaScalars& s, int64_t at) {
+  float param[kColumns];
+  LoadEight(r.params + at, param);
+  FollowEight(r, s, at, param);
 }
 
 // Ends a norm and begins a step: one thread.

@@ -179,6 +179,8 @@ class TorchLearner : public Learner {
   absl::StatusOr<StepResult> TakeResult() override;
   int results_left() const override { return device_decides() ? kMaxResultsLeft : 0; }
   absl::Status WaitForDevice() override;
+  void EndSpan(StepSpan span) override;
+  std::optional<StepSeconds> DeviceSeconds() const override { return ring_.seconds(); }
   void StartTelemetry() override { telemetry_.Start(); }
   absl::StatusOr<Telemetry> ReadTelemetry() override;
   absl::StatusOr<Features> PooledFeatures(const std::vector<uint8_t>& pixels, int images) override;
@@ -193,10 +195,8 @@ class TorchLearner : public Learner {
   std::vector<StateTensor> State() const;
   at::Tensor Scalars() const;
   at::Tensor Scalar(StepScalar scalar) const;
-  // Whether a step that is not finite is skipped on the device, without the host. Ranks that share
-  // the update out decide on the host: they gather weights and move the target by calls of
-  // LibTorch.
-  bool device_decides() const { return networks_.device().is_cuda() && !sharing_.has_value(); }
+  // Whether a step that is not finite is skipped on the device, without the host.
+  bool device_decides() const { return networks_.device().is_cuda(); }
   void AddLoss(const at::Tensor& loss, double weight);
   // Gradient, scalars and loss become zero.
   void ClearStep();
@@ -346,7 +346,11 @@ absl::Status TorchLearner::UpdateByHost(const UpdateRates& rates) {
 absl::Status TorchLearner::Update(const UpdateRates& rates) {
   return Guarded("optimizer step", [&]() -> absl::Status {
     if (device_decides()) {
-      optimizer_.Step(rates);
+      if (sharing_.has_value()) {
+        IJEPA_RETURN_IF_ERROR(UpdateShared(rates));
+      } else {
+        optimizer_.Step(rates);
+      }
       ring_.Put(Scalars(), optimizer_.device_record());
     } else {
       IJEPA_RETURN_IF_ERROR(UpdateByHost(rates));
@@ -386,6 +390,10 @@ absl::Status TorchLearner::WaitForDevice() {
     }
     return absl::OkStatus();
   });
+}
+
+void TorchLearner::EndSpan(StepSpan span) {
+  if (device_decides()) ring_.EndSpan(span);
 }
 
 absl::StatusOr<Telemetry> TorchLearner::ReadTelemetry() {

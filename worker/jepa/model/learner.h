@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,15 @@ struct StepResult {
   bool operator==(const StepResult&) const = default;
 };
 
+// What a stretch of a step was spent on; kBegin is what came before it.
+enum class StepSpan { kBegin, kIdle, kWork, kPeers };
+
+// Seconds of a step, by the device's clock.
+struct StepSeconds {
+  double work = 0;
+  double peers = 0;  // Waiting for them.
+};
+
 // Owned and called by the training thread. Exceptions of LibTorch become Internal, out of memory
 // ResourceExhausted.
 class Learner {
@@ -110,8 +120,8 @@ class Learner {
   virtual void SetScalar(StepScalar scalar, float value) = 0;
   // Ends a step: one AdamW step on the gradient buffer and one EMA step of the target, or nothing
   // of both where kLoss or the norm of the gradient is not finite; then clears gradients and
-  // scalars. On CUDA the device decides, and this waits for nothing (but for peers, where ranks
-  // share the update out).
+  // scalars. On CUDA the device decides, the same on every rank from the same sums, and this waits
+  // for nothing.
   virtual absl::Status Update(const UpdateRates& rates) = 0;
   // What the oldest step came to of those that were updated and not taken: every Update has one.
   // Waits for the device to be done with it.
@@ -122,6 +132,12 @@ class Learner {
 
   // Returns when the device has done what it was given.
   virtual absl::Status WaitForDevice() { return absl::OkStatus(); }
+
+  // What the device does between the last call and this one, in the order it was given, counts as
+  // `span`; kBegin begins the time of a step, Update ends it. Waits for nothing.
+  virtual void EndSpan(StepSpan /*span*/) {}
+  // Of the step whose result was taken last; none where the host's clock can measure.
+  virtual std::optional<StepSeconds> DeviceSeconds() const { return std::nullopt; }
 
   // Measures the step that begins: call before its first AccumulateShard, when all results are
   // taken. The bits of training stay the same.

@@ -110,6 +110,13 @@ void Optimizer::StepOwnedCuda(const UpdateRates& rates, const at::Tensor& square
 
 void Optimizer::StepTarget(const UpdateRates& rates) {
   const c10::NoGradGuard no_grad;
+  if (storage_->params.is_cuda()) {
+    const LaunchStream stream(storage_->params);
+    for (const AdamwEmaRange& range : UpdateRanges(*storage_)) {
+      CheckLaunch(LaunchEma(range, device_state(), stream), "ema");
+    }
+    return;
+  }
   int64_t cursor = 0;
   for (FlatRange range : {storage_->encoder_decay(), storage_->encoder_no_decay()}) {
     storage_->target.narrow(0, cursor, range.size())
@@ -150,10 +157,12 @@ std::vector<AdamwEmaRange> UpdateRanges(const FlatStorage& storage) {
   const auto range_of = [&](FlatRange flat, bool decays) {
     AdamwEmaRange range{.params = storage.params.data_ptr<float>() + flat.begin,
                         .grad = storage.grad.data_ptr<float>() + flat.begin,
-                        .exp_avg = storage.exp_avg.data_ptr<float>() + flat.begin,
-                        .exp_avg_sq = storage.exp_avg_sq.data_ptr<float>() + flat.begin,
                         .count = flat.size(),
                         .decays = decays};
+    if (storage.owns_all()) {
+      range.exp_avg = storage.exp_avg.data_ptr<float>() + flat.begin;
+      range.exp_avg_sq = storage.exp_avg_sq.data_ptr<float>() + flat.begin;
+    }
     if (storage.params_bf16.defined()) {
       range.params_bf16 = static_cast<Bf16*>(storage.params_bf16.data_ptr()) + flat.begin;
     }

@@ -16,7 +16,7 @@ namespace jepa {
 inline constexpr double kAdamEps = 1e-8;
 
 // What one step on CUDA updates: all of params once, in order, the encoder's parts with their place
-// in target. Pointers into the storage, on its device.
+// in target; moments only where the storage keeps all. Pointers into the storage, on its device.
 std::vector<AdamwEmaRange> UpdateRanges(const FlatStorage& storage);
 
 // Borrows the storage, which must outlive it. Owned and used by the training thread. Throws
@@ -33,7 +33,8 @@ class Optimizer {
   void Step(const UpdateRates& rates);
 
   // Step in two halves, for storage that owns some ranges only. First AdamW on those. `squares`, on
-  // the device, is the sum of squares of the whole gradient, which must be finite.
+  // the device, is the sum of squares of the whole gradient. On CUDA both halves leave all as it is
+  // where that or kLoss is not finite; on CPU the caller has made sure.
   void StepOwned(const UpdateRates& rates, const at::Tensor& squares);
   // Then, when params are whole again, the EMA and the bf16 copies.
   void StepTarget(const UpdateRates& rates);

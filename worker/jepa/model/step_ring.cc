@@ -19,19 +19,49 @@ StepRing::StepRing(at::Device device) : cuda_(device.is_cuda()) {
   }
 }
 
+void StepRing::EndSpan(StepSpan span) {
+  IJEPA_CHECK(put_ < taken_ + slots_.size());
+  Slot& slot = next();
+  if (span == StepSpan::kBegin) slot.spans = 0;
+  if (slot.spans == slot.ends.size()) slot.ends.emplace_back();
+  SpanEnd& end = slot.ends[slot.spans++];
+  end.span = span;
+  end.reached.record();
+}
+
 void StepRing::Put(const at::Tensor& scalars, const at::Tensor& record) {
   IJEPA_CHECK(put_ < taken_ + slots_.size());
   const c10::NoGradGuard no_grad;
-  Slot& slot = slots_[put_++ % slots_.size()];
+  Slot& slot = next();
   slot.scalars.copy_(scalars, /*non_blocking=*/true);
   slot.record.copy_(record, /*non_blocking=*/true);
-  if (cuda_) slot.written.record();
+  if (cuda_) {
+    EndSpan(StepSpan::kWork);
+    slot.written.record();
+  }
+  ++put_;
+}
+
+StepSeconds StepRing::Measure(const Slot& slot) {
+  constexpr double kSecondsPerMillisecond = 1e-3;
+  StepSeconds seconds;
+  for (size_t i = 1; i < slot.spans; ++i) {
+    const double took =
+        kSecondsPerMillisecond * slot.ends[i - 1].reached.elapsed_time(slot.ends[i].reached);
+    if (slot.ends[i].span == StepSpan::kWork) seconds.work += took;
+    if (slot.ends[i].span == StepSpan::kPeers) seconds.peers += took;
+  }
+  return seconds;
 }
 
 StepResult StepRing::Take() {
   IJEPA_CHECK(!empty());
-  const Slot& slot = slots_[taken_++ % slots_.size()];
-  if (cuda_) slot.written.synchronize();
+  Slot& slot = slots_[taken_++ % slots_.size()];
+  if (cuda_) {
+    slot.written.synchronize();
+    seconds_ = Measure(slot);
+    slot.spans = 0;
+  }
   UpdateState update;
   std::memcpy(&update, slot.record.const_data_ptr(), sizeof(update));
   StepResult result{.gradient_norm = update.norm, .updated = update.apply != 0};
