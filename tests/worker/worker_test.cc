@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -451,6 +452,47 @@ TEST_F(WorkerTest, RanksStopWhenNoCoordinatorComesBackInTime) {
   StartCoordinator(options);
   ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_EXITED));
   EXPECT_EQ(Status().exit().outcome(), v1::RANK_OUTCOME_DRAINED);
+}
+
+v1::DesiredState OverWith(int exit_code) {
+  v1::DesiredState over;
+  over.set_allocation_over(true);
+  over.set_exit_code(exit_code);
+  return over;
+}
+
+TEST_F(WorkerTest, AWorkerOfAnAllocationEndsWithItAndLeavesNothing) {
+  StartCoordinator();
+  StartWorker({"--allocation", "job:1:host"});
+  ASSERT_TRUE(WaitFor([](const Seen& seen) { return seen.hellos == 1; }));
+  EXPECT_EQ(coordinator_->seen().hello.info().allocation().host(), "host");
+  coordinator_->Want(OverWith(0));
+  EXPECT_EQ(WEXITSTATUS(worker_->Wait()), 0);
+  EXPECT_FALSE(std::filesystem::exists(state_dir_));
+}
+
+// As the mount point of a pod, which no rmdir takes.
+TEST_F(WorkerTest, AStateFolderThatCannotGoIsNoFailureOfTheAttempt) {
+  StartCoordinator();
+  std::vector<std::string> arguments = Arguments();
+  *std::find(arguments.begin(), arguments.end(), state_dir_) += "/.";
+  arguments.insert(arguments.end(), {"--allocation", "job:1:host"});
+  worker_ = std::make_unique<WorkerProcess>(arguments);
+  ASSERT_TRUE(WaitFor([](const Seen& seen) { return seen.hellos == 1; }));
+  coordinator_->Want(OverWith(0));
+  EXPECT_EQ(WEXITSTATUS(worker_->Wait()), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(state_dir_));
+}
+
+TEST_F(WorkerTest, AWorkerOfAnAllocationEndsWhenNoCoordinatorComesBackInTime) {
+  FakeCoordinator::Options options;
+  options.reattach_window_seconds = 0.3;
+  StartCoordinator(options);
+  StartWorker({"--allocation", "job:1:host"});
+  coordinator_->Want(Gang("step:1 drain"));
+  ASSERT_TRUE(WaitForPhase(kRank, v1::RANK_PHASE_TRAINING));
+  coordinator_.reset();
+  EXPECT_EQ(WEXITSTATUS(worker_->Wait()), 1) << "what holds the slots is told to end";
 }
 
 TEST_F(WorkerTest, ASecondWorkerOnTheSameFolderIsRefused) {

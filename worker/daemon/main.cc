@@ -133,6 +133,12 @@ absl::Status TakeAllocation(const Settings& settings, Worker::Options& options) 
   return absl::OkStatus();
 }
 
+// A folder of its own, made for one attempt. Where it is a mount point, as in a pod, it stays.
+void RemoveState(const std::string& state_dir) {
+  const absl::Status removed = RemoveTree(state_dir);
+  if (!removed.ok()) LogInfo("the state folder stays: ", removed.message());
+}
+
 // The exit code.
 absl::StatusOr<int> RunWorker(const Settings& settings) {
   ::signal(SIGPIPE, SIG_IGN);
@@ -197,10 +203,9 @@ absl::StatusOr<int> RunWorker(const Settings& settings) {
           cgroup.empty() ? absl::StrCat("none, ranks are process groups: ", no_cgroup) : cgroup);
   IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<Worker> worker, Worker::Create(std::move(options)));
   const int code = worker->Run();
-  // A folder of its own, made for one attempt.
   if (worker->AllocationOver()) {
     worker.reset();
-    IJEPA_RETURN_IF_ERROR(RemoveTree(settings.state_dir));
+    RemoveState(settings.state_dir);
   }
   return code;
 }

@@ -36,6 +36,7 @@ constexpr int kSilentHeartbeats = 4;
 constexpr absl::Duration kLeastSilence = absl::Seconds(3);
 // For what an earlier worker left to die.
 constexpr absl::Duration kClearTime = absl::Seconds(2);
+constexpr int kExitAbandoned = 1;
 
 std::string MakeIncarnation() {
   const absl::StatusOr<ProcessId> self = ProcessId::Of(::getpid());
@@ -101,8 +102,15 @@ void Worker::Adopt() {
 
 int Worker::Run() {
   while (!stop_) Turn();
-  if (AllocationOver()) exit_code_ = desired_->exit_code();
-  LogInfo("stopping; ranks go on and the next worker adopts them ranks=", ranks_.size());
+  if (AllocationOver()) {
+    exit_code_ = desired_->exit_code();
+  } else if (Abandoned()) {
+    LogWarning("no coordinator came back for the one attempt that this worker was started for");
+    exit_code_ = kExitAbandoned;
+  }
+  LogInfo(options_.leave_ranks ? "stopping; ranks go on and the next worker adopts them"
+                               : "stopping; ranks end with it",
+          " ranks=", ranks_.size());
   // It stays while it has groups of ranks in it.
   if (!options_.cgroup_base.empty()) ::rmdir(options_.cgroup_base.c_str());
   return exit_code_;
@@ -119,11 +127,17 @@ void Worker::Turn() {
   ReportIfDue(now);
   SendSteps();
   ShipLogs();
-  stop_ = stop_ || (drain_deadline_ && Drained(now)) || AllocationOver();
+  stop_ = stop_ || (drain_deadline_ && Drained(now)) || AllocationOver() || Abandoned();
 }
 
 bool Worker::AllocationOver() const {
   return desired_.has_value() && desired_->allocation_over() && ranks_.empty();
+}
+
+bool Worker::Abandoned() const {
+  return options_.info.has_allocation() && orphans_told_.has_value() &&
+         std::all_of(ranks_.begin(), ranks_.end(),
+                     [](const auto& entry) { return entry.second->exited(); });
 }
 
 absl::Duration Worker::NextDeadline(absl::Duration now) const {

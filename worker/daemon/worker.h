@@ -67,8 +67,9 @@ class Worker {
 
   // Works until stop_fd is readable, or drain_fd was and no rank is left that the coordinator has
   // not heard the end of. Ranks that live are left running. With info.allocation also until the
-  // coordinator says that it is over and no rank is left. The exit code: 0, or what the coordinator
-  // says.
+  // coordinator says that it is over and no rank is left, or none comes back within the reattach
+  // window: what holds the allocation may end then. The exit code: 0, or what the coordinator says,
+  // or 1 where none came back.
   int Run();
 
   // The attempt that this worker is for is over, and nothing of it is left here.
@@ -102,6 +103,8 @@ class Worker {
   void AddUnstarted(const RankKey& key);
   void Forget(const RankKey& key, absl::Duration now);
   void EndOrphans(absl::Duration now);
+  // It is for one attempt, whose coordinator did not come back in time, and nothing runs here.
+  bool Abandoned() const;
   v1::RankLaunch LaunchOf(const RankKey& key, int slot) const;
   RankProcess::StartOptions StartOptionsOf(int slot) const;
 
