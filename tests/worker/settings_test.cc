@@ -1,9 +1,11 @@
 #include "worker/daemon/settings.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/strings/match.h"
+#include "tests/fakes/temporary_folder.h"
 #include "worker/daemon/state_lock.h"
 
 namespace ijepa::worker {
@@ -64,6 +66,21 @@ TEST(StateLockTest, RefusesASecondWorkerAndNamesTheFirst) {
   EXPECT_TRUE(absl::StrContains(second.status().message(), std::to_string(::getpid())));
   first->Reset();
   EXPECT_TRUE(LockStateFolder(folder).ok());
+}
+
+// As in /tmp, where another could have made it first.
+TEST(StateLockTest, RefusesAFolderThatAnotherMadeWhereAllMayWrite) {
+  constexpr uid_t kOther = 12345;
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a folder away";
+  const TemporaryFolder root;
+  const std::string folder = root.path() + "/state";
+  ASSERT_EQ(::mkdir(folder.c_str(), 0777), 0);
+  ASSERT_EQ(::chown(folder.c_str(), kOther, kOther), 0);
+  EXPECT_TRUE(LockStateFolder(folder).ok()) << "nobody else could make it there";
+  ASSERT_EQ(::chmod(root.path().c_str(), 01777), 0);
+  const auto refused = LockStateFolder(folder);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(refused.status().message(), "a folder of user 12345"));
 }
 
 TEST(SettingsTest, LabelsSayWhereTheNodeIs) {

@@ -10,7 +10,7 @@
 namespace ijepa::worker {
 
 // Makes the folder and locks it for as long as the result lives. FailedPrecondition, naming the pid
-// of the other worker, if one has it.
+// of the other worker, if one has it; and for a folder of another user where all may write.
 absl::StatusOr<UniqueFd> LockStateFolder(const std::string& state_dir);
 
 }  // namespace ijepa::worker
