@@ -100,12 +100,14 @@ ExitCode WatchList(Context& context, const v1::ListJobsRequest& list) {
           return true;
         });
     if (interrupt.happened()) break;
-    if (absl::IsOutOfRange(status)) {
-      request.set_revision(0);
-      continue;
+    const bool too_old = absl::IsOutOfRange(status);
+    const bool lost = answered && (status.ok() || absl::IsUnavailable(status));
+    if (!too_old && !lost) {
+      return context.FailCall(
+          status.ok() ? absl::UnavailableError("the coordinator ended the list at once") : status,
+          "");
     }
-    const bool lost = status.ok() || absl::IsUnavailable(status);
-    if (!lost || !answered) return context.FailCall(status, "");
+    if (too_old) request.set_revision(0);
     interrupt.WaitFor(kPause);
   }
   return ExitCode::kInterrupted;
