@@ -23,7 +23,7 @@ extern char** environ;
 namespace ijepa::coordinator {
 namespace {
 
-// After its end of output: how long a program may take to exit.
+// Between looks at whether a program has exited that prints nothing more.
 constexpr absl::Duration kSlice = absl::Milliseconds(20);
 
 std::vector<char*> Pointers(std::vector<std::string>& texts) {

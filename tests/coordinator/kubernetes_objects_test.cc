@@ -57,9 +57,12 @@ TEST(KubernetesObjectsTest, AnAttemptIsOneSuspendedIndexedJobThatNeverRetries) {
 }
 
 TEST(KubernetesObjectsTest, TheTokenIsInTheSecretAndNowhereElse) {
-  json job = *JobObject(RequestFor("{}"), PlainSetup());
-  EXPECT_THAT(job.dump(), Not(::testing::HasSubstr("\"secret\":\"secret\"")));
+  AllocationRequest request = RequestFor("{}");
+  request.token = "token-of-the-attempt";
+  json job = *JobObject(request, PlainSetup());
+  EXPECT_THAT(job.dump(), Not(::testing::HasSubstr(request.token)));
   job["metadata"]["uid"] = "u";
+  EXPECT_THAT(ServiceObject(job).dump(), Not(::testing::HasSubstr(request.token)));
   EXPECT_EQ(SecretObject(job, "secret")["data"]["token"], "c2VjcmV0");
   EXPECT_EQ(SecretObject(job, "secret")["metadata"]["ownerReferences"][0]["uid"], "u");
 }
