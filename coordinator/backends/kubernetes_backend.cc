@@ -19,8 +19,6 @@ constexpr absl::Duration kSettle = absl::Milliseconds(100);
 // From SIGTERM to SIGKILL of what nobody wants any more. Not 0, with which the API server forgets a
 // pod before its processes have ended.
 constexpr int kKillSeconds = 5;
-// After a watch that was refused.
-constexpr absl::Duration kPause = absl::Seconds(2);
 
 std::string Metadata(const json& object, const char* key) {
   const auto about = object.find("metadata");
@@ -47,6 +45,12 @@ absl::Status Advised(const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(status.message(), "; ", advice));
 }
 
+absl::Status NotAllowed(const char* what, const char* why) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the job has kubernetes.", what, ", which is not allowed here: ", why,
+      "; remove it, or have backends.kubernetes.allow_", what, " set to true (chart: jobs.allow)"));
+}
+
 }  // namespace
 
 KubernetesBackend::KubernetesBackend(Options options)
@@ -70,7 +74,13 @@ absl::Status KubernetesBackend::Validate(const v1::JobSpec& spec) const {
         "kubernetes.image is missing, and backends.kubernetes has none; set it to the image of a "
         "worker, such as registry.example.org/ijepa/ijepa-worker:0.1.0");
   }
+  if (spec.kubernetes().has_pod_patch() && !options_.setup.allow_pod_patch) {
+    return NotAllowed("pod_patch", "it could give a job rights on the nodes");
+  }
   for (const v1::KubernetesVolume& volume : spec.kubernetes().volumes()) {
+    if (!volume.host_path().empty() && !options_.setup.allow_host_path) {
+      return NotAllowed("host_path", "it gives a job folders of the nodes");
+    }
     if (volume.mount_path() != options_.setup.checkpoint_root ||
         options_.setup.checkpoint_claim.empty()) {
       continue;
@@ -85,12 +95,14 @@ absl::Status KubernetesBackend::Validate(const v1::JobSpec& spec) const {
 absl::StatusOr<json> KubernetesBackend::MakeJob(const AllocationRequest& request,
                                                 absl::Duration within) {
   IJEPA_ASSIGN_OR_RETURN(const json job, JobObject(request, options_.setup));
+  const TimeLeft left(within);
   const absl::StatusOr<json> made = client_.Call(
       {"POST", absl::StrCat(Collection("jobs"), "?fieldValidation=Strict"), job.dump()}, within);
   if (!absl::IsAlreadyExists(made.status())) return made;
   const std::string name = ObjectName(request.id.Name());
   IJEPA_ASSIGN_OR_RETURN(
-      json found, client_.Call({"GET", absl::StrCat(Collection("jobs"), "/", name), ""}, within));
+      json found,
+      client_.Call({"GET", absl::StrCat(Collection("jobs"), "/", name), ""}, left.Get()));
   if (found.at("metadata").contains("deletionTimestamp")) {
     return absl::UnavailableError(absl::StrCat("the Job ", name, " is still being deleted"));
   }
@@ -105,6 +117,7 @@ absl::StatusOr<json> KubernetesBackend::MakeJob(const AllocationRequest& request
 
 absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest& request,
                                                         absl::Duration within) try {
+  const TimeLeft left(within);
   const absl::StatusOr<json> job = MakeJob(request, within);
   if (!job.ok()) return Advised(job.status());
   const std::string name = Metadata(*job, "name");
@@ -114,7 +127,7 @@ absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest&
                                                 {"secrets", SecretObject(*job, request.token)}};
   for (const auto& [kind, object] : parts) {
     const absl::Status made =
-        client_.Call({"POST", Collection(kind), object.dump()}, within).status();
+        client_.Call({"POST", Collection(kind), object.dump()}, left.Get()).status();
     if (!made.ok() && !absl::IsAlreadyExists(made)) return Advised(made);
   }
   // Only now may pods start: a Job without its Secret, left by a coordinator that died in between,
@@ -122,7 +135,7 @@ absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest&
   const absl::Status marked = client_
                                   .Call({"PATCH", absl::StrCat(Collection("jobs"), "/", name),
                                          CompletionPatch(*request.spec).dump()},
-                                        within)
+                                        left.Get())
                                   .status();
   if (!marked.ok()) return Advised(marked);
   return name;
@@ -132,6 +145,7 @@ absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest&
 
 absl::Status KubernetesBackend::Kill(const ObservedAllocation& allocation,
                                      absl::Duration within) try {
+  const TimeLeft left(within);
   const std::string name = ObjectName(allocation.name);
   const absl::Status job =
       client_
@@ -145,13 +159,14 @@ absl::Status KubernetesBackend::Kill(const ObservedAllocation& allocation,
       Collection("pods"),
       "?labelSelector=", EscapedForUrl(absl::StrCat("batch.kubernetes.io/job-name=", name)),
       "&gracePeriodSeconds=", kKillSeconds);
-  const absl::Status stopped = client_.Call({"DELETE", pods, ""}, within).status();
+  const absl::Status stopped = client_.Call({"DELETE", pods, ""}, left.Get()).status();
   return absl::IsNotFound(stopped) ? absl::OkStatus() : Advised(stopped);
 } catch (const json::exception& error) {
   return Strange(error);
 }
 
 absl::StatusOr<KubernetesBackend::Seen> KubernetesBackend::ListAll(absl::Duration within) {
+  const TimeLeft left(within);
   Seen seen;
   const auto take_job = [&](const json& job) {
     if (!Annotation(job, kAllocationAnnotation).empty()) seen.jobs.push_back(job);
@@ -161,7 +176,7 @@ absl::StatusOr<KubernetesBackend::Seen> KubernetesBackend::ListAll(absl::Duratio
     seen.pods[one.job].push_back(std::move(one));
   };
   IJEPA_ASSIGN_OR_RETURN(jobs_version_, client_.List(Ours("jobs"), within, take_job));
-  IJEPA_ASSIGN_OR_RETURN(pods_version_, client_.List(Ours("pods"), within, take_pod));
+  IJEPA_ASSIGN_OR_RETURN(pods_version_, client_.List(Ours("pods"), left.Get(), take_pod));
   return seen;
 }
 
@@ -200,7 +215,7 @@ void KubernetesBackend::KeepCulprits(Seen& seen) {
   culprits_ = std::move(kept);
 }
 
-void KubernetesBackend::AddDeleted(std::vector<ObservedAllocation>& allocations) {
+void KubernetesBackend::AddDeleted(const Seen& seen, std::vector<ObservedAllocation>& allocations) {
   std::map<std::string, std::string> listed;
   for (const ObservedAllocation& one : allocations) listed[one.handle] = one.name;
   for (const auto& [handle, name] : known_) {
@@ -208,24 +223,29 @@ void KubernetesBackend::AddDeleted(std::vector<ObservedAllocation>& allocations)
     ObservedAllocation gone;
     gone.name = name;
     gone.handle = handle;
-    gone.phase = ObservedPhase::kEnded;
+    const auto pods = seen.pods.find(handle);
+    const bool stopping =
+        pods != seen.pods.end() && std::any_of(pods->second.begin(), pods->second.end(), LivesOn);
+    gone.phase = stopping ? ObservedPhase::kRunning : ObservedPhase::kEnded;
     gone.end = AllocationEnd::kCancelled;
     gone.state = "Deleted";
     gone.reason = absl::StrCat("the Job ", handle, " was deleted");
     allocations.push_back(std::move(gone));
+    if (stopping) listed.emplace(handle, name);
   }
   known_ = std::move(listed);
 }
 
 absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
     absl::Duration within) try {
+  const TimeLeft left(within);
   absl::StatusOr<Seen> seen = ListAll(within);
   if (!seen.ok()) return Advised(seen.status());
   std::map<std::string, std::string> failures;
   const bool podless = std::any_of(seen->jobs.begin(), seen->jobs.end(), [&](const json& job) {
     return seen->pods.count(Metadata(job, "name")) == 0;
   });
-  if (podless) failures = CreationFailures(within);
+  if (podless) failures = CreationFailures(left.Get());
   KeepCulprits(*seen);
   std::vector<ObservedAllocation> allocations;
   for (const json& job : seen->jobs) {
@@ -234,7 +254,7 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
       // Left by an Allocate that did not end; it is asked for again.
       ObservedAllocation half;
       half.name = Annotation(job, kAllocationAnnotation);
-      if (const absl::Status gone = Kill(half, within); !gone.ok()) {
+      if (const absl::Status gone = Kill(half, left.Get()); !gone.ok()) {
         return gone;
       }
       known_.erase(name);
@@ -242,7 +262,7 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
     }
     allocations.push_back(AllocationFrom(job, seen->pods[name], failures[name]));
   }
-  AddDeleted(allocations);
+  AddDeleted(*seen, allocations);
   return allocations;
 } catch (const json::exception& error) {
   return Strange(error);
@@ -257,10 +277,15 @@ void KubernetesBackend::Wait(absl::Duration within) {
     return absl::StrCat(Ours(kind), "&watch=1&resourceVersion=", version,
                         "&timeoutSeconds=", std::max<int64_t>(absl::ToInt64Seconds(within), 1));
   };
+  const TimeLeft left(within);
   const absl::Status status =
       client_.WaitForNews({watch("jobs", jobs_version_), watch("pods", pods_version_)}, within);
-  if (!status.ok()) LogInfo("kubernetes: watching is refused, so it is polled: ", status.message());
-  client_.WaitForNews({}, std::min(within, status.ok() ? kSettle : kPause)).IgnoreError();
+  const std::string trouble(status.message());
+  if (trouble != watch_trouble_ && !status.ok()) {
+    LogInfo("kubernetes: watching fails, so it is polled: ", trouble);
+  }
+  watch_trouble_ = trouble;
+  client_.WaitForNews({}, status.ok() ? std::min(left.Get(), kSettle) : left.Get()).IgnoreError();
 }
 
 absl::StatusOr<std::vector<BackendNode>> KubernetesBackend::Nodes(absl::Duration within) try {

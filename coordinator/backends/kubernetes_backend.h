@@ -62,8 +62,9 @@ class KubernetesBackend : public Backend {
   // Adds the pod that tells why a Job ends to what is listed, or remembers it, and forgets those of
   // Jobs that are not listed.
   void KeepCulprits(Seen& seen);
-  // Those of `allocations` that were there before and are gone: somebody deleted them.
-  void AddDeleted(std::vector<ObservedAllocation>& allocations);
+  // Adds what was there before and is not among `allocations`: somebody deleted it. It has ended
+  // once its pods have, which save first.
+  void AddDeleted(const Seen& seen, std::vector<ObservedAllocation>& allocations);
 
   const std::string name_ = kKubernetes;
   const Options options_;
@@ -75,6 +76,8 @@ class KubernetesBackend : public Backend {
   std::map<std::string, std::string> known_;
   // By the name of the Job.
   std::map<std::string, KubernetesPod> culprits_;
+  // Why the last watch did not begin; empty when it did.
+  std::string watch_trouble_;
 };
 
 // From backends.kubernetes of the settings. `cluster` tells this coordinator's Jobs from those of

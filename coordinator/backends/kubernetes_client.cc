@@ -4,7 +4,6 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -30,21 +29,6 @@ struct CurlLibrary {
   CurlLibrary() { curl_global_init(CURL_GLOBAL_DEFAULT); }
 };
 
-// Time that is left of a call, measured on the machine's own clock, as libcurl does.
-class Remaining {
- public:
-  explicit Remaining(absl::Duration within)
-      : end_(std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(within)) {}
-  long Milliseconds() const {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        end_ - std::chrono::steady_clock::now());
-    return std::max<long>(left.count(), 0);
-  }
-
- private:
-  std::chrono::steady_clock::time_point end_;
-};
-
 absl::StatusCode CodeFor(long http, absl::string_view message) {
   if (http == 403 && absl::StrContains(message, "exceeded quota")) {
     return absl::StatusCode::kResourceExhausted;
@@ -67,13 +51,17 @@ absl::StatusCode CodeFor(long http, absl::string_view message) {
   }
 }
 
+// Of answers of any shape: something between us and the server may have written them.
+std::string Text(const json& object, const char* key) {
+  if (!object.is_object()) return "";
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 absl::Status RefusalOf(long http, const json& answer, const std::string& body) {
-  std::string message = body.substr(0, 300);
-  std::string reason;
-  if (answer.is_object()) {
-    message = answer.value("message", message);
-    reason = answer.value("reason", reason);
-  }
+  std::string message = Text(answer, "message");
+  if (message.empty()) message = body.substr(0, 300);
+  const std::string reason = Text(answer, "reason");
   if (reason == "AlreadyExists") return absl::AlreadyExistsError(message);
   return absl::Status(CodeFor(http, message),
                       absl::StrCat(reason.empty() ? absl::StrCat("HTTP ", http) : reason, ": ",
@@ -81,6 +69,12 @@ absl::Status RefusalOf(long http, const json& answer, const std::string& body) {
 }
 
 }  // namespace
+
+long TimeLeft::Milliseconds() const {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      end_ - std::chrono::steady_clock::now());
+  return std::max<long>(left.count(), 0);
+}
 
 std::string EscapedForUrl(const std::string& text) {
   std::string escaped;
@@ -197,23 +191,23 @@ KubernetesClient::KubernetesClient(KubernetesAccess access)
 KubernetesClient::~KubernetesClient() { curl_multi_cleanup(multi_); }
 
 absl::StatusOr<json> KubernetesClient::Call(const KubernetesCall& call, absl::Duration within) {
-  const Remaining remaining(within);
+  const TimeLeft left(within);
   Transfer transfer(access_, call);
   IJEPA_RETURN_IF_ERROR(transfer.SetToken(access_));
-  transfer.SetTime(remaining.Milliseconds());
+  transfer.SetTime(left.Milliseconds());
   curl_multi_add_handle(multi_, transfer.curl());
   int running = 1;
   CURLMcode state = CURLM_OK;
   while (running > 0 && state == CURLM_OK && !interrupted_) {
     state = curl_multi_perform(multi_, &running);
     if (running > 0 && state == CURLM_OK) {
-      state = curl_multi_poll(multi_, nullptr, 0, static_cast<int>(remaining.Milliseconds()) + 1,
-                              nullptr);
+      state =
+          curl_multi_poll(multi_, nullptr, 0, static_cast<int>(left.Milliseconds()) + 1, nullptr);
     }
   }
   CURLcode code = CURLE_OK;
-  int left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+  int more = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_, &more)) {
     if (message->msg == CURLMSG_DONE) code = message->data.result;
   }
   curl_multi_remove_handle(multi_, transfer.curl());
@@ -232,14 +226,14 @@ absl::StatusOr<json> KubernetesClient::Call(const KubernetesCall& call, absl::Du
 
 absl::StatusOr<std::string> KubernetesClient::List(const std::string& path, absl::Duration within,
                                                    const std::function<void(const json&)>& take) {
-  const Remaining remaining(within);
+  const TimeLeft left(within);
   const bool has_query = absl::StrContains(path, "?");
   std::string next;
   for (;;) {
     KubernetesCall call;
     call.path = absl::StrCat(path, has_query ? "&" : "?", "limit=", kPageObjects,
                              next.empty() ? "" : absl::StrCat("&continue=", EscapedForUrl(next)));
-    absl::StatusOr<json> page = Call(call, absl::Milliseconds(remaining.Milliseconds()));
+    absl::StatusOr<json> page = Call(call, left.Get());
     if (absl::IsOutOfRange(page.status()) && !next.empty()) {
       return absl::AbortedError(page.status().message());
     }
@@ -249,20 +243,20 @@ absl::StatusOr<std::string> KubernetesClient::List(const std::string& path, absl
       return absl::UnavailableError(absl::StrCat(path, " answered without a list"));
     }
     for (const json& item : *items) take(item);
-    const json& about = page->value("metadata", json::object());
-    next = about.value("continue", "");
-    if (next.empty()) return about.value("resourceVersion", "");
+    const json about = page->value("metadata", json::object());
+    next = Text(about, "continue");
+    if (next.empty()) return Text(about, "resourceVersion");
   }
 }
 
 absl::Status KubernetesClient::WaitForNews(const std::vector<std::string>& paths,
                                            absl::Duration within) {
-  const Remaining remaining(within);
+  const TimeLeft left(within);
   std::vector<std::unique_ptr<Transfer>> transfers;
   for (const std::string& path : paths) {
     auto transfer = std::make_unique<Transfer>(access_, KubernetesCall{"GET", path, ""});
     IJEPA_RETURN_IF_ERROR(transfer->SetToken(access_));
-    transfer->SetTime(remaining.Milliseconds());
+    transfer->SetTime(left.Milliseconds());
     transfers.push_back(std::move(transfer));
   }
   for (const auto& transfer : transfers) curl_multi_add_handle(multi_, transfer->curl());
@@ -272,12 +266,23 @@ absl::Status KubernetesClient::WaitForNews(const std::vector<std::string>& paths
   };
   int running = static_cast<int>(transfers.size());
   const int started = running;
-  while (!woken_.exchange(false) && !interrupted_ && remaining.Milliseconds() > 0) {
+  while (!woken_.exchange(false) && !interrupted_ && left.Milliseconds() > 0) {
     if (curl_multi_perform(multi_, &running) != CURLM_OK || running < started || has_news()) break;
-    const int wait = static_cast<int>(remaining.Milliseconds()) + 1;
+    const int wait = static_cast<int>(left.Milliseconds()) + 1;
     if (curl_multi_poll(multi_, nullptr, 0, wait, nullptr) != CURLM_OK) break;
   }
   absl::Status status;
+  int more = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_, &more)) {
+    if (message->msg != CURLMSG_DONE || message->data.result == CURLE_OK) continue;
+    if (message->data.result == CURLE_OPERATION_TIMEDOUT) continue;  // `within` is over
+    const auto failed = std::find_if(transfers.begin(), transfers.end(), [&](const auto& one) {
+      return one->curl() == message->easy_handle;
+    });
+    if (failed != transfers.end()) {
+      status.Update((*failed)->Failure(message->data.result, access_.server));
+    }
+  }
   for (const auto& transfer : transfers) {
     curl_multi_remove_handle(multi_, transfer->curl());
     const long http = transfer->http();

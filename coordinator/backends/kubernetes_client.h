@@ -3,6 +3,7 @@
 #define IJEPA_COORDINATOR_BACKENDS_KUBERNETES_CLIENT_H_
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,20 @@ struct KubernetesCall {
   std::string path;
   // Empty: no body.
   std::string body;
+};
+
+// What is left of the time of something that takes several calls, by the machine's own clock, as
+// libcurl measures.
+class TimeLeft {
+ public:
+  explicit TimeLeft(absl::Duration within)
+      : end_(std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(within)) {}
+  // Never less than zero.
+  long Milliseconds() const;
+  absl::Duration Get() const { return absl::Milliseconds(Milliseconds()); }
+
+ private:
+  std::chrono::steady_clock::time_point end_;
 };
 
 // `text` as a part of a path or of a query.
@@ -47,7 +62,7 @@ class KubernetesClient {
 
   // Watches `paths` (lists with watch=1 and a resource version) until one of them has news, or
   // ends, 410 among them: then the caller lists again. Returns after `within`, or Wake, at the
-  // latest. An error when a watch is refused.
+  // latest. An error when a watch is refused, or the server is not reached.
   absl::Status WaitForNews(const std::vector<std::string>& paths, absl::Duration within);
   // From any thread: WaitForNews returns, the next one too if none is under way.
   void Wake();

@@ -218,7 +218,7 @@ absl::StatusOr<json> JobObject(const AllocationRequest& request, const Kubernete
   const int pods = request.ranks / RanksPerPod(*request.spec, request.ranks);
   json pod = {{"metadata", {{"labels", Labels(setup)}}}, {"spec", PodSpec(request, setup, name)}};
   if (kubernetes.has_pod_patch()) {
-    IJEPA_ASSIGN_OR_RETURN(const std::string patch, spec::YamlMapAsJson(kubernetes.pod_patch()));
+    IJEPA_ASSIGN_OR_RETURN(const std::string patch, spec::PodPatchAsJson(kubernetes.pod_patch()));
     pod.merge_patch(json::parse(patch, nullptr, false));
     // It finds its own pods by them.
     pod["metadata"]["labels"].update(Labels(setup));

@@ -41,6 +41,9 @@ struct KubernetesSetup {
   std::string checkpoint_root;
   // User and group of the pods.
   int user = 10001;
+  // What lets jobs reach beyond their pods: folders of the nodes, and any field of a pod.
+  bool allow_host_path = false;
+  bool allow_pod_patch = false;
   // From the request to stop until a pod is killed.
   absl::Duration drain = absl::Minutes(2);
 };

@@ -158,10 +158,11 @@ void TakeProgress(const json& job, const std::vector<KubernetesPod>& pods,
     return pod.phase == "Running" && !pod.stopping;
   }));
   allocation.state = absl::StrCat(running, " of ", wanted, " pods running");
-  if (running == wanted) {
-    allocation.phase = ObservedPhase::kRunning;
-    return;
-  }
+  // Once a pod has ended or is to, the others are about to: their workers may end by themselves.
+  const bool ending = std::any_of(pods.begin(), pods.end(),
+                                  [](const auto& pod) { return pod.stopping || !LivesOn(pod); });
+  if (running == wanted || ending) allocation.phase = ObservedPhase::kRunning;
+  if (running == wanted) return;
   if (Part(job, "spec").value("suspend", false)) {
     allocation.state = "Suspended";
     allocation.reason = Text(Condition(job, "Suspended"), "message");

@@ -30,6 +30,11 @@ struct KubernetesPod {
 
 KubernetesPod PodFrom(const nlohmann::json& pod);
 
+// Its processes have not ended, or have not begun.
+inline bool LivesOn(const KubernetesPod& pod) {
+  return pod.phase != "Succeeded" && pod.phase != "Failed";
+}
+
 // The pod that tells the most of why its Job ends or ended: one that others ended, else one that
 // failed. Null when none did either; such a pod may be gone before its Job has ended.
 const KubernetesPod* CulpritOf(const std::vector<KubernetesPod>& pods);

@@ -22,6 +22,15 @@ absl::Status TakeWhole(const std::string& key, const std::string& value, int low
                                                  ", 1000000]"));
 }
 
+absl::Status TakeSwitch(const std::string& key, const std::string& value, bool& field) {
+  if (value != "true" && value != "false") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("backends.kubernetes.", key, " is ", value, "; must be true or false"));
+  }
+  field = value == "true";
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeKubernetesBackend(const BackendSettings& settings,
@@ -42,6 +51,10 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeKubernetesBackend(const BackendSett
       *text->second = value;
     } else if (key == "user") {
       IJEPA_RETURN_IF_ERROR(TakeWhole(key, value, 1, setup.user));
+    } else if (key == "allow_host_path") {
+      IJEPA_RETURN_IF_ERROR(TakeSwitch(key, value, setup.allow_host_path));
+    } else if (key == "allow_pod_patch") {
+      IJEPA_RETURN_IF_ERROR(TakeSwitch(key, value, setup.allow_pod_patch));
     } else if (key == "drain_seconds") {
       IJEPA_RETURN_IF_ERROR(TakeWhole(key, value, 1, drain_seconds));
     }

@@ -219,10 +219,10 @@ Violations KubernetesViolations(const v1::KubernetesSpec& kubernetes) {
     CheckName("kubernetes.local_queue", kubernetes.local_queue(), found);
   }
   if (kubernetes.has_pod_patch()) {
-    const absl::StatusOr<std::string> patch = YamlMapAsJson(kubernetes.pod_patch());
+    const absl::StatusOr<std::string> patch = PodPatchAsJson(kubernetes.pod_patch());
     if (!patch.ok()) {
       found.emplace_back("kubernetes.pod_patch",
-                         absl::StrCat("is no map: ", patch.status().message(),
+                         absl::StrCat("does not fit a pod: ", patch.status().message(),
                                       "; write for example {spec: {dnsPolicy: Default}}"));
     }
   }
@@ -235,6 +235,17 @@ absl::StatusOr<std::string> YamlMapAsJson(absl::string_view text) {
     return absl::InvalidArgumentError(absl::StrCat("\"", Shown(text), "\" is not `key: value`"));
   }
   return AsJson(node).dump();
+}
+
+absl::StatusOr<std::string> PodPatchAsJson(absl::string_view text) {
+  IJEPA_ASSIGN_OR_RETURN(std::string patch, YamlMapAsJson(text));
+  const nlohmann::json pod = nlohmann::json::parse(patch, nullptr, false);
+  for (const char* path : {"/metadata", "/metadata/labels", "/spec"}) {
+    const nlohmann::json::json_pointer at(path);
+    if (!pod.contains(at) || pod.at(at).is_object()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(path + 1, " is not `key: value`"));
+  }
+  return patch;
 }
 
 }  // namespace ijepa::spec

@@ -21,6 +21,10 @@ std::vector<std::pair<std::string, std::string>> KubernetesViolations(
 // 1.2 types them unless they are quoted. InvalidArgument for what is no map.
 absl::StatusOr<std::string> YamlMapAsJson(absl::string_view text);
 
+// The same of kubernetes.pod_patch. InvalidArgument also where metadata, its labels or spec are no
+// maps, which no pod template takes.
+absl::StatusOr<std::string> PodPatchAsJson(absl::string_view text);
+
 }  // namespace ijepa::spec
 
 #endif  // IJEPA_PROTO_SPEC_KUBERNETES_RULES_H_

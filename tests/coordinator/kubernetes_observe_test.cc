@@ -57,10 +57,18 @@ TEST(KubernetesObserveTest, RunsOnceEveryPodDoes) {
   EXPECT_THAT(all.hosts, ElementsAre("node-a"));
 }
 
+TEST(KubernetesObserveTest, RunsWhileItsPodsEndOneAfterTheOther) {
+  // What waits may be ended at once; workers that end by themselves are given their time.
+  EXPECT_EQ(Observe(JobWith({}), {PodWith("Running"), PodWith("Succeeded")}).phase,
+            ObservedPhase::kRunning);
+  EXPECT_EQ(Observe(JobWith({}), {PodWith("Running"), PodWith("Pending")}).phase,
+            ObservedPhase::kPending);
+}
+
 TEST(KubernetesObserveTest, HasEndedOnlyOnceKubernetesSaysSoOfTheWholeJob) {
   const auto ending = Observe(JobWith(Conditions("FailureTarget", "BackoffLimitExceeded", "")),
                               {PodWith("Failed")});
-  EXPECT_EQ(ending.phase, ObservedPhase::kPending);
+  EXPECT_EQ(ending.phase, ObservedPhase::kRunning);
   const auto done = Observe(JobWith(Conditions("Complete", "CompletionsReached", "")), {});
   EXPECT_EQ(done.phase, ObservedPhase::kEnded);
   EXPECT_EQ(done.end, AllocationEnd::kCompleted);

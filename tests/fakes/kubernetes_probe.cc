@@ -109,6 +109,7 @@ int Main(int argc, char** argv) {
   options.setup.identity = "0a1b2c3d";
   options.setup.image = "ijepa-worker:test";
   options.setup.checkpoint_root = "/checkpoints";
+  options.setup.allow_pod_patch = true;
   KubernetesBackend backend(std::move(options));
   std::string line;
   while (std::getline(std::cin, line)) {

@@ -106,16 +106,18 @@ class Loopback:
 
 class Cluster:
     """Use as a context manager. `slots`: ranks a worker takes at a time; `workers`: how many there are, on nodes node-a,
-    node-b, ... of this machine; `network`: as Loopback, of the names coordinator, client, worker-a, worker-b, ..."""
+    node-b, ... of this machine; `network`: as Loopback, of the names coordinator, client, worker-a, worker-b, ...;
+    `checkpoints`: a folder that outlives it, else one of its own."""
 
-    def __init__(self, slots=2, coordinator_flags=(), workers=1, network=None):
+    def __init__(self, slots=2, coordinator_flags=(), workers=1, network=None, checkpoints=None):
         self.slots, self.coordinator_flags, self.worker_count = slots, list(coordinator_flags), workers
         self.network = network or Loopback()
+        self.checkpoints = checkpoints
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ijepa-cluster-"))
         self.data_dir = self.folder / "coordinator"
-        self.checkpoints = self.folder / "checkpoints"
+        self.checkpoints = self.checkpoints or self.folder / "checkpoints"
         self.state_dirs, self.workers = [], []
         anywhere = f"{self.network.address('coordinator')}:0"
         self.coordinator = Supervised("coordinator", self.coordinator_command(anywhere, anywhere, anywhere),

@@ -61,6 +61,9 @@ TEST(KubernetesRulesTest, NamesThePathAndTheRule) {
   EXPECT_THAT(MessageFor("kubernetes.image=\"a b\""), HasSubstr("must be REGISTRY/NAME:TAG"));
   EXPECT_THAT(MessageFor("kubernetes.local_queue=Mine"), HasSubstr("the name of an object"));
   EXPECT_THAT(MessageFor("kubernetes.pod_patch=[1]"), HasSubstr("pod_patch"));
+  EXPECT_THAT(MessageFor("kubernetes.pod_patch={metadata: x}"), HasSubstr("metadata is not"));
+  EXPECT_THAT(MessageFor("kubernetes.pod_patch={metadata: {labels: x}}"), HasSubstr("labels is"));
+  EXPECT_THAT(MessageFor("kubernetes.pod_patch={spec: null}"), HasSubstr("spec is not"));
 }
 
 TEST(KubernetesRulesTest, HoldsQuantitiesToTheFormOfTheApiServer) {

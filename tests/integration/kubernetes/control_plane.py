@@ -50,7 +50,11 @@ STAGES = ("pod-ready.yaml", "node-initialize.yaml", "node-heartbeat-with-lease.y
 
 
 class ControlPlane:
-    """Use as a context manager. `kubectl` speaks as an administrator."""
+    """Use as a context manager. `kubectl` speaks as an administrator. `node_grace`: seconds after which a silent node is lost."""
+
+    def __init__(self, node_grace=600):
+        # kwok renews leases late, by its own conflicts: no node is lost for it.
+        self.node_grace = node_grace
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ijepa-kubernetes-"))
@@ -92,9 +96,11 @@ class ControlPlane:
             self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
                          "-out", f"{name}.crt", "-days", "2", "-extfile", "names")
 
-    def kubeconfig(self, name, cert="admin", token=None, authority="ca.crt", namespace="default"):
-        """Path of a kubeconfig with a client certificate of make_keys, or with a token. `namespace`: of what names none."""
-        user = {"token": token} if token else {"client-certificate": f"{cert}.crt", "client-key": f"{cert}.key"}
+    def kubeconfig(self, name, token=None, token_file=None, authority="ca.crt", namespace="default"):
+        """Path of a kubeconfig of an administrator, or with a token. `namespace`: of what names none."""
+        user = {"client-certificate": "admin.crt", "client-key": "admin.key"}
+        if token or token_file:
+            user = {"token": token} if token else {"tokenFile": str(token_file)}
         path = self.folder / f"{name}.kubeconfig"
         path.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -104,9 +110,11 @@ class ControlPlane:
 
     def start(self, name, *arguments):
         program = FOLDER / "bin" / name if (FOLDER / "bin" / name).exists() else name
+        # A test that is killed leaves nothing behind.
+        command = ["setpriv", "--pdeathsig", "KILL", str(program), *map(str, arguments)]
         with open(self.folder / f"{name}.log", "ab") as log:
-            self.processes[name] = subprocess.Popen([str(program), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=log,
-                                                    stderr=log, cwd=self.folder, start_new_session=True)
+            self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                                                    start_new_session=True)
 
     def stop(self, name, with_signal=signal.SIGTERM):
         process = self.processes.pop(name)
@@ -139,10 +147,9 @@ class ControlPlane:
         return self.kubectl("get", "--raw", "/readyz", check=False) == "ok"
 
     def start_controllers(self):
-        # kwok renews leases late, by its own conflicts: no node is lost for it.
         self.start("kube-controller-manager", f"--kubeconfig={self.admin}", "--bind-address=127.0.0.1",
                    f"--secure-port={self.controller_port}", "--leader-elect=false", "--service-account-private-key-file=sa.key",
-                   "--root-ca-file=ca.crt", "--use-service-account-credentials=true", "--node-monitor-grace-period=600s",
+                   "--root-ca-file=ca.crt", "--use-service-account-credentials=true", f"--node-monitor-grace-period={self.node_grace}s",
                    "--node-monitor-period=1s", "--kube-api-qps=500", "--kube-api-burst=1000")
         self.start("kube-scheduler", f"--kubeconfig={self.admin}", "--bind-address=127.0.0.1",
                    f"--secure-port={self.scheduler_port}", "--leader-elect=false", "--kube-api-qps=500", "--kube-api-burst=1000")

@@ -14,6 +14,18 @@ NAMESPACE = "training"
 ACCOUNT = "ijepa-coordinator"
 
 
+def make_coordinator_account(cluster):
+    """The namespaces, and the coordinator's service account with the rights that the chart gives it."""
+    for namespace in ("ijepa", NAMESPACE):
+        cluster.kubectl("create", "namespace", namespace)
+    rendered = subprocess.run(
+        [control_plane.FOLDER / "bin/helm", "template", "ijepa", ROOT / "deploy/kubernetes/chart", "--kube-version", "1.36.0",
+         "--namespace", "ijepa", "--set", f"jobs.enabled=true,jobs.namespace={NAMESPACE}", "--show-only",
+         "templates/rights.yaml"], capture_output=True, text=True, timeout=60, check=True).stdout
+    cluster.kubectl("apply", "-f", "-", text=rendered)
+    cluster.kubectl("create", "serviceaccount", ACCOUNT, "-n", "ijepa")
+
+
 class Probe:
     """The engine, one call at a time."""
 
@@ -60,14 +72,7 @@ class EngineTest(unittest.TestCase):
     def setUpClass(cls):
         print(f"real: etcd, API server, controllers, scheduler, kwok of {control_plane.FOLDER}; no kubelet, no worker")
         cls.cluster = cls.enterClassContext(ControlPlane())
-        cls.cluster.kubectl("create", "namespace", "ijepa")
-        cls.cluster.kubectl("create", "namespace", NAMESPACE)
-        rendered = subprocess.run(
-            [control_plane.FOLDER / "bin/helm", "template", "ijepa", ROOT / "deploy/kubernetes/chart", "--kube-version", "1.36.0",
-             "--namespace", "ijepa", "--set", f"jobs.enabled=true,jobs.namespace={NAMESPACE}", "--show-only",
-             "templates/rights.yaml"], capture_output=True, text=True, timeout=60, check=True).stdout
-        cls.cluster.kubectl("apply", "-f", "-", text=rendered)
-        cls.cluster.kubectl("create", "serviceaccount", ACCOUNT, "-n", "ijepa")
+        make_coordinator_account(cls.cluster)
         cls.cluster.start_kubelets()
         cls.cluster.add_nodes("node-a", "node-b")
         cls.config = cls.cluster.kubeconfig("coordinator", token=cls.cluster.token(ACCOUNT, "ijepa"))
