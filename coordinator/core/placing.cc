@@ -15,7 +15,7 @@ namespace ijepa::coordinator {
 namespace {
 
 // Jobs that are told why they wait right after a pass; the rest hear it from the ticks that follow.
-constexpr int kToldPerPass = 500;
+constexpr int kToldPerPass = 100;
 
 bool CpuHasBf16(const v1::NodeInfo& info) {
   const auto& features = info.cpu_features();

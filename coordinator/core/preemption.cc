@@ -48,17 +48,22 @@ bool MayTake(const PreemptionAsk& ask, const RunningGang& gang) {
   return gang.class_value < ask.job.class_value || gang.queue != ask.job.queue;
 }
 
-Rows Candidates(const PreemptionAsk& ask) {
+void Add(const PreemptionAsk& ask, const RunningGang& gang, GangsByPart& parts) {
+  const Scope whole{ask.selection, v1::TOPOLOGY_LEVEL_CLUSTER, -1};
+  for (const Piece& piece : gang.pieces) {
+    if (ask.cluster.SlotsIn(whole, {piece}) == 0) continue;
+    std::vector<GangInPart>& gangs = parts[ask.cluster.PartNumber(ask.level, piece.node)];
+    if (gangs.empty() || gangs.back().gang != &gang) gangs.push_back({&gang, 0});
+    gangs.back().slots += piece.slots;
+  }
+}
+
+Rows Candidates(const PreemptionAsk& ask, const std::vector<GangInPart>& gangs) {
   Rows rows;
-  for (const auto& [value, gangs] : ask.running.by_class()) {
-    if (value > ask.job.class_value || (value == ask.job.class_value && !ask.within_nominal)) break;
-    for (const auto& [id, gang] : gangs) {
-      if (!MayTake(ask, *gang)) continue;
-      const int slots = ask.cluster.SlotsIn(ask.scope, gang->pieces);
-      if (slots == 0) continue;
-      const double lost = gang->slots * absl::ToDoubleSeconds(ask.now - gang->safe);
-      rows[{value, gang->queue}].push_back({gang, lost, slots});
-    }
+  for (const auto& [gang, slots] : gangs) {
+    if (gang->ending) continue;
+    const double lost = gang->slots * absl::ToDoubleSeconds(ask.now - gang->safe);
+    rows[{gang->class_value, gang->queue}].push_back({gang, lost, slots});
   }
   for (auto& [key, row] : rows) {
     std::sort(row.begin(), row.end(), [](const Candidate& a, const Candidate& b) {
@@ -86,16 +91,27 @@ Row* NextRow(const PreemptionAsk& ask, Rows& rows, const OverShare& over_share) 
 
 }  // namespace
 
-PreemptionChoice ChooseVictims(const PreemptionAsk& ask) {
-  PreemptionChoice choice;
-  int64_t there = ask.cluster.Count(ask.scope).free;
-  for (const auto& [id, gang] : ask.running.ending()) {
-    there += ask.cluster.SlotsIn(ask.scope, gang->pieces);
+GangsByPart FindVictims(const PreemptionAsk& ask) {
+  GangsByPart parts;
+  for (const auto& [id, gang] : ask.running.ending()) Add(ask, *gang, parts);
+  for (const auto& [value, gangs] : ask.running.by_class()) {
+    if (value > ask.job.class_value || (value == ask.job.class_value && !ask.within_nominal)) break;
+    for (const auto& [id, gang] : gangs) {
+      if (MayTake(ask, *gang)) Add(ask, *gang, parts);
+    }
   }
+  return parts;
+}
+
+PreemptionChoice ChooseVictims(const PreemptionAsk& ask, const Scope& part,
+                               const std::vector<GangInPart>& gangs) {
+  PreemptionChoice choice;
+  int64_t there = ask.cluster.Count(part).free;
+  for (const auto& [gang, slots] : gangs) there += gang->ending ? slots : 0;
   choice.fits = there >= ask.size;
   if (choice.fits) return choice;
   std::vector<Candidate> chosen;
-  Rows rows = Candidates(ask);
+  Rows rows = Candidates(ask, gangs);
   OverShare over_share(ask);
   while (there < ask.size) {
     Row* row = NextRow(ask, rows, over_share);

@@ -7,6 +7,7 @@
 #ifndef IJEPA_COORDINATOR_CORE_PREEMPTION_H_
 #define IJEPA_COORDINATOR_CORE_PREEMPTION_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,12 +25,25 @@ struct PreemptionAsk {
   int size = 0;
   // Its queue has a claim to the slots.
   bool within_nominal = false;
-  // Where it is to fit.
-  Scope scope;
+  // Where it is to fit: in one part of the level.
+  Selection selection;
+  v1::TopologyLevel level = v1::TOPOLOGY_LEVEL_CLUSTER;
   const SchedulingRules& rules;
   const RunningGangs& running;
   const ClusterIndex& cluster;
 };
+
+// Slots that a gang holds in a part of the cluster.
+struct GangInPart {
+  const RunningGang* gang = nullptr;
+  int slots = 0;
+};
+
+// By Scope::part. Parts without gangs are absent.
+using GangsByPart = std::map<int, std::vector<GangInPart>>;
+
+// Gangs that may be told to stop for the job, and those that are on their way out.
+GangsByPart FindVictims(const PreemptionAsk& ask);
 
 struct PreemptionChoice {
   // It will fit: with what is free, with gangs that are on their way out, and with the victims.
@@ -38,7 +52,9 @@ struct PreemptionChoice {
   std::vector<std::string> victims;
 };
 
-PreemptionChoice ChooseVictims(const PreemptionAsk& ask);
+// In this part; `gangs` are those that FindVictims found in it.
+PreemptionChoice ChooseVictims(const PreemptionAsk& ask, const Scope& part,
+                               const std::vector<GangInPart>& gangs);
 
 }  // namespace ijepa::coordinator
 

@@ -249,14 +249,19 @@ Pass::Preempted Pass::Preempt(const Head& head, Reservation& reservation) {
   const size_t most = static_cast<size_t>(view_.rules.max_preemptions);
   std::optional<PreemptionChoice> best;
   Scope where;
-  const std::vector<Scope> parts = view_.cluster.Parts(reservation.scope.selection, like.required);
+  const Selection& selection = reservation.scope.selection;
+  const PreemptionAsk ask{view_.now,    like,          size,        !Borrows(*head.queue, like),
+                          selection,    like.required, view_.rules, view_.running,
+                          view_.cluster};
+  const GangsByPart victims = FindVictims(ask);
+  const std::vector<Scope> parts = view_.cluster.Parts(selection, like.required);
   size_t tried = 0;
   for (auto part = parts.rbegin(); part != parts.rend() && tried < kMaxParts; ++part) {
     if (view_.cluster.Count(*part).slots < size) continue;
     ++tried;
+    const auto here = victims.find(part->part);
     const PreemptionChoice choice =
-        ChooseVictims({view_.now, like, size, !Borrows(*head.queue, like), *part, view_.rules,
-                       view_.running, view_.cluster});
+        ChooseVictims(ask, *part, here == victims.end() ? std::vector<GangInPart>() : here->second);
     if (!choice.fits || choice.victims.size() + plan_.preemptions.size() > most) continue;
     if (best.has_value() && best->victims.size() <= choice.victims.size()) continue;
     best = choice;
