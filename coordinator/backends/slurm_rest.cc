@@ -237,22 +237,23 @@ absl::StatusOr<SlurmToken> ReadSlurmToken(absl::string_view text) {
 
 std::string RestSubmission(const std::vector<std::string>& options, const std::string& script,
                            const std::string& bin) {
-  json job;
+  json job = {{"environment", {{"PATH", bin.empty() ? kPath : absl::StrCat(bin, ":", kPath)}}}};
   for (absl::string_view option : options) {
     absl::ConsumePrefix(&option, "--");
     const std::vector<std::string> parts = absl::StrSplit(option, absl::MaxSplits('=', 1));
     const auto named = Properties().find(parts[0]);
     const std::string property =
         named == Properties().end() ? absl::StrReplaceAll(parts[0], {{"-", "_"}}) : named->second;
+    // The first counts: ours come before those of the job, which may have other names for them.
     if (parts[0] == "no-requeue") {
-      job["requeue"] = false;
+      job.emplace("requeue", false);
     } else if (parts.size() == 1) {
-      job[property] = true;
+      job.emplace(property, true);
     } else {
-      job[property] = std::string(absl::StripPrefix(parts[1], property == "signal" ? "B:" : ""));
+      job.emplace(property,
+                  std::string(absl::StripPrefix(parts[1], property == "signal" ? "B:" : "")));
     }
   }
-  job["environment"]["PATH"] = bin.empty() ? kPath : absl::StrCat(bin, ":", kPath);
   return json{{"job", std::move(job)}, {"script", script}}.dump(-1, ' ', false,
                                                                 json::error_handler_t::replace);
 }

@@ -62,6 +62,13 @@ constexpr OwnOption kOwnOptions[] = {
     {"export-file", nullptr},
     {"get-user-env", nullptr},
     {"clusters", nullptr},
+    // As slurmrestd calls them.
+    {"environment", nullptr},
+    {"script", nullptr},
+    {"standard-output", nullptr},
+    {"standard-error", nullptr},
+    {"standard-input", nullptr},
+    {"current-working-directory", nullptr},
     {"help", nullptr},
     {"usage", nullptr},
     {"version", nullptr},

@@ -80,6 +80,17 @@ TEST(SlurmRestTest, OptionsOfSbatchBecomePropertiesOfTheJob) {
   EXPECT_THAT(sent["script"].get<std::string>(), HasSubstr("#!/bin/bash\necho "));
 }
 
+TEST(SlurmRestTest, PropertiesByOtherNamesDoNotReplaceOurs) {
+  const auto sent = nlohmann::json::parse(
+      RestSubmission({"--job-name=ours", "--output=/ours", "--name=x", "--standard-output=/x",
+                      "--environment=LD_PRELOAD", "--requeue"},
+                     "script", ""));
+  EXPECT_EQ(sent["job"]["name"], "ours");
+  EXPECT_EQ(sent["job"]["standard_output"], "/ours");
+  EXPECT_TRUE(sent["job"]["environment"].is_object());
+  EXPECT_THAT(sent["job"]["environment"].dump(), Not(HasSubstr("LD_PRELOAD")));
+}
+
 TEST(SlurmRestTest, OnlyOurJobsAreListedAsSqueueHasThem) {
   const auto found = ParseRestJobs(
       R"({"meta": {}, "errors": [], "jobs": [

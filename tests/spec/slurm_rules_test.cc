@@ -37,8 +37,10 @@ TEST(SlurmRulesTest, WhatTheCoordinatorSetsItselfIsRefusedWithTheFieldToSetInste
 
 // sbatch finds long options by their beginnings, as getopt_long does.
 TEST(SlurmRulesTest, OptionsOfTheCoordinatorAreRefusedHoweverTheyAreWritten) {
-  for (const char* name : {"job-nam", "j", "wra", "arr", "expor", "export-file", "output", "outp",
-                           "error", "input", "open-mode", "get-user-env", "clusters", "help"}) {
+  for (const char* name :
+       {"job-nam", "j", "wra", "arr", "expor", "export-file", "output", "outp", "error", "input",
+        "open-mode", "get-user-env", "clusters", "help", "environment", "standard-output",
+        "standard-error", "current-working-directory"}) {
     EXPECT_THAT(WhyInvalid(absl::StrCat("slurm={options: {", name, ": x}}")),
                 HasSubstr("only the coordinator sets it"))
         << name;
