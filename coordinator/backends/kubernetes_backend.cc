@@ -33,6 +33,10 @@ std::string Annotation(const json& object, const char* key) {
   return about.value("annotations", none).value(key, "");
 }
 
+size_t Completions(const json& job) {
+  return job.value("spec", json::object()).value("completions", size_t{1});
+}
+
 // An answer's shape that no API server gives; nlohmann::json says so by throwing.
 absl::Status Strange(const std::exception& error) {
   return absl::UnavailableError(absl::StrCat("the API server's answer: ", error.what()));
@@ -122,6 +126,7 @@ absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest&
   if (!job.ok()) return Advised(job.status());
   const std::string name = Metadata(*job, "name");
   known_[name] = request.id.Name();
+  killed_.erase(name);
   if (!Annotation(*job, kCompleteAnnotation).empty()) return name;
   const std::pair<const char*, json> parts[] = {{"services", ServiceObject(*job)},
                                                 {"secrets", SecretObject(*job, request.token)}};
@@ -154,6 +159,7 @@ absl::Status KubernetesBackend::Kill(const ObservedAllocation& allocation,
                 within)
           .status();
   if (!job.ok() && !absl::IsNotFound(job)) return Advised(job);
+  killed_.insert(name);
   // The garbage collector would give the pods their own grace.
   const std::string pods = absl::StrCat(
       Collection("pods"),
@@ -224,8 +230,8 @@ void KubernetesBackend::AddDeleted(const Seen& seen, std::vector<ObservedAllocat
     gone.name = name;
     gone.handle = handle;
     const auto pods = seen.pods.find(handle);
-    const bool stopping =
-        pods != seen.pods.end() && std::any_of(pods->second.begin(), pods->second.end(), LivesOn);
+    const bool stopping = killed_.count(handle) == 0 && pods != seen.pods.end() &&
+                          std::any_of(pods->second.begin(), pods->second.end(), LivesOn);
     gone.phase = stopping ? ObservedPhase::kRunning : ObservedPhase::kEnded;
     gone.end = AllocationEnd::kCancelled;
     gone.state = "Deleted";
@@ -234,6 +240,7 @@ void KubernetesBackend::AddDeleted(const Seen& seen, std::vector<ObservedAllocat
     if (stopping) listed.emplace(handle, name);
   }
   known_ = std::move(listed);
+  std::erase_if(killed_, [&](const std::string& handle) { return known_.count(handle) == 0; });
 }
 
 absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
@@ -242,10 +249,11 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
   absl::StatusOr<Seen> seen = ListAll(within);
   if (!seen.ok()) return Advised(seen.status());
   std::map<std::string, std::string> failures;
-  const bool podless = std::any_of(seen->jobs.begin(), seen->jobs.end(), [&](const json& job) {
-    return seen->pods.count(Metadata(job, "name")) == 0;
+  const bool lacking = std::any_of(seen->jobs.begin(), seen->jobs.end(), [&](const json& job) {
+    const auto pods = seen->pods.find(Metadata(job, "name"));
+    return pods == seen->pods.end() || pods->second.size() < Completions(job);
   });
-  if (podless) failures = CreationFailures(left.Get());
+  if (lacking) failures = CreationFailures(left.Get());
   KeepCulprits(*seen);
   std::vector<ObservedAllocation> allocations;
   for (const json& job : seen->jobs) {

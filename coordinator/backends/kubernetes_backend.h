@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,7 +64,8 @@ class KubernetesBackend : public Backend {
   // Jobs that are not listed.
   void KeepCulprits(Seen& seen);
   // Adds what was there before and is not among `allocations`: somebody deleted it. It has ended
-  // once its pods have, which save first.
+  // once its pods have, which save first; what we killed is not waited for, since a node that is
+  // lost ends no pod.
   void AddDeleted(const Seen& seen, std::vector<ObservedAllocation>& allocations);
 
   const std::string name_ = kKubernetes;
@@ -74,6 +76,8 @@ class KubernetesBackend : public Backend {
   std::string pods_version_;
   // Jobs that this object made or saw, by their names, with the allocations'.
   std::map<std::string, std::string> known_;
+  // Of these, those that we deleted.
+  std::set<std::string> killed_;
   // By the name of the Job.
   std::map<std::string, KubernetesPod> culprits_;
   // Why the last watch did not begin; empty when it did.

@@ -82,9 +82,13 @@ struct Advice {
   const char* advice;
 };
 
+// The first whose words are said counts: a refusal of rights names service accounts too.
 constexpr Advice kAdvice[] = {
     {"exceeded quota",
      "lower ranks or kubernetes.resources, or have the namespace's ResourceQuota raised"},
+    {"is forbidden: User",
+     "give the coordinator's service account the right: chart value jobs.enabled, or "
+     "deploy/kubernetes/chart/templates/rights.yaml"},
     {"ImagePull",
      "check kubernetes.image (or image of backends.kubernetes), its registry and pull_secret"},
     {"InvalidImageName", "write kubernetes.image as REGISTRY/NAME:TAG"},
@@ -104,9 +108,6 @@ constexpr Advice kAdvice[] = {
     {"certificate",
      "the API server's certificate and certificate-authority of the kubeconfig do not fit; take "
      "both from the same cluster"},
-    {"cannot ",
-     "give the coordinator's service account the right: chart value jobs.enabled, or "
-     "deploy/kubernetes/chart/templates/rights.yaml"},
     {"Couldn't connect", "see that server of the kubeconfig is right and can be reached"},
     {"namespaces \"", "make the namespace, or change namespace of backends.kubernetes"},
 };
@@ -168,14 +169,12 @@ void TakeProgress(const json& job, const std::vector<KubernetesPod>& pods,
     allocation.reason = Text(Condition(job, "Suspended"), "message");
     return;
   }
-  if (pods.empty()) {
-    allocation.reason = creation_failure;
-    return;
-  }
   const KubernetesPod* pod = CulpritOf(pods);
   if (pod == nullptr) pod = WaitingOf(pods);
   if (pod != nullptr) {
     allocation.reason = absl::StrCat("pod ", pod->name, ": ", Sentence(pod->reason, pod->message));
+  } else if (static_cast<int>(pods.size()) < wanted) {
+    allocation.reason = creation_failure;
   }
 }
 

@@ -40,7 +40,7 @@ inline bool LivesOn(const KubernetesPod& pod) {
 const KubernetesPod* CulpritOf(const std::vector<KubernetesPod>& pods);
 
 // One Job with its pods. Advice, where there is some, is that of AdviceFor. `creation_failure`: why
-// no pod could be made, from the Job's newest event; empty where none says.
+// not all pods could be made, from the Job's newest event; empty where none says.
 ObservedAllocation AllocationFrom(const nlohmann::json& job, const std::vector<KubernetesPod>& pods,
                                   const std::string& creation_failure);
 

@@ -146,6 +146,11 @@ TEST(KubernetesObserveTest, WaitsAreSaidInKubernetesWordsWithOurAdvice) {
       Observe(JobWith({}), {}, "Error creating: pods \"a\" is forbidden: exceeded quota: gpus");
   EXPECT_THAT(quota.reason, HasSubstr("exceeded quota: gpus"));
   EXPECT_THAT(quota.advice, HasSubstr("ResourceQuota"));
+  const auto half = Observe(JobWith({}), {PodWith("Running")}, "exceeded quota: gpus");
+  EXPECT_THAT(half.reason, HasSubstr("exceeded quota: gpus"));
+  EXPECT_THAT(
+      AdviceFor("jobs.batch is forbidden: User \"system:serviceaccount:a:b\" cannot create"),
+      HasSubstr("the coordinator's service account the right"));
   EXPECT_EQ(Observe(JobWith({}, true), {}).state, "Suspended");
 }
 
