@@ -55,6 +55,7 @@ constexpr Advice kAdvice[] = {
     {"MaxSubmitJob", kQuotaAdvice},
     {"permission denied", "ask those who run SLURM to allow the coordinator's user to submit"},
     {"node configuration is not available", kAskLess},
+    {"partition configuration not available", kAskLess},
     {"Memory specification", kAskLess},
     {"BadConstraints", kAskLess},
     {"PartitionConfig", kAskLess},

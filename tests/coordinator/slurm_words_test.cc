@@ -95,6 +95,8 @@ TEST(SlurmWordsTest, RefusalsKeepItsWordsAndAddAdvice) {
                  "sbatch: error: Batch job submission failed: Unable to contact slurm controller "
                  "(connect failure)\n")));
   EXPECT_THAT(SlurmAdvice("AssocGrpGRES"), HasSubstr("a limit of the account"));
+  EXPECT_THAT(SlurmAdvice("Requested partition configuration not available now"),
+              HasSubstr("ask for less"));
   EXPECT_EQ(SlurmAdvice("Resources"), "") << "only to be waited for";
 }
 

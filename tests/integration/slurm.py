@@ -132,7 +132,8 @@ class Slurm:
         for name in reversed(list(self.processes)):
             self.stop(name)
         # Scripts and steps outlive the daemons that started them.
-        subprocess.run(["pkill", "-KILL", "-f", str(self.folder)], check=False)
+        wait_until(lambda: subprocess.run(["pkill", "-KILL", "-f", str(self.folder)], check=False).returncode == 1, 10,
+                   f"nothing of {self.folder} runs")
         if kind is None:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:

@@ -8,9 +8,12 @@ from slurm_backend_test import LONG, SlurmBackendTest
 
 class SlurmBackendLongTest(SlurmBackendTest):
 
-    # What is said without slurmctld, and of a partition that there is not.
+    # What is said without slurmctld, of a partition that there is not, and of more nodes than there are.
     away = "Unable to contact"
     refused = ("invalid partition specified: nope", "set slurm.partition")
+    never = ("PENDING, Partition", "ask for less")
+    # After a prolog that failed.
+    not_started = ("its script was not started", "sinfo -R")
 
     def running(self):
         """A job at step 30 of its first attempt, and the number of its SLURM job."""
@@ -100,7 +103,7 @@ class SlurmBackendLongTest(SlurmBackendTest):
             conf.write(f"Prolog={prolog}\n")
         self.slurm.call("scontrol", "reconfigure")
         job = self.submit(epochs=1, section="nodes: 1", ranks=1)
-        self.explain(job, "its script was not started", "sinfo -R")
+        self.explain(job, *self.not_started)
         found = self.cluster.wait_for_end(job, 90)
         self.assertEqual(found["status"]["state"], "JOB_STATE_SUCCEEDED")
         self.assertTrue(found["status"]["attempts"][-1]["placements"][0]["node"].startswith("vn1."))
@@ -109,7 +112,7 @@ class SlurmBackendLongTest(SlurmBackendTest):
         job = self.submit(epochs=1, section="partition: nope")
         self.explain(job, *self.refused)
         never = self.submit(epochs=1, name="never", section="nodes: 4")
-        self.explain(never, "PENDING, Partition", "ask for less")
+        self.explain(never, *self.never)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ class SlurmCluster(Cluster):
     """A coordinator without workers of its own, whose queue `cluster` is SLURM's."""
 
     def __init__(self, slurm, more=""):
-        self.settings = Path(tempfile.mkdtemp(prefix="ijepa-settings-"))
+        # There what SLURM has started on its own account is ended before the folder is removed.
+        self.settings = Path(tempfile.mkdtemp(prefix="settings-", dir=slurm.folder))
         self.worker_address = f"127.0.0.1:{free_ports(1)[0]}"
         config = self.settings / "coordinator.yaml"
         config.write_text(f"queues:\n  cluster: {{backend: slurm}}\nbackends:\n  slurm: {{conf: {slurm.folder}/slurm.conf, "
@@ -33,7 +34,6 @@ class SlurmCluster(Cluster):
         if kind is not None:
             for path in (self.folder / "checkpoints/slurm-logs").glob("*.out"):
                 print(f"--- {path}\n{path.read_text()[-2000:]}")
-        subprocess.run(["rm", "-rf", str(self.settings)], check=False)
 
     def rank_pids(self):
         """Of all ranks of these virtual nodes, wherever SLURM has them."""
@@ -104,10 +104,16 @@ class SlurmBackendTest(unittest.TestCase):
 
     def explain(self, job, *words):
         """What explain says of the job, once all of these are in it."""
+        text = ""
+
         def said():
+            nonlocal text
             text = self.cluster.ctl("explain", job).out
             return text if all(word in text for word in words) else None
-        return wait_until(said, 30, f"explain says {words}")
+        try:
+            return wait_until(said, 30, f"explain says {words}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}, but:\n{text}") from None
 
     def assert_nothing_left(self):
         wait_until(lambda: not self.cluster.pids_of("ijepa-(rank|worker)"), 30, "no orphan worker or rank")
