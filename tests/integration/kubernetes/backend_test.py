@@ -62,9 +62,13 @@ class BackendTest(EngineTest):
         self.assertEqual(seen["end"], "preempted")
         self.assertIn("EvictionByEvictionAPI", seen["reason"])
 
-    def test_a_job_that_somebody_deletes_was_cancelled(self):
+    def test_a_job_that_somebody_deletes_was_cancelled_once_its_pods_have_ended(self):
         self.running()
+        self.cluster.stop("kwok")  # no node ends a pod
         self.cluster.kubectl("delete", "job", "demo-g1", "-n", NAMESPACE, "--wait=false", "--cascade=background")
+        wait_until(lambda: not self.cluster.get("jobs", NAMESPACE), 60, "the Job is gone")
+        self.assertEqual(self.probe.seen("demo-g1")["phase"], "running")
+        self.cluster.start_kubelets()
         seen = self.wait_for("demo-g1", lambda seen: seen["phase"] == "ended", "ends")
         self.assertEqual((seen["end"], seen["state"]), ("cancelled", "Deleted"))
 
@@ -119,6 +123,36 @@ class BackendTest(EngineTest):
         self.assertEqual(self.wait_for("demo-g1", lambda seen: True, "is there")["phase"], "running")
         self.assertEqual(self.probe.allocate("other"), {"handle": "other-g1"})
         self.cluster.stop("kwok")  # it takes a minute and more to find the new server by itself
+        self.cluster.start_kubelets()
+
+    def test_an_api_server_that_is_away_is_asked_at_the_pace_of_the_poll(self):
+        """A watch that cannot begin is no news: without this it is asked ten times a second."""
+        self.running()
+        self.cluster.stop("kube-apiserver")
+        self.probe.send("wait", seconds=3)
+        self.assertGreaterEqual(self.probe.answer()["waited"], 2.9)
+        self.cluster.start_server()
+        self.cluster.stop("kwok")
+        self.cluster.start_kubelets()
+
+    def test_a_watch_that_has_expired_is_news_and_the_lists_are_read_again(self):
+        pod = self.running()[0]["metadata"]["name"]
+        self.assertIsNotNone(self.probe.seen("demo-g1"))
+        pods = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        version = json.loads(self.cluster.kubectl("get", "--raw", pods))["metadata"]["resourceVersion"]
+        for i in range(3):
+            self.cluster.kubectl("annotate", "pod", pod, "-n", NAMESPACE, "--overwrite", f"a={i}")
+        self.cluster.stop("kube-apiserver")
+        self.cluster.start_server()  # It knows no more of what happened before.
+        said = self.cluster.kubectl("get", "--raw", f"{pods}?watch=1&timeoutSeconds=5&resourceVersion={version}")
+        self.assertIn('"code":410', said)
+        self.probe.send("wait", seconds=120)
+        self.assertLess(self.probe.answer()["waited"], 100)
+        self.assertEqual(self.probe.seen("demo-g1")["phase"], "running")
+        self.probe.send("wait", seconds=120)  # from the new lists
+        self.cluster.kubectl("annotate", "pod", pod, "-n", NAMESPACE, "--overwrite", "a=news")
+        self.assertLess(self.probe.answer()["waited"], 100)
+        self.cluster.stop("kwok")
         self.cluster.start_kubelets()
 
     # Identities.
