@@ -365,5 +365,17 @@ TEST_F(SteeringTest, AJobLikeOthersThatWaitAsksForNoPassOfItsOwn) {
   EXPECT_EQ(harness.state().figures.passes, passes + 2);
 }
 
+TEST_F(SteeringTest, AJobThatGoesBeforeOthersOfItsKindAsksForAPass) {
+  harness.Submit("first", 100);
+  const int64_t passes = harness.state().figures.passes;
+  CreateJob sooner;
+  sooner.spec = SpecFor("sooner", 100);
+  sooner.spec.set_priority(1);
+  sooner.queue_anyway = true;
+  ASSERT_TRUE(harness.Create(sooner).ok());
+  ASSERT_EQ(harness.state().waiting.groups().size(), 1);
+  EXPECT_EQ(harness.state().figures.passes, passes + 1);
+}
+
 }  // namespace
 }  // namespace ijepa::coordinator
