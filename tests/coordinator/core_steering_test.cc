@@ -346,6 +346,7 @@ TEST_F(SteeringTest, AJobIsKnownByItsProject) {
   const auto after = harness.Create(After("after", "job"));
   EXPECT_EQ(after.status().code(), absl::StatusCode::kFailedPrecondition)
       << "jobs wait for those of their own project";
+  EXPECT_FALSE(harness.Create(After("after", "projects/vision/jobs/job")).ok());
   CreateJob within = After("within", "job");
   within.project = "vision";
   EXPECT_TRUE(harness.Create(within).ok());

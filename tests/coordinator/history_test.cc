@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
+#include <map>
 #include <memory>
 
 #include "absl/strings/match.h"
@@ -113,6 +114,19 @@ TEST_P(HistoryTest, ForgetsWhatIsOldSomeAtATime) {
   ASSERT_TRUE(store->Commit(batch).ok());
   EXPECT_EQ(List({{}, {}, 0, INT64_MAX, true, 9}), "3=b3") << "it did not end before that time";
   EXPECT_FALSE(history->Find("job-1")->has_value());
+}
+
+TEST_P(HistoryTest, TellsOnceHowManyItForgot) {
+  Seal({Row(1, kDone, {}), Row(2, kDone, {}), Row(3, kDone, {})});
+  Batch batch;
+  batch.prune = Batch::Prune{absl::FromUnixSeconds(1003), 9};
+  batch.conditions = {{"absent", "value"}};
+  ASSERT_FALSE(store->Commit(batch).ok());
+  EXPECT_TRUE(store->TakeForgotten().empty());
+  batch.conditions.clear();
+  ASSERT_TRUE(store->Commit(batch).ok());
+  EXPECT_EQ(store->TakeForgotten(), (std::map<int, int64_t>{{kDone, 2}}));
+  EXPECT_TRUE(store->TakeForgotten().empty());
 }
 
 TEST_P(HistoryTest, TheAuditLogIsReadNewestFirstByUser) {
