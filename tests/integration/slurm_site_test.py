@@ -67,13 +67,14 @@ class SiteScriptsTest(unittest.TestCase):
 
     def test_the_epilog_ends_ranks_of_its_job_and_nothing_else(self):
         program = self.folder / "ijepa-rank"
-        program.write_text("#!/bin/sh\nsleep 100\n")
+        program.write_text("#!/bin/sh\nread never\n")  # No child, which would outlive it.
         program.chmod(0o755)
         ours, other = self.site.state / f"ijepa-{NUMBER}-vn0", self.site.state / f"ijepa-{NUMBER}1-vn0"
         ranks = {}
         for name, state, command in (("rank", ours, [program, ours / "ranks/rank/socket"]), ("stale", ours, ["sleep", "100"]),
                                      ("other", other, [program, other / "ranks/other/socket"])):
-            process = subprocess.Popen(list(map(str, command)), start_new_session=True)
+            process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, start_new_session=True)
+            self.addCleanup(process.stdin.close)
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
             (state / "ranks" / name).mkdir(parents=True)
