@@ -128,13 +128,16 @@ void SqliteStore::TendLog() {
   }
   // A reader may keep the log from being moved: tried again only when it has grown.
   if (pages < kLogPages || pages < log_pages_at_move_ + kFewPages) return;
+  // One move at a time (wal_mover.h).
+  const bool most = pages >= kMostLogPages;
+  if (most) mover_->Wait();
   const std::optional<int> moved = mover_->Moved();
-  const bool few = moved.has_value() && pages - *moved <= kFewPages;
-  if (few || pages >= kMostLogPages) {
+  if (!moved.has_value()) return;
+  if (most || pages - *moved <= kFewPages) {
     log_pages_at_move_ = pages;
     // What is not moved now is moved later; the commit is made.
     connection_->MoveLog().IgnoreError();
-  } else if (moved.has_value()) {
+  } else {
     mover_->Wake();
   }
 }

@@ -32,6 +32,11 @@ void WalMover::Wake() {
   wake_.notify_one();
 }
 
+void WalMover::Wait() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return !wanted_; });
+}
+
 std::optional<int> WalMover::Moved() const {
   std::lock_guard lock(mutex_);
   return wanted_ ? std::nullopt : std::optional<int>(moved_);
@@ -56,6 +61,7 @@ void WalMover::Run() {
     lock.lock();
     wanted_ = false;
     if (pages.ok() && log == log_) moved_ = pages->moved;
+    idle_.notify_all();
   }
 }
 

@@ -18,6 +18,10 @@ namespace ijepa::coordinator {
 
 // Thread-safe. The writer decides when (SqliteStore::TendLog): it alone begins the log anew, at its
 // next write once all of it is moved.
+//
+// Before 3.51.3 SQLite loses pages where a move begins on a log of which all is moved while a
+// commit begins it anew (sqlite.org/wal.html, the WAL-reset bug). So there is one move at a time,
+// of this thread or the writer's, and Wake comes right behind a commit that wrote something.
 class WalMover {
  public:
   // Of the database at `path`, on a connection of its own.
@@ -29,6 +33,8 @@ class WalMover {
 
   // Has it move what the log holds now. Does not block.
   void Wake();
+  // Returns when it is not at work: a move takes as long as the file's disk needs.
+  void Wait();
   // Pages of the log, from its first on, that are known to be moved; nothing while it is at work.
   std::optional<int> Moved() const;
   // The log has begun anew: nothing of it is moved.
@@ -43,6 +49,7 @@ class WalMover {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable idle_;
   // Guarded by mutex_. wanted_ from Wake until the move is over.
   bool wanted_ = false;
   bool stop_ = false;

@@ -13,11 +13,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/file.h"
 #include "coordinator/store/memory_store.h"
 #include "coordinator/store/sqlite_store.h"
@@ -150,11 +148,8 @@ TEST(WalMoverTest, MovesWhatAnotherConnectionCommitted) {
   ASSERT_TRUE(mover.ok()) << mover.status();
   EXPECT_EQ((*mover)->Moved(), 0);
   (*mover)->Wake();
-  std::optional<int> moved;
-  const absl::Time deadline = absl::Now() + absl::Seconds(30);
-  while (!(moved = (*mover)->Moved()).has_value() && absl::Now() < deadline) {
-    std::this_thread::yield();
-  }
+  (*mover)->Wait();
+  const std::optional<int> moved = (*mover)->Moved();
   ASSERT_TRUE(moved.has_value());
   EXPECT_GE(*moved, 256);
   EXPECT_GE(std::filesystem::file_size(folder.path() + "/coordinator.db"), 1 << 20);
