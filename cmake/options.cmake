@@ -13,9 +13,10 @@ endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  # file_clone and absolute-path independence let a second clone hit the cache of the first.
+  # Paths that do not count let a second clone hit the cache of the first. A header that changes while
+  # it is compiled must not be kept: no include_file_mtime, include_file_ctime.
   set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_INODECACHE=1
-    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+    CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()
