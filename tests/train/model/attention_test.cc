@@ -2,6 +2,7 @@
 // gradients.
 #include "worker/jepa/model/attention.h"
 
+#include <ATen/Context.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
@@ -38,7 +39,12 @@ constexpr Case kCases[] = {{1, 0, 2, 8},    {7, 0, 3, 24},   {16, 4, 4, 16},
                            {37, 25, 4, 16}, {64, 0, 4, 24},  {65, 0, 2, 32},
                            {131, 3, 1, 40}, {196, 0, 3, 64}, {256, 100, 2, 8}};
 
+// Scores are of the order of ten: the rounding of two ways to sum them is seen in every weight. Of
+// the largest gradient, 7.2e-6 is the most in 3,000 draws of each case.
+constexpr double kGradientNoise = 2e-5;
+
 TEST(AttentionTest, PackedRowsGiveTheOutputAndGradientOfSdpa) {
+  at::manual_seed(1);
   for (const Case& c : kCases) {
     SCOPED_TRACE(::testing::Message() << c.tokens << " " << c.first_query << " " << c.head_dim);
     const Sequences shape{.count = 3, .tokens = c.tokens, .heads = c.heads};
@@ -53,7 +59,8 @@ TEST(AttentionTest, PackedRowsGiveTheOutputAndGradientOfSdpa) {
     out.backward(grad);
     expected.backward(grad);
     EXPECT_LT(Distance(out, expected), 1e-5);
-    EXPECT_LT(Distance(packed.grad(), general.grad()), 5e-5);
+    EXPECT_LT(Distance(packed.grad(), general.grad()),
+              kGradientNoise * general.grad().abs().max().item<double>());
   }
 }
 
