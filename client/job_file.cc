@@ -5,10 +5,12 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "proto/spec/spec_defaults.h"
 #include "proto/spec/spec_reader.h"
 #include "proto/spec/spec_validate.h"
@@ -77,6 +79,24 @@ void ApplyOptions(const JobOptions& options, JobFile* job) {
   }
 }
 
+// What comes from the command line or the current folder; the job file itself is checked when read.
+absl::Status CheckText(const v1::JobSpec& spec) {
+  const std::pair<const char*, const std::string*> texts[] = {
+      {"name", &spec.name()},
+      {"data.path", &spec.data().path()},
+      {"data.root_path", &spec.data().root_path()},
+      {"eval.path", &spec.eval().path()},
+      {"eval.fit_path", &spec.eval().fit_path()},
+      {"logging.folder", &spec.logging().folder()}};
+  for (const auto& [path, text] : texts) {
+    if (IsUtf8(*text)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not UTF-8: ", ToUtf8(*text),
+                     "; a job holds text, so give the folder or file a name in UTF-8"));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<JobFile> ReadJobFile(const JobOptions& options) {
@@ -96,6 +116,7 @@ absl::StatusOr<JobFile> ReadJobFile(const JobOptions& options) {
   if (!job.sparse.has_name()) {
     job.sparse.set_name(spec::NameFromFile(from_stdin ? "" : options.file));
   }
+  IJEPA_RETURN_IF_ERROR(CheckText(job.sparse));
   job.resolved = job.sparse;
   spec::ResolveDefaults(&job.resolved);
   return job;

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "coordinator/core/state.h"
 
 namespace ijepa::coordinator {
@@ -43,7 +44,7 @@ void AddLine(const LogFile& file, absl::string_view text, v1::LogLines& lines) {
   v1::LogLine& line = *lines.add_lines();
   line.set_generation(file.generation);
   line.set_rank(file.rank);
-  line.set_text(std::string(text));
+  line.set_text(ToUtf8(text));
   const size_t space = text.find(' ');
   absl::Time time;
   if (space != absl::string_view::npos && space <= kLongestTime && text[0] >= '0' &&

@@ -226,6 +226,12 @@ TEST_F(SubmitTest, DryRunShowsTheResolvedJobAndItsCostWithoutACoordinator) {
   EXPECT_THAT(output.out, testing::ContainsRegex("\nsteps +10\n"));
 }
 
+TEST_F(SubmitTest, AFolderWhoseNameIsNotUtf8IsRefusedByItsPath) {
+  const Output output = Run({Path("tiny.yaml"), "--no-data-check", "--data", "/caf\xe9"});
+  ExpectInvalid(output);
+  EXPECT_THAT(output.err, HasSubstr("data.path is not UTF-8: /caf\xef\xbf\xbd"));
+}
+
 TEST_F(SubmitTest, DryRunWithoutTheDataSaysThatStepsAreUnknown) {
   Output output = Run({Path("tiny.yaml"), "--set", "data.path=/not/here", "--dry-run"});
   EXPECT_EQ(output.code, 0) << output.err;

@@ -74,6 +74,12 @@ TEST_F(LogStoreTest, ReadsOnFromTheCursorAndKeepsUnfinishedLinesBack) {
   EXPECT_TRUE(Read(last).empty());
 }
 
+TEST_F(LogStoreTest, ALineThatIsNotUtf8CanBeSent) {
+  Append(1, 0, 0, "caf\xe9\n");
+  EXPECT_EQ(Read(Query()), Lines{"0:caf\xef\xbf\xbd"});
+  EXPECT_EQ(*ReadFile(folder.path() + "/job/g1-r0.log"), "caf\xe9\n") << "kept as it came";
+}
+
 TEST_F(LogStoreTest, SelectsRanksAndGeneration) {
   Append(1, 0, 0, "g1\n");
   Append(2, 0, 0, "g2\n");

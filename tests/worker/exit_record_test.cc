@@ -7,6 +7,7 @@
 
 #include "absl/strings/cord.h"
 #include "common/file.h"
+#include "tests/fakes/temporary_folder.h"
 #include "worker/jepa/run_host.h"
 
 namespace ijepa::rank {
@@ -20,6 +21,18 @@ TEST(ExitRecordTest, AFailureCarriesCodeMessageAndStep) {
   EXPECT_EQ(record.status_code(), "RESOURCE_EXHAUSTED");
   EXPECT_EQ(record.message(), "disk full");
   EXPECT_EQ(record.last_step(), 41);
+}
+
+TEST(ExitRecordTest, AMessageThatIsNotUtf8OrIsCutInACharacterCanBeReadBack) {
+  TemporaryFolder folder;
+  const std::string cut = std::string(4095, 'x') + "\xc3\xa9";
+  for (const std::string& message : {std::string("caf\xe9.jpg: corrupt"), cut}) {
+    const v1::RankExit written = FailureRecord(absl::DataLossError(message), 0, absl::UnixEpoch());
+    ASSERT_TRUE(WriteExitRecord(folder.path(), written).ok());
+    v1::RankExit record;
+    ASSERT_TRUE(record.ParseFromString(*ReadFile(folder.path() + "/exit.pb"))) << message;
+    EXPECT_EQ(record.message().substr(0, 3), message.substr(0, 3));
+  }
 }
 
 TEST(ExitRecordTest, SaysThatALinkOfItsNodeIsTooSlow) {

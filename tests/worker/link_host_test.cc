@@ -278,6 +278,13 @@ TEST_F(LinkHostTest, StopsWhenNoWorkerComesBackInTime) {
   }));
 }
 
+TEST_F(LinkHostTest, ANoteWithANameThatIsNotUtf8CanBeRead) {
+  Start();
+  Attached worker(folder_);
+  host_->Note("BAD_IMAGE", "caf\xe9.jpg", 0);
+  EXPECT_EQ(worker.Next().note().message(), "caf\xef\xbf\xbd.jpg");
+}
+
 TEST_F(LinkHostTest, FlushWaitsForAcknowledgements) {
   Start();
   host_->ReportProbe({});

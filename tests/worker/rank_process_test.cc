@@ -46,6 +46,16 @@ TEST_F(RankProcessTest, TellsNcclOfTheInterfaceAndWhatTheJobSays) {
               ElementsAre("NCCL_SOCKET_IFNAME==eth7", "NCCL_IB_DISABLE=1", "NCCL_DEBUG=INFO"));
 }
 
+TEST_F(RankProcessTest, LinesThatAreNotUtf8CanBeReported) {
+  ::setenv("IJEPA_TEST_ODD", "caf\xe9", 1);
+  auto rank = Start("print-env:IJEPA_TEST_ODD");
+  ::unsetenv("IJEPA_TEST_ODD");
+  const v1::RankExit exit = WaitForExit(*rank);
+  EXPECT_THAT(exit.log_tail(), ElementsAre("IJEPA_TEST_ODD=caf\xef\xbf\xbd"));
+  v1::RankExit read;
+  EXPECT_TRUE(read.ParseFromString(exit.SerializeAsString()));
+}
+
 TEST_F(RankProcessTest, ReportsTheSignalThatKilledIt) {
   auto rank = Start("drain");
   ::kill(rank->pid(), SIGKILL);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "ijepa/v1/worker.grpc.pb.h"
+#include "worker/link/valid_text.h"
 
 namespace ijepa::worker {
 namespace {
@@ -59,8 +60,7 @@ class CoordinatorStream final
         stub_(v1::WorkerService::NewStub(MakeChannel(options.address, options.tls))) {
     stub_->async()->Connect(&context_, this);
     AddHold();  // Writes start outside of reactions.
-    queue_.push_back(hello);
-    queued_bytes_ = hello.ByteSizeLong();
+    QueueLocked(hello);
     writing_ = true;
     StartWrite(&queue_.front());
     StartRead(&incoming_);
@@ -95,8 +95,7 @@ class CoordinatorStream final
   bool Send(const v1::WorkerMessage& message, size_t max_queued_bytes) {
     std::lock_guard lock(mutex_);
     if (write_failed_ || read_ended_ || queued_bytes_ > max_queued_bytes) return false;
-    queue_.push_back(message);
-    queued_bytes_ += message.ByteSizeLong();
+    QueueLocked(message);
     WriteNextLocked();
     return true;
   }
@@ -141,6 +140,12 @@ class CoordinatorStream final
   }
 
  private:
+  void QueueLocked(const v1::WorkerMessage& message) {
+    queue_.push_back(message);
+    link::MakeTextValid(queue_.back());
+    queued_bytes_ += queue_.back().ByteSizeLong();
+  }
+
   void WriteNextLocked() {
     if (writing_ || write_failed_ || read_ended_ || queue_.empty()) return;
     writing_ = true;

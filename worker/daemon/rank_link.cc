@@ -60,9 +60,10 @@ std::vector<v1::FromRank> RankLink::Service(absl::Duration now) {
     }
     if (!frame->has_value()) break;
     if (!messages.emplace_back().ParseFromString(**frame)) {
+      // Passed over: a rank that is asked again would send the same once more, for ever.
       messages.pop_back();
-      status = absl::DataLossError("a frame of the rank is not a FromRank");
-      break;
+      LogWarning("a frame of the rank is not a FromRank, passed over folder=", folder_,
+                 " bytes=", (*frame)->size());
     }
   }
   if (!status.ok()) {

@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/utf8.h"
 #include "worker/daemon/network.h"
 #include "worker/link/rank_folder.h"
 
@@ -292,8 +293,8 @@ v1::RankExit RankProcess::MakeRecord(absl::Time now) const {
   }
   if (killed() && !own) exit.set_message(absl::StrCat("killed by the worker: ", kill_reason_));
   exit.clear_log_tail();
-  for (std::string& line : LogTailLines(PathIn(folder_, link::kLogFile), kTailLines)) {
-    exit.add_log_tail(std::move(line));
+  for (const std::string& line : LogTailLines(PathIn(folder_, link::kLogFile), kTailLines)) {
+    exit.add_log_tail(ToUtf8(line));
   }
   return exit;
 }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "common/utf8.h"
 #include "worker/jepa/run_host.h"
 #include "worker/link/rank_folder.h"
 
@@ -36,7 +37,8 @@ v1::RankExit FailureRecord(const absl::Status& status, int64_t last_step, absl::
   v1::RankExit record = Record(v1::RANK_OUTCOME_FAILED, last_step, now);
   record.set_exit_code(kExitFailed);
   record.set_status_code(absl::StatusCodeToString(status.code()));
-  record.set_message(std::string(status.message().substr(0, kMaxMessageBytes)));
+  // The cut may be in the middle of a character.
+  record.set_message(ToUtf8(status.message().substr(0, kMaxMessageBytes)));
   record.set_slow_link(status.GetPayload(jepa::kSlowLinkPayload).has_value());
   return record;
 }

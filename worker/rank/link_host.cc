@@ -19,6 +19,7 @@
 #include "common/status_macros.h"
 #include "worker/link/rank_folder.h"
 #include "worker/link/unix_socket.h"
+#include "worker/link/valid_text.h"
 #include "worker/rank/exit_record.h"
 
 namespace ijepa::rank {
@@ -177,6 +178,7 @@ void LinkHost::Wake() {
 }
 
 int64_t LinkHost::Enqueue(v1::FromRank message) {
+  link::MakeTextValid(message);
   int64_t sequence;
   {
     std::lock_guard lock(mutex_);

@@ -1,0 +1,84 @@
+// What is not UTF-8 does not keep a message from being read.
+#include "worker/link/valid_text.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ijepa/v1/worker.pb.h"
+#include "tests/fakes/temporary_folder.h"
+#include "worker/daemon/rank_link.h"
+#include "worker/link/unix_socket.h"
+
+namespace ijepa::worker {
+namespace {
+
+constexpr char kOdd[] = "caf\xe9";
+constexpr char kMended[] = "caf\xef\xbf\xbd";
+
+v1::FromRank Note(const std::string& text) {
+  v1::FromRank message;
+  message.mutable_note()->set_message(text);
+  return message;
+}
+
+TEST(ValidTextTest, MakesTextsOfEveryDepthValidAndLeavesBytesAlone) {
+  v1::RankExit exit;
+  exit.set_message(kOdd);
+  exit.add_log_tail("plain");
+  exit.add_log_tail(kOdd);
+  link::MakeTextValid(exit);
+  EXPECT_EQ(exit.message(), kMended);
+  EXPECT_EQ(exit.log_tail(0), "plain");
+  EXPECT_EQ(exit.log_tail(1), kMended);
+
+  v1::FromRank nested = Note(kOdd);
+  link::MakeTextValid(nested);
+  EXPECT_EQ(nested.note().message(), kMended);
+
+  v1::FromRank bytes;
+  bytes.mutable_put()->set_value(kOdd);
+  link::MakeTextValid(bytes);
+  EXPECT_EQ(bytes.put().value(), kOdd);
+}
+
+TEST(ValidTextTest, MakesTextsInRepeatedMessagesValid) {
+  v1::JobSpec spec;
+  spec.mutable_network()->add_env()->set_value(kOdd);
+  spec.mutable_network()->add_env()->set_value("plain");
+  link::MakeTextValid(spec);
+  EXPECT_EQ(spec.network().env(0).value(), kMended);
+  EXPECT_EQ(spec.network().env(1).value(), "plain");
+}
+
+TEST(RankLinkTest, AFrameThatCannotBeReadIsPassedOver) {
+  TemporaryFolder folder;
+  const absl::StatusOr<UniqueFd> listening = link::ListenUnix(folder.path(), "link.sock");
+  ASSERT_TRUE(listening.ok()) << listening.status();
+  RankLink link(folder.path());
+  EXPECT_TRUE(link.Service(absl::ZeroDuration()).empty());
+  ASSERT_TRUE(link.connected());
+  UniqueFd accepted(::accept4(listening->get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  ASSERT_TRUE(accepted.valid());
+  link::FrameSocket rank(std::move(accepted));
+
+  for (const std::string text : {"before", kOdd, "after"}) ASSERT_TRUE(rank.Send(Note(text)).ok());
+  std::vector<std::string> told;
+  while (told.size() < 2) {
+    pollfd readable = {link.fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&readable, 1, 60000), 1);
+    for (const v1::FromRank& message : link.Service(absl::ZeroDuration())) {
+      told.push_back(message.note().message());
+    }
+    ASSERT_TRUE(link.connected());
+  }
+  EXPECT_EQ(told, (std::vector<std::string>{"before", "after"}));
+  EXPECT_EQ(link.connections(), 1);
+}
+
+}  // namespace
+}  // namespace ijepa::worker
