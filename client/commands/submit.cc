@@ -222,7 +222,9 @@ void AddJobOptions(CLI::App& command, JobOptions* job) {
       ->allow_extra_args(false);
   command.add_option("--ranks", job->ranks, "Ranks, one per GPU or CPU slot")->type_name("N");
   command.add_option("--name", job->name, "Name of the job [the file's]")->type_name("NAME");
-  command.add_option("--data", job->data, "Images to train on: a folder or tar of JPEG and PNG")
+  command
+      .add_option("--data", job->data,
+                  "Images to train on: a folder, tar or manifest of JPEG, PNG and WebP")
       ->type_name("PATH");
   command.add_option("--eval", job->eval, "Labelled images to probe on")->type_name("PATH");
   command.add_option("--eval-fit", job->eval_fit, "Labelled images to fit the probes on")

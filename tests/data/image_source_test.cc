@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "tests/data/test_data.h"
+#include "worker/jepa/data/bad_image.h"
 
 namespace jepa {
 namespace {
@@ -36,10 +37,34 @@ TEST(ImageSourceTest, FollowsLinksToFoldersWithoutLoops) {
   elsewhere.Write("two.jpg", "2");
   std::filesystem::create_directory_symlink(elsewhere.path(), folder.path() + "/linked");
   std::filesystem::create_directory_symlink(folder.path(), folder.path() + "/a/loop");
-  std::filesystem::create_symlink("nowhere", folder.path() + "/gone.jpg");
+  std::filesystem::create_symlink("nowhere", folder.path() + "/gone");
   const auto source = OpenImageSource(folder.path());
   ASSERT_TRUE(source.ok()) << source.status();
   EXPECT_THAT(NamesOf(**source), ElementsAre("a/one.jpg", "linked/two.jpg"));
+}
+
+// As of a manifest that names them.
+TEST(ImageSourceTest, CountsLinksThatLeadToNoFileAsUnreadable) {
+  TempFolder folder;
+  folder.Write("a.jpg", "1");
+  std::filesystem::create_symlink("nowhere", folder.path() + "/dead.jpg");
+  std::filesystem::create_symlink("/dev/null", folder.path() + "/device.jpg");
+  std::filesystem::create_symlink("itself.jpg", folder.path() + "/itself.jpg");
+  std::filesystem::create_symlink("a.jpg", folder.path() + "/whole.jpg");
+  const std::string manifest =
+      folder.Write("list.txt", "a.jpg\ndead.jpg\ndevice.jpg\nitself.jpg\nwhole.jpg\n");
+  for (const std::string& path : {folder.path(), manifest}) {
+    const auto source = OpenImageSource(path);
+    ASSERT_TRUE(source.ok()) << source.status();
+    ASSERT_THAT(NamesOf(**source),
+                ElementsAre("a.jpg", "dead.jpg", "device.jpg", "itself.jpg", "whole.jpg"));
+    EXPECT_EQ((*source)->Read(4).value(), "1");
+    for (const int64_t bad : {1, 2, 3}) {
+      const absl::Status status = (*source)->Read(bad).status();
+      EXPECT_EQ(BadReasonOf(status, /*reading=*/true), BadReason::kUnreadable) << status;
+      EXPECT_THAT(std::string(status.message()), HasSubstr((*source)->name(bad)));
+    }
+  }
 }
 
 TEST(ImageSourceTest, SaysThatAFolderHasNoImage) {

@@ -52,6 +52,29 @@ TEST(SurveyTest, CountsSizesColoursAndBadOnesForAnyNumberOfThreads) {
   }
 }
 
+// `jpeg` whose header claims other sides.
+std::string WithSides(std::string jpeg, int height, int width) {
+  const size_t frame = jpeg.find(std::string("\xff\xc0\x00\x11", 4));
+  EXPECT_NE(frame, std::string::npos);
+  for (const auto& [at, side] : {std::pair{5, height}, std::pair{7, width}}) {
+    jpeg[frame + at] = static_cast<char>(side >> 8);
+    jpeg[frame + at + 1] = static_cast<char>(side & 0xff);
+  }
+  return jpeg;
+}
+
+// 65,500 is what libjpeg takes; 20,000 x 20,000 is past our own limit.
+TEST(SurveyTest, CountsJpegsOfTooManyPixelsAsTooLarge) {
+  const std::string jpeg = testing::TestJpeg(20, 30, 1);
+  const MemorySource source({WithSides(jpeg, 65535, 65535), WithSides(jpeg, 20, 65535),
+                             WithSides(jpeg, 20000, 20000), WithSides(jpeg, 20, 30)});
+  const Survey survey = SurveyImages(source, {});
+  ASSERT_EQ(survey.bad.size(), 3u);
+  for (const BadFile& file : survey.bad) {
+    EXPECT_EQ(file.reason, BadReason::kTooLarge) << file.message;
+  }
+}
+
 TEST(PackTest, WritesShardsThatReadBackWithTheirLabels) {
   TempFolder folder;
   std::vector<std::string> files;

@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::NamesOf;
 using testing::TarBytes;
 using testing::TarEnd;
 using testing::TarEntry;
@@ -96,7 +97,7 @@ TEST(TarSourceTest, PassesOverLinksAndSparseFiles) {
   link.raw_size = "00000777777";
   const auto source =
       Open(folder, TarBytes(link) + TarBytes({"x", PaxRecord("GNU.sparse.major", "1"), 'x'}) +
-                       TarBytes({"sparse.jpg", "map"}) + TarBytes({"a.jpg", "1"}));
+                       TarBytes({"sparse.jpg", "map"}) + TarBytes({"a.jpg", "1"}) + TarEnd());
   ASSERT_TRUE(source.ok()) << source.status();
   ASSERT_EQ((*source)->size(), 1);
   EXPECT_EQ((*source)->name(0), "a.jpg");
@@ -132,6 +133,39 @@ TEST(TarSourceTest, SaysThatATarIsCutShort) {
   const auto source = Open(folder, whole.substr(0, 1500));
   EXPECT_TRUE(absl::IsDataLoss(source.status()));
   EXPECT_THAT(std::string(source.status().message()), HasSubstr("ends beyond the file"));
+}
+
+// Between members, in headers, data, padding and names, at every block and beside it.
+TEST(TarSourceTest, TakesNoTarThatIsCutAnywhereBeforeItsEndMark) {
+  TempFolder folder;
+  const std::string name = std::string(150, 'n') + ".jpg";
+  const std::string members =
+      TarBytes({"a.jpg", std::string(700, 'x')}) + TarBytes({"././@LongLink", name + '\0', 'L'}) +
+      TarBytes({"cut", std::string(512, 'y')}) + TarBytes({"c.jpg", ""}) +
+      TarBytes({"x", PaxRecord("path", "d.jpg"), 'x'}) + TarBytes({"cut", "z"});
+  ASSERT_EQ(members.size() % 512, 0u);
+  const std::string whole = members + TarEnd();
+  for (size_t block = 512; block <= members.size(); block += 512) {
+    for (const size_t size : {block, block + 1, block + 511}) {
+      const absl::Status status = Open(folder, whole.substr(0, size)).status();
+      EXPECT_TRUE(absl::IsDataLoss(status)) << size << ": " << status;
+    }
+  }
+  // Nothing of the members is missing with the first block of the mark, nor behind the mark.
+  for (const std::string& bytes : {whole.substr(0, members.size() + 512), whole, whole + "tail"}) {
+    const auto source = Open(folder, bytes);
+    ASSERT_TRUE(source.ok()) << source.status();
+    EXPECT_THAT(NamesOf(**source), ElementsAre("a.jpg", "c.jpg", "d.jpg", name));
+  }
+}
+
+TEST(TarSourceTest, SaysHowToTakeATarWithoutEndMark) {
+  TempFolder folder;
+  const std::string bytes = TarBytes({"a.jpg", "1"});
+  const absl::Status status = Open(folder, bytes).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("without tar's end mark"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("head -c 1024 /dev/zero >> FILE"));
+  EXPECT_TRUE(Open(folder, bytes + std::string(1024, '\0')).ok());
 }
 
 TEST(TarSourceTest, NamesCompressionAndOtherFiles) {

@@ -18,6 +18,11 @@
 namespace jepa {
 namespace {
 
+bool IsLink(const std::string& path) {
+  struct stat info;
+  return lstat(path.c_str(), &info) == 0 && S_ISLNK(info.st_mode);
+}
+
 class FolderSource final : public ImageSource {
  public:
   FolderSource(std::string root, FileList files)
@@ -30,7 +35,13 @@ class FolderSource final : public ImageSource {
     const absl::string_view name = files_.name(index);
     const std::string path = name[0] == '/' ? std::string(name) : absl::StrCat(root_, "/", name);
     const ijepa::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!fd.valid()) return ReadFailure(errno, path);
+    if (!fd.valid()) {
+      const int error = errno;
+      if (error == ENOENT && IsLink(path)) {
+        return absl::DataLossError(absl::StrCat(path, " is a link to a file that is not there"));
+      }
+      return ReadFailure(error, path);
+    }
     struct stat info;
     if (fstat(fd.get(), &info) != 0) return ReadFailure(errno, path);
     if (!S_ISREG(info.st_mode)) return absl::DataLossError(absl::StrCat(path, " is not a file"));
@@ -63,11 +74,14 @@ void Take(const dirent& entry, int folder_fd, FolderListing& listing) {
   unsigned char type = entry.d_type;
   if (type == DT_LNK || type == DT_UNKNOWN) {
     struct stat info;
-    if (fstatat(folder_fd, entry.d_name, &info, 0) != 0) return;  // A link to nowhere.
-    type = S_ISDIR(info.st_mode) ? DT_DIR : S_ISREG(info.st_mode) ? DT_REG : DT_UNKNOWN;
+    // A link to nowhere stays what it is.
+    if (fstatat(folder_fd, entry.d_name, &info, 0) == 0 && S_ISDIR(info.st_mode)) type = DT_DIR;
   }
-  if (type == DT_DIR) listing.folders.emplace_back(name);
-  if (type == DT_REG && IsImageName(name)) listing.images.emplace_back(name);
+  if (type == DT_DIR) {
+    listing.folders.emplace_back(name);
+  } else if (IsImageName(name)) {
+    listing.images.emplace_back(name);  // Whether it can be read shows when it is.
+  }
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace jepa {
 namespace {
 
 constexpr char kMagic[8] = {'i', 'j', 'e', 'p', 'a', 'i', 'd', 'x'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;  // 1 took tars without an end mark, and left dead links out.
 
 struct Header {
   char magic[8];

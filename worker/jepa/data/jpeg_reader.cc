@@ -72,6 +72,7 @@ struct JpegReader::State {
 
   absl::Status Failure() const {
     const std::string message = absl::StrCat("the JPEG cannot be decoded: ", error.text);
+    if (error.base.msg_code == JERR_IMAGE_TOO_BIG) return absl::ResourceExhaustedError(message);
     return error.base.msg_code == JWRN_JPEG_EOF ? TruncatedError(message)
                                                 : absl::DataLossError(message);
   }

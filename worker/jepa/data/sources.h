@@ -24,7 +24,9 @@ inline constexpr char kLabelsName[] = "labels.csv";
 // the rest. For reads of images.
 absl::Status ReadFailure(int error, absl::string_view path);
 
-// The names in one folder, not sorted; links count as what they lead to.
+// The names in one folder, not sorted; links count as what they lead to. Whatever is no folder and
+// is named like an image is one, dead links and devices too, so that it is counted when it cannot
+// be read.
 struct FolderListing {
   Stamp stamp;
   uint64_t device = 0;  // With inode: which folder it is, whatever the path.
@@ -37,7 +39,7 @@ struct FolderListing {
 absl::Status ListFolder(const std::string& path, FolderListing& listing);
 
 // The images of a tar: ustar, GNU or pax, not compressed. Returns FailedPrecondition if it is none,
-// DataLoss if it is cut short or a header is broken.
+// DataLoss if it is cut short, ends without an end mark, or a header is broken.
 absl::Status ListTar(const std::string& path, FileList& files, Stamp& stamp);
 
 // `files` of the tar at `path`, which becomes one of `tars`; these must outlive the source.

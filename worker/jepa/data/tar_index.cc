@@ -154,7 +154,9 @@ class Scanner {
       IJEPA_RETURN_IF_ERROR(Step());
     }
     if (at_ == 0) return NotATar();
-    return absl::OkStatus();  // Some programs leave the zero blocks out.
+    if (at_ < file_bytes_) return Broken("less than a block");
+    // Of the mark one block is enough: the members before it are all there.
+    return zero_before ? absl::OkStatus() : NoEndMark();
   }
 
  private:
@@ -166,6 +168,14 @@ class Scanner {
     }
     return absl::FailedPreconditionError(
         absl::StrCat(path_, " is neither a folder nor a tar file; name one of these"));
+  }
+
+  // A tar that is cut between two members looks like one whose writer left the mark out.
+  absl::Status NoEndMark() const {
+    return absl::DataLossError(absl::StrCat(
+        path_, " ends at byte ", file_bytes_, " without tar's end mark (two blocks of zeros); ",
+        "copy it again, or, if it was written so and is whole, add the mark: ",
+        "head -c 1024 /dev/zero >> FILE"));
   }
 
   absl::Status Broken(absl::string_view what) const {
@@ -216,14 +226,15 @@ class Scanner {
     if (type >= '1' && type <= '6') bytes = 0;
     const uint64_t data_at = at_ + kBlock;
     if (*bytes > file_bytes_ - data_at) return Broken("a member that ends beyond the file");
+    const uint64_t padded = (*bytes + kBlock - 1) / kBlock * kBlock;
+    if (padded > file_bytes_ - data_at) return Broken("a member whose last block is cut");
     if (extension) {
       IJEPA_RETURN_IF_ERROR(TakeExtension(type, data_at, *bytes));
     } else {
       if ((type == '0' || type == '\0' || type == '7') && !next_.sparse) Visit(data_at, *bytes);
       next_ = Extension();
     }
-    const uint64_t padded = (*bytes + kBlock - 1) / kBlock * kBlock;
-    at_ = std::min(data_at + padded, file_bytes_);
+    at_ = data_at + padded;
     return absl::OkStatus();
   }
 

@@ -22,7 +22,8 @@ struct TarMember {
 // prefix, GNU long names and base-256 sizes, pax path and size; links, devices and sparse files are
 // passed over. `path` is for messages. Every number of a header is checked against the size of the
 // file. Returns FailedPrecondition if this is no tar (and says so of a compressed one), DataLoss
-// for a broken header or a member that ends beyond the file.
+// for a broken header, a member that ends beyond the file, or a file without the block of zeros
+// that ends a tar: it may have been cut between two members.
 absl::Status ScanTar(int fd, absl::string_view path,
                      const std::function<void(const TarMember&)>& visit);
 
