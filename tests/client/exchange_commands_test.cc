@@ -39,6 +39,18 @@ TEST_F(ExchangeCommandsTest, ImportPrintsTheFolderAndSaysWhatItHolds) {
   EXPECT_EQ(Run({"import", file_, Path("in"), "--heads", "2", "--force"}).code, 0);
 }
 
+TEST_F(ExchangeCommandsTest, ImportTakesASquareOrARectangleAsCropSize) {
+  const auto made_for = [&](const std::string& size) {
+    return Run({"import", file_, Path("in"), "--heads", "2", "--force", "--crop-size", size});
+  };
+  EXPECT_THAT(made_for("24").err, HasSubstr("grid 6x6"));
+  EXPECT_THAT(made_for("8x32").err, HasSubstr("grid 2x8"));
+  EXPECT_THAT(made_for("12,20").err, HasSubstr("grid 3x5"));
+  for (const std::string bad : {"", "x", "8x", "8x8x8", "-8", "0", "8x16385", "8 8"}) {
+    EXPECT_EQ(made_for(bad).code, 2) << bad;
+  }
+}
+
 TEST_F(ExchangeCommandsTest, ExportFindsCheckpointsByPathJobAndStep) {
   ASSERT_EQ(Run({"import", file_, Path("in"), "--heads", "2"}).code, 0);
   fake_.AddJob(SampleJob("demo-1", v1::JOB_STATE_SUCCEEDED, 1000));

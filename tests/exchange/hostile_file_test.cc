@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +9,7 @@
 #include "worker/jepa/exchange/import.h"
 #include "worker/jepa/exchange/pickle_writer.h"
 #include "worker/jepa/exchange/torch_writer.h"
+#include "worker/jepa/exchange/zip_reader.h"
 #include "worker/jepa/exchange/zip_writer.h"
 
 namespace jepa::testing {
@@ -43,15 +43,6 @@ class HostileFileTest : public ExchangeTest {
       EXPECT_TRUE(writer->Add(absl::StrCat("x/data/", key), std::string(bytes, '\0')).ok());
     }
     EXPECT_TRUE(writer->Finish().ok());
-    return RefusalOfFile();
-  }
-
-  // A file of the sample state after `change`.
-  std::string RefusalOfState(const std::function<void(SampleState&)>& change) {
-    SampleState state;
-    change(state);
-    const absl::Status written = WriteTorchState(Path("x.pth.tar"), state);
-    EXPECT_TRUE(written.ok()) << written;
     return RefusalOfFile();
   }
 };
@@ -191,6 +182,12 @@ std::string SmallState(const std::string& last) {
   return pickle.Finish();
 }
 
+// Two sizes as PickleWriter writes them in a tuple.
+std::string ShapePickle(char rows, char columns) {
+  const std::string high(3, '\0');
+  return std::string("(J") + rows + high + "J" + columns + high + "t";
+}
+
 // Shapes that disagree with one another; the writer takes them from the tables, so the model lies.
 TEST_F(HostileFileTest, RefusesShapesThatDisagree) {
   EXPECT_THAT(RefusalOfPickle(SmallState("blocks.0.mlp.fc2.weight")), HasSubstr("is missing"));
@@ -198,14 +195,57 @@ TEST_F(HostileFileTest, RefusesShapesThatDisagree) {
               HasSubstr("is of no block in [0, 256)"));
 }
 
-TEST_F(HostileFileTest, RefusesGridsThatAreNotSquare) {
-  EXPECT_THAT(RefusalOfState([](SampleState& state) {
-                state.info_.model.grid_width = 3;
-                for (auto& [name, shape] : state.shapes_) {
-                  if (name.find("pos_embed") != std::string::npos) shape[1] = 12;
-                }
-              }),
-              HasSubstr("no square grid"));
+// Weights and moments whose every other tensor is sound.
+TEST_F(HostileFileTest, NamesTheTensorOfAnotherShapeAndBothShapes) {
+  const std::string name = "encoder/blocks.0.attn.qkv.weight";
+  const std::string rule = " has shape [16, 48]; expected [48, 16]";
+  // The first tensor of that shape after the name becomes its transpose.
+  const auto refusal = [&](const std::string& after) {
+    EXPECT_TRUE(WriteTorchState(Path("whole.pth.tar"), SampleState()).ok());
+    const auto bytes = OpenBytes(Path("whole.pth.tar"));
+    const auto archive = ZipReader::Open(**bytes);
+    auto writer = ZipWriter::Create(Path("x.pth.tar"));
+    for (const ZipEntry& entry : archive->entries()) {
+      std::string data(entry.bytes, '\0');
+      EXPECT_TRUE(archive->Read(entry, data.data()).ok());
+      if (entry.name == "archive/data.pkl") {
+        const size_t at = data.find(ShapePickle(48, 16), data.find(after));
+        EXPECT_NE(at, std::string::npos);
+        data.replace(at, ShapePickle(48, 16).size(), ShapePickle(16, 48));
+      }
+      EXPECT_TRUE(writer->Add(entry.name, data).ok());
+    }
+    EXPECT_TRUE(writer->Finish().ok());
+    return RefusalOfFile();
+  };
+  EXPECT_THAT(refusal("encoder"), HasSubstr("tensor " + name + rule));
+  EXPECT_THAT(refusal("target_encoder"), HasSubstr("tensor target_" + name + rule));
+  EXPECT_THAT(refusal("exp_avg"), HasSubstr("tensor exp_avg/" + name + rule));
+}
+
+TEST_F(HostileFileTest, NamesTheTensorOfAnotherShapeInAFolder) {
+  for (const std::string name : {"predictor/predictor_norm.bias", "exp_avg/encoder/norm.bias",
+                                 "exp_avg_sq/encoder/norm.bias"}) {
+    SampleState sample;
+    sample.shapes_[name] = {5};
+    ASSERT_TRUE(ImportState(sample, {.folder = Path("in"), .replace = true}).ok());
+    EXPECT_THAT(std::string(OpenState(Path("in")).status().message()),
+                HasSubstr("tensor " + name + " has shape [5]; expected ["));
+  }
+}
+
+TEST_F(HostileFileTest, RefusesALearntTableOfNoSquareGrid) {
+  ModelConfig model = SampleModel();
+  model.grid_width = 3;
+  SampleState sample(model);
+  sample.LearnTables();
+  ASSERT_TRUE(WriteTorchState(Path("x.pth.tar"), sample).ok());
+  EXPECT_THAT(RefusalOfFile(), AllOf(HasSubstr("has 12 patches, which is no square grid"),
+                                     HasSubstr("--crop-size HEIGHTxWIDTH")));
+  const auto named = OpenState(Path("x.pth.tar"), {16, 12});
+  ASSERT_TRUE(named.ok()) << named.status();
+  EXPECT_EQ((*named)->info().model.grid_height, 4);
+  EXPECT_EQ((*named)->info().model.grid_width, 3);
 }
 
 TEST_F(HostileFileTest, LeavesNothingBehindWhenAnImportFails) {

@@ -151,6 +151,24 @@ class RoundTrip(unittest.TestCase):
             ours = safetensors.torch.load_file(self.folder / f"{name}-out" / "model.safetensors")
             self.assertEqual(differences(ours, dict(weights)), [], name)
 
+    def test_a_rectangle_comes_back_from_every_format(self):
+        sizes = {"img_size": (16, 64)}  # 4x16 patches, as many as 8x8 has.
+        weights = timm_model(**sizes).state_dict()
+        weights["pos_embed"] = table(4, 16, 24)
+        torch.save(weights, self.folder / "wide.pth")
+        must("import", self.folder / "wide.pth", self.folder / "wide", "--heads", "3")
+        for kind in ("hf", "timm", "safetensors"):
+            must("export", self.folder / "wide", "--format", kind, self.folder / kind)
+            result = must("import", self.folder / kind, self.folder / f"{kind}-in", "--crop-size", "24x40")
+            self.assertIn("grid 6x10", result.stderr)
+            self.assertNotIn("interpolated", result.stderr)
+            must("export", self.folder / f"{kind}-in", "--format", "timm", self.folder / f"{kind}-out")
+            ours = safetensors.torch.load_file(self.folder / f"{kind}-out" / "model.safetensors")
+            self.assertTrue(torch.equal(ours["pos_embed"], table(6, 10, 24)), kind)
+        model, info = transformers.IJepaModel.from_pretrained(self.folder / "hf", output_loading_info=True)
+        self.assertFalse(info["missing_keys"] or info["mismatched_keys"], info)
+        self.assertEqual(list(model.config.image_size), [16, 64])
+
     def test_tables_of_another_size(self):
         weights = timm_model().state_dict()
         for kind, positions in (("sin-cos", table(4, 4, 24)), ("learnt", torch.randn(1, 16, 24))):

@@ -25,6 +25,21 @@ TEST(RegridTest, KnowsTheSinCosTable) {
   EXPECT_FALSE(IsSinCosTable({1, 2, 3}, {1, 1}, 3));
 }
 
+TEST(RegridTest, RecognisesTheGridOfASinCosTable) {
+  for (const int height : {1, 2, 4, 8, 12, 16}) {
+    for (const int width : {1, 3, 4, 16, 20}) {
+      const auto grid = SinCosGrid(PositionTable(height, width, 8), 8);
+      ASSERT_TRUE(grid.has_value()) << height << "x" << width;
+      EXPECT_EQ(grid->height, height);
+      EXPECT_EQ(grid->width, width);
+    }
+  }
+  std::vector<float> table = PositionTable(4, 16, 8);
+  table.back() += 1e-4f;
+  EXPECT_FALSE(SinCosGrid(table, 8).has_value());
+  EXPECT_FALSE(SinCosGrid({1, 2, 3}, 3).has_value());
+}
+
 TEST(RegridTest, InterpolationKeepsConstantsAndTheGridItself) {
   const std::vector<float> same(3 * 4 * 2, 0.25f);
   for (const float value : InterpolateTable(same, {3, 4}, {7, 5}, 2)) {

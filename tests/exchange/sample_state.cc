@@ -27,10 +27,17 @@ ModelConfig SampleModel() {
   return model;
 }
 
-SampleState::SampleState() {
+ModelConfig WideSampleModel() {
+  ModelConfig model = SampleModel();
+  model.grid_height = 2;
+  model.grid_width = 8;
+  return model;
+}
+
+SampleState::SampleState(const ModelConfig& model) {
   info_.path = "sample";
   info_.kind = "sample";
-  info_.model = SampleModel();
+  info_.model = model;
   info_.optimizer_step = 10;
   info_.step = 10;
   info_.values = {{kEpochKey, "2"},         {kLossKey, "0.40366672277450564"},
@@ -49,6 +56,16 @@ SampleState::SampleState() {
     if (!slot.has_state) continue;
     shapes_[kMomentPrefix + slot.name] = slot.shape;
     shapes_[kSquarePrefix + slot.name] = slot.shape;
+  }
+}
+
+void SampleState::LearnTables() {
+  for (const char* prefix : {kEncoderPrefix, kTargetPrefix}) {
+    const std::string name = std::string(prefix) + kEncoderTable;
+    std::vector<float>& table = replaced_[name];
+    for (int64_t i = 0; i < CountOf(shapes_.at(name)); ++i) {
+      table.push_back(std::sin(static_cast<float>(i * i)));
+    }
   }
 }
 

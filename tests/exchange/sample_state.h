@@ -15,12 +15,14 @@ namespace jepa::testing {
 
 // 4x4 grid of 4-pixel patches, encoder 16x2 with 2 heads, predictor 8x1.
 ModelConfig SampleModel();
+// The same on a grid of 2x8, which has as many patches.
+ModelConfig WideSampleModel();
 
 // Every value of every tensor differs from the others; position tables are the sin-cos ones, and
 // the figures are there.
 class SampleState : public StateSource {
  public:
-  SampleState();
+  explicit SampleState(const ModelConfig& model = SampleModel());
   const StateInfo& info() const override { return info_; }
   const TensorShapes& tensors() const override { return shapes_; }
   absl::Status Read(const std::string& name, float* out) const override;
@@ -29,6 +31,8 @@ class SampleState : public StateSource {
   StateInfo info_;
   TensorShapes shapes_;
   std::map<std::string, std::vector<float>> replaced_;
+  // Gives both encoders a position table that is not the sin-cos one.
+  void LearnTables();
 };
 
 std::vector<float> ValuesOf(const StateSource& state, const std::string& name);

@@ -85,6 +85,19 @@ TEST_F(StartStateTest, RefusesOtherSizesButTakesAnotherGrid) {
   }
 }
 
+// A job on the grid of a file that does not say it takes the tables as they are.
+TEST_F(StartStateTest, TakesALearntTableToBeOfTheJobsCrop) {
+  sample_ = SampleState(WideSampleModel());
+  sample_.LearnTables();
+  ASSERT_TRUE(WriteTorchState(Path("x.pth.tar"), sample_).ok());
+  const auto state = StartState::Open(Path("x.pth.tar"), WideSampleModel());
+  ASSERT_TRUE(state.ok()) << state.status();
+  std::vector<float> table(16 * 16);
+  ASSERT_TRUE(
+      state->Read("encoder/pos_embed", TensorType::kFloat32, {1, 16, 16}, table.data()).ok());
+  EXPECT_EQ(table, ValuesOf(sample_, "encoder/pos_embed"));
+}
+
 TEST_F(StartStateTest, FillsWhatWeightsLack) {
   ExportOptions options;
   options.folder = Path("hf");

@@ -43,6 +43,7 @@ absl::StatusOr<std::unique_ptr<StateSource>> OpenCheckpointState(const std::stri
   info.path = path;
   info.kind = "checkpoint folder";
   IJEPA_ASSIGN_OR_RETURN(info.model, ParseModelLine(reader.meta().model));
+  info.grid_known = true;
   info.values = reader.meta().values;
   absl::StatusOr<PixelScale> scale = ReadPixelScale(info.values, info.model.channels);
   if (!scale.ok()) {

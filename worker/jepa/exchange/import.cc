@@ -10,28 +10,11 @@
 #include "worker/jepa/checkpoint/checkpoint.h"
 #include "worker/jepa/exchange/new_folder.h"
 #include "worker/jepa/exchange/regrid.h"
+#include "worker/jepa/exchange/state_with_info.h"
 #include "worker/jepa/plan/model_line.h"
 
 namespace jepa {
 namespace {
-
-// The same state, with another number of heads.
-class StateWithHeads : public StateSource {
- public:
-  StateWithHeads(std::unique_ptr<StateSource> source, int heads)
-      : source_(std::move(source)), info_(source_->info()) {
-    info_.model.num_heads = heads;
-  }
-  const StateInfo& info() const override { return info_; }
-  const TensorShapes& tensors() const override { return source_->tensors(); }
-  absl::Status Read(const std::string& name, float* out) const override {
-    return source_->Read(name, out);
-  }
-
- private:
-  const std::unique_ptr<StateSource> source_;
-  StateInfo info_;
-};
 
 absl::StatusOr<int> ChooseHeads(const StateInfo& info, int asked) {
   const ModelConfig& model = info.model;
@@ -75,18 +58,20 @@ int64_t ImagesSeen(const StateInfo& info, int64_t step) {
 
 absl::StatusOr<std::unique_ptr<StateSource>> OpenForUse(const std::string& path,
                                                         const ImportOptions& options) {
-  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<StateSource> source, OpenState(path));
-  IJEPA_ASSIGN_OR_RETURN(const int heads, ChooseHeads(source->info(), options.heads));
-  source = std::make_unique<StateWithHeads>(std::move(source), heads);
-  if (options.crop_size == 0) return source;
-  const int patch = source->info().model.patch_size;
-  if (options.crop_size < patch || options.crop_size % patch != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("crop size is ", options.crop_size,
-                                                   "; must be a multiple of ", path,
+  const Size crop = options.crop_size;
+  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<StateSource> source, OpenState(path, crop));
+  StateInfo info = source->info();
+  IJEPA_ASSIGN_OR_RETURN(info.model.num_heads, ChooseHeads(info, options.heads));
+  const int patch = info.model.patch_size;
+  source = std::make_unique<StateWithInfo>(std::move(source), std::move(info));
+  if (crop.height == 0 && crop.width == 0) return source;
+  for (const int side : {crop.height, crop.width}) {
+    if (side >= patch && side % patch == 0) continue;
+    return absl::InvalidArgumentError(absl::StrCat("crop size is ", crop.height, "x", crop.width,
+                                                   "; both sides must be multiples of ", path,
                                                    "'s patch size, which is ", patch));
   }
-  const int side = options.crop_size / patch;
-  return OnGrid(std::move(source), {side, side});
+  return OnGrid(std::move(source), {crop.height / patch, crop.width / patch});
 }
 
 absl::Status ImportState(const StateSource& state, const ImportOptions& options) {

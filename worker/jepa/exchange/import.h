@@ -11,8 +11,8 @@
 namespace jepa {
 
 struct ImportOptions {
-  int heads = 0;      // Attention heads; 0: what the source says, else those of a published width.
-  int crop_size = 0;  // Pixels; 0: that of the source. Else position tables are made for it.
+  int heads = 0;   // Attention heads; 0: what the source says, else those of a published width.
+  Size crop_size;  // Pixels; zeros: that of the source. Else position tables are made for it.
   std::string folder;
   bool replace = false;  // A folder that an import wrote before.
 };

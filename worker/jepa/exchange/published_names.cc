@@ -2,7 +2,6 @@
 #include "worker/jepa/exchange/published_names.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -139,12 +138,8 @@ absl::StatusOr<ModelConfig> InferModel(const TensorShapes& shapes) {
   IJEPA_ASSIGN_OR_RETURN(const std::vector<int64_t> fc1,
                          ShapeOf(shapes, prefix + "blocks.0.mlp.fc1.weight", 2));
   IJEPA_ASSIGN_OR_RETURN(model.depth, DepthOf(shapes, prefix + "blocks."));
-  const auto side = static_cast<int>(std::lround(std::sqrt(static_cast<double>(table[1]))));
-  if (int64_t{side} * side != table[1]) {
-    return Wrong(prefix + kEncoderTable,
-                 absl::StrCat("has ", table[1], " patches, which is no square grid"));
-  }
-  model.grid_height = model.grid_width = side;
+  model.grid_height = 1;
+  model.grid_width = static_cast<int>(table[1]);
   model.patch_size = static_cast<int>(patch[2]);
   model.channels = static_cast<int>(patch[1]);
   model.scale = AssumedPixelScale(model.channels);

@@ -50,8 +50,9 @@ struct OptimizerSlot {
 std::vector<OptimizerSlot> OptimizerSlots(const ModelConfig& model);
 
 // The sizes that the shapes of a state imply; num_heads is 0, for nothing shows it, and the
-// predictor's sizes are 0 when there is none. The grid is taken to be square. Returns
-// InvalidArgument naming the tensor that is missing or of an impossible shape.
+// predictor's sizes are 0 when there is none. The grid is one row of all patches, until SettleGrid
+// (settle_grid.h). Returns InvalidArgument naming the tensor that is missing or of an impossible
+// shape.
 absl::StatusOr<ModelConfig> InferModel(const TensorShapes& shapes);
 
 // Whether `shapes` are exactly the tensors of `model`: target encoder and encoder; predictor and

@@ -16,6 +16,8 @@ namespace {
 constexpr double kSinCosTolerance = 1e-5;
 constexpr double kCubic = -0.75;
 
+bool IsClose(float a, float b) { return std::abs(double{a} - double{b}) <= kSinCosTolerance; }
+
 // Weights of the four neighbours of a place that lies `t` past the second, 0 <= t < 1. Keys,
 // "Cubic convolution interpolation", 1981, eq. 4.
 void CubicWeights(double t, double weights[4]) {
@@ -120,9 +122,22 @@ std::vector<float> InterpolateTable(const std::vector<float>& table, MaskGrid fr
 bool IsSinCosTable(const std::vector<float>& table, MaskGrid grid, int width) {
   if (width % 4 != 0) return false;
   const std::vector<float> expected = PositionTable(grid.height, grid.width, width);
-  return std::equal(
-      table.begin(), table.end(), expected.begin(), expected.end(),
-      [](float a, float b) { return std::abs(double{a} - double{b}) <= kSinCosTolerance; });
+  return std::equal(table.begin(), table.end(), expected.begin(), expected.end(), IsClose);
+}
+
+std::optional<MaskGrid> SinCosGrid(const std::vector<float>& table, int width) {
+  if (width % 4 != 0) return std::nullopt;
+  // The patch below the first one stands in no other place, so where it stands is the grid's width.
+  const std::vector<float> column = PositionTable(2, 1, width);
+  const auto patches = static_cast<int>(table.size() / static_cast<size_t>(width));
+  int below = 1;
+  while (below < patches && !std::equal(column.begin() + width, column.end(),
+                                        table.begin() + int64_t{below} * width, IsClose)) {
+    ++below;
+  }
+  const MaskGrid grid{patches / below, below};
+  if (patches % below != 0 || !IsSinCosTable(table, grid, width)) return std::nullopt;
+  return grid;
 }
 
 absl::StatusOr<std::unique_ptr<StateSource>> OnGrid(std::unique_ptr<StateSource> source,

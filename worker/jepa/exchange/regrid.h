@@ -3,6 +3,7 @@
 #define IJEPA_WORKER_JEPA_EXCHANGE_REGRID_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "worker/jepa/exchange/state_source.h"
@@ -17,6 +18,9 @@ std::vector<float> InterpolateTable(const std::vector<float>& table, MaskGrid fr
 
 // Whether a table is the sin-cos one of its grid, to 1e-5.
 bool IsSinCosTable(const std::vector<float>& table, MaskGrid grid, int width);
+
+// The grid of which `table` is the sin-cos one, to 1e-5; none if it is of no grid.
+std::optional<MaskGrid> SinCosGrid(const std::vector<float>& table, int width);
 
 // `source` with its position tables on `grid`. On its own grid they stay as they are. A sin-cos
 // table becomes that of the new grid, exactly; another one, which somebody has learnt, is

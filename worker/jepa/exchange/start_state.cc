@@ -60,7 +60,8 @@ absl::StatusOr<std::string> FindStart(const std::string& path, const std::string
 }
 
 absl::StatusOr<StartState> StartState::Open(const std::string& path, const ModelConfig& model) {
-  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<StateSource> source, OpenState(path));
+  const Size crop{model.grid_height * model.patch_size, model.grid_width * model.patch_size};
+  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<StateSource> source, OpenState(path, crop));
   const ModelConfig theirs = Comparable(source->info().model, source->info().model);
   const ModelConfig ours = Comparable(model, source->info().model);
   if (ModelLine(theirs) != ModelLine(ours)) {

@@ -11,7 +11,9 @@
 #include "absl/strings/string_view.h"
 #include "common/status_macros.h"
 #include "worker/jepa/checkpoint/checkpoint_name.h"
+#include "worker/jepa/exchange/settle_grid.h"
 #include "worker/jepa/exchange/sources.h"
+#include "worker/jepa/exchange/state_with_info.h"
 
 namespace jepa {
 namespace {
@@ -46,12 +48,19 @@ absl::StatusOr<std::unique_ptr<StateSource>> OpenFolderState(const std::string& 
       "is a folder with neither manifest.json (a checkpoint) nor model.safetensors");
 }
 
+absl::StatusOr<std::unique_ptr<StateSource>> OpenSettled(const std::string& path, Size crop) {
+  std::error_code error;
+  const bool folder = std::filesystem::is_directory(path, error);
+  IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<StateSource> source,
+                         folder ? OpenFolderState(path) : OpenFileState(path));
+  IJEPA_ASSIGN_OR_RETURN(StateInfo info, SettleGrid(*source, crop));
+  return std::make_unique<StateWithInfo>(std::move(source), std::move(info));
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StateSource>> OpenState(const std::string& path) {
-  std::error_code error;
-  absl::StatusOr<std::unique_ptr<StateSource>> source =
-      std::filesystem::is_directory(path, error) ? OpenFolderState(path) : OpenFileState(path);
+absl::StatusOr<std::unique_ptr<StateSource>> OpenState(const std::string& path, Size crop) {
+  absl::StatusOr<std::unique_ptr<StateSource>> source = OpenSettled(path, crop);
   if (source.ok()) return source;
   const absl::Status& status = source.status();
   if (absl::StrContains(status.message(), path)) return status;

@@ -36,6 +36,8 @@ struct StateInfo {
   std::string path;
   std::string kind;   // "checkpoint folder", "torch.save file", ...
   ModelConfig model;  // num_heads is 0 if nothing says it.
+  // Whether the grid of `model` is more than a count of patches; after OpenState it always is.
+  bool grid_known = false;
   // Finished steps of the optimizer; absent: weights alone, without moments.
   std::optional<int64_t> optimizer_step;
   // Finished steps of the run, where the source counts steps.
@@ -55,9 +57,10 @@ class StateSource {
   virtual absl::Status Read(const std::string& name, float* out) const = 0;
 };
 
-// Opens a file or folder, whatever it is of the above. Errors name the path, the thing and the
-// rule: NotFound, InvalidArgument, Unimplemented, FailedPrecondition or DataLoss.
-absl::StatusOr<std::unique_ptr<StateSource>> OpenState(const std::string& path);
+// Opens a file or folder, whatever it is of the above. `crop`, in pixels, is what the caller will
+// use it for; it settles a grid that nothing else does (settle_grid.h). Errors name the path, the
+// thing and the rule: NotFound, InvalidArgument, Unimplemented, FailedPrecondition or DataLoss.
+absl::StatusOr<std::unique_ptr<StateSource>> OpenState(const std::string& path, Size crop = {});
 
 }  // namespace jepa
 

@@ -2,7 +2,6 @@
 // all three networks.
 #include <algorithm>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "worker/jepa/checkpoint/safetensors.h"
+#include "worker/jepa/exchange/config_file.h"
 #include "worker/jepa/exchange/hugging_face.h"
 #include "worker/jepa/exchange/safetensors_writer.h"
 #include "worker/jepa/exchange/sources.h"
@@ -19,9 +19,6 @@
 
 namespace jepa {
 namespace {
-
-constexpr uint64_t kMaxConfigBytes = 1 << 20;
-constexpr double kNormEps = 1e-6;
 
 absl::Status Wrong(absl::string_view name, absl::string_view rule) {
   return absl::InvalidArgumentError(
@@ -69,7 +66,6 @@ class WeightsReader {
   explicit WeightsReader(const SafetensorsFile& file) : file_(file) {}
 
   absl::Status Run();
-  absl::Status ReadConfig(const std::string& path);
 
   StateInfo info;
   WeightTensors tensors;
@@ -176,39 +172,9 @@ absl::Status WeightsReader::Run() {
     info.model.num_heads = model.num_heads;
     info.model.grid_height = model.grid_height;
     info.model.grid_width = model.grid_width;
+    info.grid_known = true;
   }
   return CheckTensors(info.model, tensors.shapes);
-}
-
-// Heads, which no shape shows; Hugging Face has them at the top, timm among model_args.
-absl::Status WeightsReader::ReadConfig(const std::string& path) {
-  IJEPA_ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> bytes, OpenBytes(path));
-  if (bytes->size() > kMaxConfigBytes) {
-    return absl::DataLossError(
-        absl::StrCat(path, " has ", bytes->size(), " bytes; at most ", kMaxConfigBytes));
-  }
-  std::string text(bytes->size(), '\0');
-  IJEPA_RETURN_IF_ERROR(bytes->ReadAt(0, text.data(), text.size()));
-  const nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) return absl::DataLossError(absl::StrCat(path, " is not a JSON object"));
-  const auto arguments = config.find("model_args");
-  const bool timm = arguments != config.end() && arguments->is_object();
-  const nlohmann::json& holder = timm ? *arguments : config;
-  const auto heads = holder.find(timm ? "num_heads" : "num_attention_heads");
-  if (heads != holder.end()) {
-    if (!heads->is_number_unsigned() || heads->get<uint64_t>() == 0 ||
-        heads->get<uint64_t>() > static_cast<uint64_t>(info.model.embed_dim)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": the number of heads is not in [1, ", info.model.embed_dim, "]"));
-    }
-    info.model.num_heads = heads->get<int>();
-  }
-  const auto eps = config.find("layer_norm_eps");
-  if (eps != config.end() && (!eps->is_number() || eps->get<double>() != kNormEps)) {
-    info.notes.push_back(absl::StrCat(path, ": layer_norm_eps is ", eps->dump().substr(0, 32),
-                                      "; I-JEPA's is 1e-6, and that is used"));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -218,7 +184,7 @@ absl::StatusOr<std::unique_ptr<StateSource>> OpenWeights(const std::string& path
   IJEPA_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(path));
   WeightsReader reader(file);
   IJEPA_RETURN_IF_ERROR(reader.Run());
-  if (!config_path.empty()) IJEPA_RETURN_IF_ERROR(reader.ReadConfig(config_path));
+  if (!config_path.empty()) IJEPA_RETURN_IF_ERROR(ReadConfigFile(config_path, reader.info));
   reader.info.path = path;
   return std::make_unique<WeightsState>(std::move(file), std::move(reader.info),
                                         std::move(reader.tensors));
