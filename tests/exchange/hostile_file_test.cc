@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -246,6 +247,28 @@ TEST_F(HostileFileTest, RefusesALearntTableOfNoSquareGrid) {
   ASSERT_TRUE(named.ok()) << named.status();
   EXPECT_EQ((*named)->info().model.grid_height, 4);
   EXPECT_EQ((*named)->info().model.grid_width, 3);
+}
+
+TEST_F(HostileFileTest, RefusesValuesThatAreNotFinite) {
+  for (const std::string name : {"predictor/predictor_norm.bias", "exp_avg_sq/encoder/norm.bias",
+                                 "target_encoder/pos_embed"}) {
+    SampleState sample;
+    std::vector<float> values = ValuesOf(sample, name);
+    values.front() = std::numeric_limits<float>::quiet_NaN();
+    values.back() = -std::numeric_limits<float>::infinity();
+    sample.replaced_[name] = values;
+    ASSERT_TRUE(WriteTorchState(Path("x.pth.tar"), sample).ok());
+    ImportOptions options;
+    options.heads = 2;
+    options.folder = Path("out");
+    const auto state = OpenForUse(Path("x.pth.tar"), options);
+    const absl::Status status = state.ok() ? ImportState(**state, options) : state.status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr(Path("x.pth.tar") + ": tensor " + name),
+                      HasSubstr(absl::StrCat("has 2 of ", values.size(), " values that are NaN"))));
+    EXPECT_TRUE(absl::IsNotFound(OpenState(Path("out")).status()));
+  }
 }
 
 TEST_F(HostileFileTest, LeavesNothingBehindWhenAnImportFails) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "tests/exchange/sample_state.h"
@@ -96,6 +97,17 @@ TEST_F(StartStateTest, TakesALearntTableToBeOfTheJobsCrop) {
   ASSERT_TRUE(
       state->Read("encoder/pos_embed", TensorType::kFloat32, {1, 16, 16}, table.data()).ok());
   EXPECT_EQ(table, ValuesOf(sample_, "encoder/pos_embed"));
+}
+
+TEST_F(StartStateTest, RefusesValuesThatAreNotFinite) {
+  sample_.replaced_["encoder/norm.bias"] = std::vector<float>(16, HUGE_VALF);
+  ImportTo("in");
+  const auto state = StartState::Open(Path("in"), SampleModel());
+  ASSERT_TRUE(state.ok()) << state.status();
+  std::vector<float> values(16);
+  const absl::Status status =
+      state->Read("encoder/norm.bias", TensorType::kFloat32, {16}, values.data());
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
 }
 
 TEST_F(StartStateTest, FillsWhatWeightsLack) {

@@ -1,7 +1,9 @@
 // Tells the kinds apart by what is there, not by names of files.
 #include "worker/jepa/exchange/state_source.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -17,6 +19,28 @@
 
 namespace jepa {
 namespace {
+
+// A source that gives no tensor with a value that is no finite number.
+class FiniteState : public StateSource {
+ public:
+  explicit FiniteState(std::unique_ptr<StateSource> source) : source_(std::move(source)) {}
+
+  const StateInfo& info() const override { return source_->info(); }
+  const TensorShapes& tensors() const override { return source_->tensors(); }
+  absl::Status Read(const std::string& name, float* out) const override {
+    IJEPA_RETURN_IF_ERROR(source_->Read(name, out));
+    const int64_t count = CountOf(tensors().at(name));
+    const int64_t bad =
+        std::count_if(out, out + count, [](float value) { return !std::isfinite(value); });
+    if (bad == 0) return absl::OkStatus();
+    return absl::DataLossError(
+        absl::StrCat(info().path, ": tensor ", name, " has ", bad, " of ", count,
+                     " values that are NaN or infinite; every value must be finite"));
+  }
+
+ private:
+  const std::unique_ptr<StateSource> source_;
+};
 
 bool Exists(const std::string& path) {
   std::error_code error;
@@ -53,6 +77,7 @@ absl::StatusOr<std::unique_ptr<StateSource>> OpenSettled(const std::string& path
   const bool folder = std::filesystem::is_directory(path, error);
   IJEPA_ASSIGN_OR_RETURN(std::unique_ptr<StateSource> source,
                          folder ? OpenFolderState(path) : OpenFileState(path));
+  source = std::make_unique<FiniteState>(std::move(source));
   IJEPA_ASSIGN_OR_RETURN(StateInfo info, SettleGrid(*source, crop));
   return std::make_unique<StateWithInfo>(std::move(source), std::move(info));
 }

@@ -60,6 +60,7 @@ class StateSource {
 // Opens a file or folder, whatever it is of the above. `crop`, in pixels, is what the caller will
 // use it for; it settles a grid that nothing else does (settle_grid.h). Errors name the path, the
 // thing and the rule: NotFound, InvalidArgument, Unimplemented, FailedPrecondition or DataLoss.
+// Read returns DataLoss for a tensor with a value that is NaN or infinite.
 absl::StatusOr<std::unique_ptr<StateSource>> OpenState(const std::string& path, Size crop = {});
 
 }  // namespace jepa
