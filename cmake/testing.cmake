@@ -18,3 +18,13 @@ function(ijepa_test)
   add_test(NAME ${T_NAME} COMMAND ${T_NAME} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${T_NAME} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT})
 endfunction()
+
+# ijepa_renamed_goldens_test(NAME name KINDS "kind,kind" COMMAND command...): the command with every file of those golden
+# sets renamed must pass and skip nothing: files are found by their sidecars.
+function(ijepa_renamed_goldens_test)
+  cmake_parse_arguments(T "" "NAME;KINDS" "COMMAND" ${ARGN})
+  add_test(NAME ${T_NAME} COMMAND ${CMAKE_SOURCE_DIR}/tests/golden/renamed_goldens_test.py ${T_KINDS} ${T_COMMAND}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${T_NAME} PROPERTIES
+    LABELS golden TIMEOUT 300 SKIP_RETURN_CODE 77 ENVIRONMENT "GTEST_FILTER=-Large*;OMP_NUM_THREADS=1")
+endfunction()

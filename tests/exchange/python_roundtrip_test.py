@@ -86,10 +86,32 @@ class RoundTrip(unittest.TestCase):
             self.skipTest(f"no golden set {GOLDENS / kind}; IJEPA_GOLDENS names another folder")
         return GOLDENS / kind
 
+    def sidecars(self, kind, what, holds):
+        """(path, JSON) of each sidecar for which `holds`; a kind that is there must have one."""
+        paths = sorted(self.golden(kind).glob("*.json"))
+        found = [(path, side) for path in paths for side in [json.loads(path.read_text())] if holds(side)]
+        self.assertTrue(found, f"{GOLDENS / kind} has no sidecar with {what}")
+        return found
+
+    def checkpoints(self):
+        """(path, heads) of the files of the set f_checkpoint, as their sidecar names them."""
+        return [(path.parent / name, side["config"]["heads"])
+                for path, side in self.sidecars("f_checkpoint", "files", lambda side: "files" in side)
+                for name in sorted(side["files"])]
+
+    def model_folder(self):
+        """The folder of the set g_hf_export that transformers reads."""
+        found = [config.parent for config in self.golden("g_hf_export").glob("*/config.json")]
+        self.assertTrue(found, f"{GOLDENS / 'g_hf_export'} has no folder with a config.json")
+        return found[0]
+
+    def tensor(self, kind, name):
+        path, _ = self.sidecars(kind, f"the tensor {name}", lambda side: name in side.get("tensors", {}))[0]
+        return safetensors.torch.load_file(path.with_suffix(".safetensors"))[name]
+
     def test_training_state_comes_back_equal(self):
-        for file in sorted(self.golden("f_checkpoint").glob("*.pth.tar")):
-            sidecar = json.loads((file.parent / "expected_epoch2.json").read_text())
-            must("import", file, self.folder / file.stem, "--heads", sidecar["config"]["heads"])
+        for file, heads in self.checkpoints():
+            must("import", file, self.folder / file.stem, "--heads", heads)
             must("export", self.folder / file.stem, "--format", "pth", self.folder / f"{file.stem}-out")
             ours = torch.load(self.folder / f"{file.stem}-out" / "jepa-latest.pth.tar", weights_only=True)
             theirs = torch.load(file, weights_only=True)
@@ -97,28 +119,26 @@ class RoundTrip(unittest.TestCase):
             print(f"{file.name}: {len(theirs['opt']['state'])} moments, all tensors and figures equal")
 
     def test_transformers_loads_the_export_whole(self):
-        source = self.golden("g_hf_export")
-        must("export", source / "model", "--format", "hf", self.folder / "hf")
+        must("export", self.model_folder(), "--format", "hf", self.folder / "hf")
         model, info = transformers.IJepaModel.from_pretrained(self.folder / "hf", output_loading_info=True)
         self.assertFalse(info["missing_keys"] or info["unexpected_keys"] or info["mismatched_keys"], info)
         self.assertEqual(model.config.layer_norm_eps, 1e-6)
-        pixels = safetensors.torch.load_file(source / "input.safetensors")["pixel_values"]
-        expected = safetensors.torch.load_file(source / "expected.safetensors")["last_hidden_state"]
+        pixels = self.tensor("g_hf_export", "pixel_values")
+        expected = self.tensor("g_hf_export", "last_hidden_state")
         with torch.no_grad():
             difference = (model.eval()(pixels).last_hidden_state - expected).abs().max().item()
         print(f"transformers {transformers.__version__}: max difference {difference:.2e}")
         self.assertLessEqual(difference, TOLERANCE)
 
     def test_timm_loads_the_export_strictly(self):
-        source = self.golden("g_hf_export")
-        must("export", source / "model", "--format", "timm", self.folder / "timm")
+        must("export", self.model_folder(), "--format", "timm", self.folder / "timm")
         config = json.loads((self.folder / "timm" / "config.json").read_text())
         model = timm.models.vision_transformer.VisionTransformer(num_classes=0, **config["model_args"])
         weights = safetensors.torch.load_file(self.folder / "timm" / "model.safetensors")
         model.load_state_dict(weights, strict=True)
         by_name = timm.create_model(f"local-dir:{self.folder / 'timm'}", pretrained=True)
-        pixels = safetensors.torch.load_file(source / "input.safetensors")["pixel_values"]
-        expected = safetensors.torch.load_file(source / "expected.safetensors")["last_hidden_state"]
+        pixels = self.tensor("g_hf_export", "pixel_values")
+        expected = self.tensor("g_hf_export", "last_hidden_state")
         with torch.no_grad():
             difference = max((m.eval().forward_features(pixels) - expected).abs().max().item() for m in (model, by_name))
             pooled = (model(pixels) - expected.mean(1)).abs().max().item()
@@ -126,11 +146,11 @@ class RoundTrip(unittest.TestCase):
         self.assertLessEqual(max(difference, pooled), TOLERANCE)
 
     def test_context_encoder_of_a_training_state(self):
-        file = self.golden("f_checkpoint") / "tiny-epoch2.pth.tar"
+        file, heads = self.checkpoints()[0]
         state = torch.load(file, weights_only=True)
         for encoder, key in (("target", "target_encoder"), ("context", "encoder")):
             out = self.folder / encoder
-            must("export", file, "--heads", "3", "--format", "timm", "--encoder", encoder, out)
+            must("export", file, "--heads", heads, "--format", "timm", "--encoder", encoder, out)
             ours = safetensors.torch.load_file(out / "model.safetensors")
             theirs = {name.removeprefix("module."): value for name, value in state[key].items()}
             self.assertEqual(differences(ours, theirs), [])

@@ -129,9 +129,12 @@ absl::StatusOr<std::vector<Golden>> LoadGoldens(absl::string_view kind) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (entry.path().extension() == ".json") paths.push_back(entry.path().string());
   }
-  if (paths.empty()) {
+  if (error) {
     return absl::NotFoundError(
         absl::StrCat("no golden set ", folder, "; IJEPA_GOLDENS names another folder"));
+  }
+  if (paths.empty()) {
+    return absl::DataLossError(absl::StrCat("golden set ", folder, " holds no sidecar (.json)"));
   }
   std::sort(paths.begin(), paths.end());
   std::vector<Golden> goldens;
@@ -140,6 +143,30 @@ absl::StatusOr<std::vector<Golden>> LoadGoldens(absl::string_view kind) {
     goldens.push_back(std::move(golden));
   }
   return goldens;
+}
+
+std::vector<const Golden*> GoldensThat(const std::vector<Golden>& goldens, absl::string_view what,
+                                       const std::function<bool(const Golden&)>& is) {
+  std::vector<const Golden*> found;
+  for (const Golden& golden : goldens) {
+    if (is(golden)) found.push_back(&golden);
+  }
+  if (found.empty()) {
+    ADD_FAILURE() << goldens.at(0).folder() << " has no golden with " << what;
+  }
+  return found;
+}
+
+std::vector<const Golden*> GoldensWithField(const std::vector<Golden>& goldens,
+                                            const std::string& field) {
+  return GoldensThat(goldens, absl::StrCat("the field ", field),
+                     [&](const Golden& golden) { return golden.json().contains(field); });
+}
+
+std::vector<const Golden*> GoldensWithTensor(const std::vector<Golden>& goldens,
+                                             const std::string& tensor) {
+  return GoldensThat(goldens, absl::StrCat("the tensor ", tensor),
+                     [&](const Golden& golden) { return golden.Has(tensor); });
 }
 
 }  // namespace jepa::testing

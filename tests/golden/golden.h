@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -78,9 +79,19 @@ class GoldenReport {
   std::string different_;
 };
 
-// All sidecars of GoldenRoot()/kind, by name. Returns NotFound if the folder is not there or holds
-// none.
+// All sidecars of GoldenRoot()/kind, by name. Returns NotFound if the folder is not there, DataLoss
+// if it holds none.
 absl::StatusOr<std::vector<Golden>> LoadGoldens(absl::string_view kind);
+
+// Those for which `is` holds, in order. None fails the test, naming `what`: a kind that is there
+// must be whole.
+std::vector<const Golden*> GoldensThat(const std::vector<Golden>& goldens, absl::string_view what,
+                                       const std::function<bool(const Golden&)>& is);
+// The same by the sidecar's fields and by its tensors.
+std::vector<const Golden*> GoldensWithField(const std::vector<Golden>& goldens,
+                                            const std::string& field);
+std::vector<const Golden*> GoldensWithTensor(const std::vector<Golden>& goldens,
+                                             const std::string& tensor);
 
 }  // namespace jepa::testing
 

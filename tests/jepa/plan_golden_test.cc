@@ -165,8 +165,8 @@ void ExpectClose(double got, double expected, const std::string& what, GoldenRep
 
 TEST(ScheduleGoldenTest, GivesEveryStepOfThePublishedRuns) {
   IJEPA_GOLDENS_OR_SKIP(goldens, "e_schedules");
-  for (const Golden& golden : goldens) {
-    if (!golden.Has("lr")) continue;  // The sampler's sidecar.
+  for (const Golden* found : testing::GoldensWithTensor(goldens, "lr")) {  // Not the sampler's.
+    const Golden& golden = *found;
     SCOPED_TRACE(golden.name());
     GoldenReport report(golden);
     const auto& json = golden.json();
@@ -228,9 +228,8 @@ int64_t TrainableIn(const nlohmann::json& parameters) {
 // Model names are ENCODER_pPATCH_CROP.
 TEST(ParameterGoldenTest, CountsThoseOfEveryModel) {
   IJEPA_GOLDENS_OR_SKIP(goldens, "b_init");
-  for (const Golden& golden : goldens) {
-    if (!golden.json().contains("models")) continue;
-    for (const auto& [name, json] : golden.json().at("models").items()) {
+  for (const Golden* golden : testing::GoldensWithField(goldens, "models")) {
+    for (const auto& [name, json] : golden->json().at("models").items()) {
       const std::vector<std::string> parts = absl::StrSplit(name, '_');
       ASSERT_EQ(parts.size(), 4u) << name;
       const EncoderShape shape = EncoderByName(parts[0] + "_" + parts[1]).value();

@@ -110,11 +110,10 @@ void CompareLaw(const testing::Golden& golden, InitMode mode, testing::GoldenRep
 
 TEST(InitialLawTest, EveryTensorFollowsTheReferenceStatistics) {
   IJEPA_GOLDENS_OR_SKIP(goldens, "b_init");
-  for (const testing::Golden& golden : goldens) {
-    if (!golden.json().contains("stats")) continue;
-    testing::GoldenReport report(golden);
+  for (const testing::Golden* golden : testing::GoldensWithField(goldens, "stats")) {
+    testing::GoldenReport report(*golden);
     for (const InitMode mode : {InitMode::kReference, InitMode::kClean}) {
-      CompareLaw(golden, mode, &report);
+      CompareLaw(*golden, mode, &report);
     }
   }
 }
@@ -122,10 +121,9 @@ TEST(InitialLawTest, EveryTensorFollowsTheReferenceStatistics) {
 // Every parameter of every model of the manifest, by name, shape, order and decay group.
 TEST(ParameterTableTest, EqualsTheManifest) {
   IJEPA_GOLDENS_OR_SKIP(goldens, "b_init");
-  for (const testing::Golden& golden : goldens) {
-    if (!golden.json().contains("models")) continue;
-    testing::GoldenReport report(golden);
-    for (const auto& [name, entry] : golden.json().at("models").items()) {
+  for (const testing::Golden* golden : testing::GoldensWithField(goldens, "models")) {
+    testing::GoldenReport report(*golden);
+    for (const auto& [name, entry] : golden->json().at("models").items()) {
       SCOPED_TRACE(name);
       const auto shape = EncoderByName(name.substr(0, name.find("_p")));
       ASSERT_TRUE(shape.ok()) << shape.status();
