@@ -1,6 +1,11 @@
 // Measures the health of the representation from tensors that a step has anyway; no second forward.
 // Everything is computed on the device and stays there until Read, so nothing waits for the device
-// before. Nothing that training reads is written.
+// before; but for two things, on measured steps alone:
+//   effective ranks   Read brings the Gram matrices, of at most kRankRows rows and of the images of
+//                     a shard, to the host and takes their eigenvalues there
+//   shared updates    TakeUpdate joins the ranks' norms, some numbers per block, on the host, as
+//                     UpdateSharing::sum wants them: it waits for the device
+// Nothing that training reads is written.
 //
 // Features are the targets of the loss, t[r, d]: rows r are the patches of all target blocks of a
 // shard (a patch in two blocks counts twice), d < D; each row has mean 0 and variance 1 over d
@@ -52,7 +57,8 @@ class TelemetryMeter {
   // After the forward pass of a shard.
   void TakeShard(const StepFeatures& features, const PredictorShape& shape);
   // After the optimizer step, before the gradient is cleared; `step` is the optimizer's count.
-  // `sharing`: null, or how ranks that share the update out join what each has of it.
+  // `sharing`: null, or how ranks that share the update out join what each has of it: through the
+  // host, so this waits for the device then.
   absl::Status TakeUpdate(double lr, int64_t step, const UpdateSharing* sharing);
 
   // Waits for the device, then stops. Figures of features are means over the shards taken.
