@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <barrier>
 #include <cmath>
@@ -11,8 +12,10 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/train/model/learner_calls.h"
@@ -69,14 +72,24 @@ void Take(Learner& learner, Trace& trace) {
   trace.norms.push_back(result.value_or(StepResult()).gradient_norm);
 }
 
-// Some steps on one shape: with graphs the third one is captured.
-Trace Train(const TrainConfig& config, int steps = 6) {
+constexpr int kShapes = 2;
+
+// Masks of a step's own, of shapes that come by turns.
+MaskBatch MasksOf(int step) {
+  return step % kShapes == 0 ? testing::SeededMasks(3, static_cast<uint64_t>(step))
+                             : testing::SeededMasks(3, static_cast<uint64_t>(step), 7, 4);
+}
+
+// Steps of which none repeats images or masks. With graphs each shape is captured when it comes for
+// the third time, and replayed for other masks from then on.
+constexpr int kSteps = 5 * kShapes;
+Trace Train(const TrainConfig& config, int steps = kSteps) {
   Trace trace;
   const auto learner = Learner::Create(config);
   EXPECT_TRUE(learner.ok()) << learner.status();
   for (int step = 0; step < steps; ++step) {
     const Batch batch = testing::RandomBatch(config, 3, static_cast<uint64_t>(step));
-    const absl::Status added = (*learner)->AccumulateShard(batch, testing::SmallMasks(3), {});
+    const absl::Status added = (*learner)->AccumulateShard(batch, MasksOf(step), {});
     EXPECT_TRUE(added.ok()) << added;
     const absl::Status updated =
         (*learner)->Update({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99});
@@ -102,11 +115,27 @@ void ExpectNear(const Trace& actual, const Trace& expected, double tolerance) {
   }
 }
 
+// What the tests of graphs below need: their steps differ in masks and share the shapes.
+TEST(CudaStepTest, StepsHaveMasksOfTheirOwnInTwoShapes) {
+  const auto rows = [](int step) { return MakeStepRows(MasksOf(step), 3, 16, at::kCPU); };
+  for (int step = kShapes; step < kSteps; ++step) {
+    const StepRows before = rows(step - kShapes), now = rows(step), other = rows(step - 1);
+    EXPECT_EQ(now.target_union.sizes(), before.target_union.sizes()) << step;
+    EXPECT_NE(now.context_rows.sizes(), other.context_rows.sizes()) << step;
+    EXPECT_EQ(now.context_rows.sizes(), before.context_rows.sizes()) << step;
+    EXPECT_FALSE(now.context_rows.equal(before.context_rows)) << step;
+    EXPECT_FALSE(now.target_union.equal(before.target_union)) << step;
+    EXPECT_FALSE(now.target_positions.rows.equal(before.target_positions.rows)) << step;
+  }
+  const Trace cpu = Train(Config(Device::kCpu, Precision::kFp32, CudaGraphs::kOff));
+  EXPECT_EQ(cpu.losses.size(), static_cast<size_t>(kSteps));
+}
+
 // Six steps of sign-like AdamW let rounding grow: 2e-3 is ten times what fp32 on two CPUs differs.
 TEST(CudaStepTest, EqualsTheCpuInFp32) {
   SKIP_WITHOUT_GPU();
-  const Trace cpu = Train(Config(Device::kCpu, Precision::kFp32, CudaGraphs::kOff));
-  const Trace gpu = Train(Config(Device::kCuda, Precision::kFp32, CudaGraphs::kOff));
+  const Trace cpu = Train(Config(Device::kCpu, Precision::kFp32, CudaGraphs::kOff), 6);
+  const Trace gpu = Train(Config(Device::kCuda, Precision::kFp32, CudaGraphs::kOff), 6);
   EXPECT_NEAR(gpu.losses[0], cpu.losses[0], 1e-5 * cpu.losses[0]);
   EXPECT_NEAR(gpu.norms[0], cpu.norms[0], 1e-4 * cpu.norms[0]);
   ExpectNear(gpu, cpu, 2e-3);
@@ -114,8 +143,8 @@ TEST(CudaStepTest, EqualsTheCpuInFp32) {
 
 TEST(CudaStepTest, IsWithinBf16OfFp32) {
   SKIP_WITHOUT_GPU();
-  const Trace fp32 = Train(Config(Device::kCuda, Precision::kFp32, CudaGraphs::kOff));
-  const Trace bf16 = Train(Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOff));
+  const Trace fp32 = Train(Config(Device::kCuda, Precision::kFp32, CudaGraphs::kOff), 6);
+  const Trace bf16 = Train(Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOff), 6);
   ExpectNear(bf16, fp32, 0.05);
   EXPECT_NE(bf16.losses[0], fp32.losses[0]);
 }
@@ -170,18 +199,99 @@ TEST(CudaStepTest, StepsFromRestoredWeightsInBf16) {
   EXPECT_EQ(testing::EndStep(**restored, {.lr = 1e-3}), testing::EndStep(**saved, {.lr = 1e-3}));
 }
 
-TEST(CudaStepTest, CapturesFromTheThirdTimeOn) {
+// Passes with graphs and without over the same networks, whose weights stay.
+class GraphedPassTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    SKIP_WITHOUT_GPU();
+    const TrainConfig config = Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOn);
+    // Makes a stream that can be captured current.
+    auto learner = Learner::Create(config);
+    ASSERT_TRUE(learner.ok()) << learner.status();
+    learner_ = *std::move(learner);
+    networks_ =
+        std::make_unique<Networks>(config.model, at::Device(at::kCUDA, 0), config.precision);
+    networks_->Initialise(config.init, config.seed);
+    graphed_ = std::make_unique<ShardPass>(networks_.get(), CudaGraphs::kOn);
+    plain_ = std::make_unique<ShardPass>(networks_.get(), CudaGraphs::kOff);
+    batch_ = testing::RandomBatch(config, 3, 1);
+  }
+
+  // Expects both to give the same loss.
+  void RunBoth(const MaskBatch& masks, double scale) {
+    const uint8_t* pixels = batch_.pixels.data();
+    const double expected = plain_->Run(pixels, 3, masks, scale).item<double>();
+    const double actual = graphed_->Run(pixels, 3, masks, scale).item<double>();
+    EXPECT_NEAR(actual, expected, 1e-5 * expected);
+  }
+
+  std::unique_ptr<Learner> learner_;
+  std::unique_ptr<Networks> networks_;
+  std::unique_ptr<ShardPass> graphed_, plain_;
+  Batch batch_;
+};
+
+TEST_F(GraphedPassTest, CapturesEachShapeFromItsThirdTimeOn) {
+  const size_t expected[] = {0, 0, 0, 0, 1, 2, 2, 2, 2, 2};
+  for (int step = 0; step < kSteps; ++step) {
+    RunBoth(MasksOf(step), 1.0);
+    EXPECT_EQ(graphed_->graphs(), expected[step]) << step;
+  }
+}
+
+// Another scale is another shape. The one longest unused goes, and comes back when it is wanted.
+TEST_F(GraphedPassTest, KeepsNoMoreGraphsThanItsBound) {
+  for (size_t i = 0; i <= ShardPass::kMaxGraphs; ++i) {
+    for (int time = 0; time < 3; ++time) {
+      graphed_->Run(batch_.pixels.data(), 3, MasksOf(0), 1.0 + static_cast<double>(i));
+    }
+    EXPECT_EQ(graphed_->graphs(), std::min(i + 1, ShardPass::kMaxGraphs));
+  }
+  for (int step : {0, 2, 4}) {
+    RunBoth(MasksOf(step), 1.0);  // Gone, captured again, replayed.
+    RunBoth(MasksOf(step), 1.0 + ShardPass::kMaxGraphs);
+    EXPECT_EQ(graphed_->graphs(), ShardPass::kMaxGraphs);
+  }
+}
+
+// While it lives, LibTorch throws where the host would wait for a stream.
+class ErrorOnWaiting {
+ public:
+  ErrorOnWaiting() { Set(c10::cuda::SyncDebugMode::L_ERROR); }
+  ~ErrorOnWaiting() { Set(c10::cuda::SyncDebugMode::L_DISABLED); }
+
+ private:
+  static void Set(c10::cuda::SyncDebugMode mode) {
+    c10::cuda::warning_state().set_sync_debug_mode(mode);
+  }
+};
+
+// The step of the loop: the host gives the device a step, then takes the result of the one before,
+// whose event is all that it waits for.
+TEST(CudaStepTest, NeitherStepNorReplayedStepWaitsForTheDevice) {
   SKIP_WITHOUT_GPU();
-  const TrainConfig config = Config(Device::kCuda, Precision::kBf16, CudaGraphs::kOn);
-  const auto learner = Learner::Create(config);  // Makes a stream that can be captured current.
-  ASSERT_TRUE(learner.ok()) << learner.status();
-  Networks networks(config.model, at::Device(at::kCUDA, 0), config.precision);
-  networks.Initialise(config.init, config.seed);
-  ShardPass pass(&networks, CudaGraphs::kOn);
-  const Batch batch = testing::RandomBatch(config, 3, 1);
-  for (size_t expected : {0u, 0u, 1u, 1u}) {
-    pass.Run(batch.pixels.data(), 3, testing::SmallMasks(3), 1.0);
-    EXPECT_EQ(pass.graphs(), expected);
+  for (CudaGraphs graphs : {CudaGraphs::kOff, CudaGraphs::kOn}) {
+    const TrainConfig config = Config(Device::kCuda, Precision::kBf16, graphs);
+    const auto learner = Learner::Create(config);
+    ASSERT_TRUE(learner.ok()) << learner.status();
+    std::optional<ErrorOnWaiting> strict;
+    for (int step = 0; step < kSteps; ++step) {
+      // From here on memory is there, algorithms are chosen, and graphs captured.
+      if (step == 3 * kShapes) strict.emplace();
+      const Batch batch = testing::RandomBatch(config, 3, static_cast<uint64_t>(step));
+      (*learner)->EndSpan(StepSpan::kBegin);
+      const absl::Status added = (*learner)->AccumulateShard(batch, MasksOf(step), {});
+      ASSERT_TRUE(added.ok()) << added;
+      (*learner)->SetScalar(StepScalar::kDrain, 0);
+      (*learner)->EndSpan(StepSpan::kWork);
+      const absl::Status updated =
+          (*learner)->Update({.lr = 1e-3, .weight_decay = 0.05, .ema_momentum = 0.99});
+      ASSERT_TRUE(updated.ok()) << updated;
+      if (step < (*learner)->results_left()) continue;
+      const auto result = (*learner)->TakeResult();
+      ASSERT_TRUE(result.ok()) << result.status();
+    }
+    EXPECT_ANY_THROW(at::ones({1}, at::kCUDA).item<float>());  // The mode is what it says.
   }
 }
 
@@ -197,7 +307,7 @@ TEST(CudaStepTest, SkipsAGradientThatIsNotFinite) {
   const UpdateRates rates{.lr = 1, .weight_decay = 1, .ema_momentum = 0};
   EXPECT_FALSE(testing::EndStep(**learner, rates).updated);
   const Batch batch = testing::RandomBatch(config, 3, 0);
-  ASSERT_TRUE((*learner)->AccumulateShard(batch, testing::SmallMasks(3), {}).ok());
+  ASSERT_TRUE((*learner)->AccumulateShard(batch, MasksOf(0), {}).ok());
   EXPECT_EQ(Train(config).losses[0], testing::EndStep(**learner, rates).scalar(StepScalar::kLoss));
 }
 

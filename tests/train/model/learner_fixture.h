@@ -2,7 +2,12 @@
 #ifndef IJEPA_TESTS_TRAIN_MODEL_LEARNER_FIXTURE_H_
 #define IJEPA_TESTS_TRAIN_MODEL_LEARNER_FIXTURE_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "worker/jepa/config.h"
 #include "worker/jepa/data/loader.h"
@@ -49,6 +54,27 @@ inline MaskBatch SmallMasks(int images) {
     for (int64_t k = 0; k < 5; ++k) masks.context[0].push_back(k + shift);
     for (int64_t k = 0; k < 3; ++k) masks.target[0].push_back(8 + k + shift);
     for (int64_t k = 0; k < 3; ++k) masks.target[1].push_back(10 + k + shift);
+  }
+  return masks;
+}
+
+// The same blocks at places drawn for `seed` and each image: `context` patches, and two target
+// blocks of `target` that share one. Equal counts have equal shapes, union of the targets included.
+inline MaskBatch SeededMasks(int images, uint64_t seed, int context = 5, int target = 3) {
+  MaskBatch masks{
+      .context_patches = context, .target_patches = target, .context = {{}}, .target = {{}, {}}};
+  for (int b = 0; b < images; ++b) {
+    std::vector<int64_t> patches(16);
+    std::iota(patches.begin(), patches.end(), 0);
+    Philox random(seed, Purpose::kMask, 0, static_cast<uint64_t>(b));
+    for (uint32_t k = 16; k > 1; --k) std::swap(patches[k - 1], patches[random.Below(k)]);
+    const auto put = [&](int begin, int count, std::vector<int64_t>* block) {
+      block->insert(block->end(), patches.begin() + begin, patches.begin() + begin + count);
+      std::sort(block->end() - count, block->end());
+    };
+    put(0, context, &masks.context[0]);
+    put(context, target, &masks.target[0]);
+    put(context + target - 1, target, &masks.target[1]);
   }
   return masks;
 }
