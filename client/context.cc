@@ -4,7 +4,6 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/file.h"
 #include "common/token_file.h"
 
@@ -64,10 +63,9 @@ ExitCode Context::PrintMessage(const google::protobuf::Message& message) {
 
 ExitCode Context::Fail(ExitCode code, const Problem& problem) {
   std::fflush(stdout);
-  auto line = [](const std::string& text) { return absl::StrReplaceAll(text, {{"\n", " "}}); };
-  Say(absl::StrCat(err().Paint(Tone::kBad, "error:"), " ", line(problem.what)));
-  if (!problem.where.empty()) Say(absl::StrCat("  at: ", line(problem.where)));
-  if (!problem.fix.empty()) Say(absl::StrCat("  fix: ", line(problem.fix)));
+  Say(absl::StrCat(err().Paint(Tone::kBad, "error:"), " ", Printable(problem.what)));
+  if (!problem.where.empty()) Say(absl::StrCat("  at: ", Printable(problem.where)));
+  if (!problem.fix.empty()) Say(absl::StrCat("  fix: ", Printable(problem.fix)));
   return code;
 }
 

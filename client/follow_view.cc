@@ -22,12 +22,6 @@ constexpr int kLongestCurve = 72;
 constexpr int kCurveMargin = 14;
 constexpr absl::Duration kRedraw = absl::Milliseconds(100);
 
-std::string ReasonText(const v1::Reason& reason) {
-  if (reason.code().empty()) return reason.message();
-  return reason.message().empty() ? reason.code()
-                                  : absl::StrCat(reason.code(), ": ", reason.message());
-}
-
 std::string LeftText(const v1::StepReport& progress) {
   absl::Duration left = TimeLeft(progress);
   return left < absl::ZeroDuration() ? "-" : DurationText(left);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -160,15 +161,48 @@ ExitCode RunVerify(Context& context, const DataSetOptions& options) {
   return PrintBad(context, **source, SurveyWithBar(context, **source, options));
 }
 
+using ReasonCounts = std::map<std::string, int64_t>;
+
+ReasonCounts CountReasons(const jepa::Survey& survey) {
+  ReasonCounts counts;
+  for (const jepa::BadFile& file : survey.bad) {
+    ++counts[std::string(jepa::BadReasonName(file.reason))];
+  }
+  return counts;
+}
+
+// "598 corrupt, 2 empty".
+std::string ReasonsText(const ReasonCounts& counts) {
+  return absl::StrJoin(counts, ", ", [](std::string* out, const auto& count) {
+    absl::StrAppend(out, FormatCount(count.second), " ", count.first);
+  });
+}
+
+// Without a single image there is nothing to tell but why.
+ExitCode FailStats(Context& context, const jepa::ImageSource& source, const jepa::Survey& survey) {
+  const jepa::BadFile& first = survey.bad.front();
+  return context.Fail(ExitCode::kFailed,
+                      {absl::StrCat("none of ", FormatCount(source.size()),
+                                    " images can be used: ", ReasonsText(CountReasons(survey)),
+                                    "; the first: ", first.message),
+                       source.name(first.index), "see all with `ijepactl data verify`"});
+}
+
 ExitCode RunStats(Context& context, const DataSetOptions& options) {
   const auto source = jepa::OpenImageSource(options.path);
   if (!source.ok()) return FailData(context, source.status(), options.path);
   const jepa::Survey survey = SurveyWithBar(context, **source, options);
+  if (survey.images == 0) return FailStats(context, **source, survey);
+  const ReasonCounts reasons = CountReasons(survey);
   if (context.output != OutputFormat::kTable) {
     google::protobuf::Struct proto;
     auto& fields = *proto.mutable_fields();
     fields["images"] = Number(static_cast<double>(survey.images));
     fields["bad"] = Number(static_cast<double>(survey.bad.size()));
+    for (const auto& [reason, count] : reasons) {
+      (*fields["bad_reasons"].mutable_struct_value()->mutable_fields())[reason] =
+          Number(static_cast<double>(count));
+    }
     fields["bytes"] = Number(static_cast<double>(survey.bytes));
     fields["min_side"] = Number(survey.min_side);
     fields["max_side"] = Number(survey.max_side);
@@ -180,12 +214,12 @@ ExitCode RunStats(Context& context, const DataSetOptions& options) {
     return context.PrintMessage(proto);
   }
   context.Print(absl::StrFormat(
-      "images       %s (%s bad)\nfiles        %s\nsides        %d to %d pixels\n"
+      "images       %s (%s bad%s)\nfiles        %s\nsides        %d to %d pixels\n"
       "mean pixels  %s\nmean         %s\nstd          %s\n",
       FormatCount(survey.images), FormatCount(static_cast<int64_t>(survey.bad.size())),
-      FormatBytes(survey.bytes), survey.min_side, survey.max_side,
-      FormatCount(static_cast<int64_t>(survey.mean_pixels)), PerChannel(survey.mean),
-      PerChannel(survey.deviation)));
+      reasons.empty() ? "" : absl::StrCat(": ", ReasonsText(reasons)), FormatBytes(survey.bytes),
+      survey.min_side, survey.max_side, FormatCount(static_cast<int64_t>(survey.mean_pixels)),
+      PerChannel(survey.mean), PerChannel(survey.deviation)));
   return ExitCode::kOk;
 }
 

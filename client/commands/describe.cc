@@ -35,14 +35,11 @@ std::string WhenText(absl::Time now, const google::protobuf::Timestamp& time) {
 std::string Header(const v1::Job& job, absl::Time now, const Terminal& terminal) {
   const v1::JobSpec& spec = job.spec();
   const v1::JobStatus& status = job.status();
-  std::string reason = status.reason().code();
-  if (!status.reason().message().empty()) {
-    absl::StrAppend(&reason, reason.empty() ? "" : ": ", status.reason().message());
-  }
   std::string text = absl::StrCat(
       Line("Job", ShortName(job.name())), Line("Uid", job.uid()),
       Line("State", terminal.Paint(StateTone(status.state()), StateName(status.state()))),
-      Line("Reason", reason), Line("Submitted", WhenText(now, status.submit_time())),
+      Line("Reason", ReasonText(status.reason())),
+      Line("Submitted", WhenText(now, status.submit_time())),
       Line("Started", WhenText(now, status.start_time())),
       Line("Ended", WhenText(now, status.end_time())));
   absl::StrAppend(&text,

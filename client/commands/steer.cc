@@ -105,8 +105,7 @@ std::string ExplanationText(const v1::JobExplanation& explained, absl::Time now)
     if (!value.empty()) absl::StrAppend(&text, key, value, "\n");
   };
   const v1::Reason& reason = explained.reason();
-  line("  why    ",
-       reason.code().empty() ? std::string() : absl::StrCat(reason.code(), ": ", reason.message()));
+  line("  why    ", ReasonText(reason));
   line("  short  ", reason.short_by() > 0 ? absl::StrCat(reason.short_by(), " ", reason.resource())
                                           : std::string());
   for (const std::string& job : reason.jobs_ahead()) line("  ahead  ", job);

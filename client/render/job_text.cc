@@ -210,7 +210,7 @@ std::string AttemptsSection(const v1::JobStatus& status, absl::Time now, const T
     if (attempt.failure().log_tail().empty()) continue;
     absl::StrAppend(&evidence, "  last lines of generation ", attempt.generation(), ":\n");
     for (const std::string& line : attempt.failure().log_tail()) {
-      absl::StrAppend(&evidence, "    ", line, "\n");
+      absl::StrAppend(&evidence, "    ", Printable(line), "\n");
     }
   }
   return absl::StrCat(table.Render(terminal, kIndent), evidence);
@@ -261,10 +261,16 @@ std::string ProbeCurveSection(const v1::JobStatus& status, const Terminal& termi
   return table.Render(terminal, kIndent);
 }
 
+std::string ReasonText(const v1::Reason& reason) {
+  const bool both = !reason.code().empty() && !reason.message().empty();
+  return Printable(absl::StrCat(reason.code(), both ? ": " : "", reason.message()));
+}
+
 std::string EventText(const v1::Event& event) {
-  if (event.count() < 2) return event.message();
-  return absl::StrCat(event.message(), event.message().empty() ? "(" : " (", event.count(),
-                      " times since ", FormatClock(event.first_time(), absl::LocalTimeZone()), ")");
+  const std::string message = Printable(event.message());
+  if (event.count() < 2) return message;
+  return absl::StrCat(message, message.empty() ? "(" : " (", event.count(), " times since ",
+                      FormatClock(event.first_time(), absl::LocalTimeZone()), ")");
 }
 
 std::string EventsSection(const v1::JobStatus& status, int limit, const Terminal& terminal) {

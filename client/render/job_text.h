@@ -47,7 +47,11 @@ std::string ProbesSection(const v1::JobStatus& status, const Terminal& terminal)
 // Every probe at every step it was taken. Empty with fewer than two steps.
 std::string ProbeCurveSection(const v1::JobStatus& status, const Terminal& terminal);
 
-// The event's message, and how many events it stands for where others were merged into it.
+// "CODE: message", or what there is of it, on one line.
+std::string ReasonText(const v1::Reason& reason);
+
+// The event's message on one line, and how many events it stands for where others were merged into
+// it.
 std::string EventText(const v1::Event& event);
 
 // Newest last, at most `limit` lines (0: all): the newest of each code, so that nothing rare is

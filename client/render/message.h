@@ -13,7 +13,8 @@ namespace ijepa::client {
 enum class OutputFormat { kTable, kJson, kYaml };
 
 // Protobuf JSON: lowerCamelCase names, RFC 3339 times, 64-bit integers as strings, fields without a
-// value included. `compact` puts it on one line. Ends in a newline.
+// value included. Bytes that are no UTF-8 become U+FFFD. `compact` puts it on one line. Ends in a
+// newline.
 absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message, bool compact = false);
 
 // The same document as YAML. Returns InvalidArgument if `json` is no JSON.

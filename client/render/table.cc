@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "common/check.h"
 
 namespace ijepa::client {
@@ -25,7 +24,7 @@ std::string Lay(const Cell& cell, Align align, int width, const Terminal& termin
 
 void Table::AddRow(std::vector<Cell> row) {
   IJEPA_CHECK(row.size() == columns_.size());
-  for (Cell& cell : row) cell.text = absl::StrReplaceAll(cell.text, {{"\n", " "}});
+  for (Cell& cell : row) cell.text = Printable(cell.text);
   rows_.push_back(std::move(row));
 }
 

@@ -29,7 +29,7 @@ struct Cell {
 class Table {
  public:
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
-  // One cell per column; a newline in a cell is shown as a space.
+  // One cell per column, shown as Printable (terminal.h) has it.
   void AddRow(std::vector<Cell> row);
   bool empty() const { return rows_.empty(); }
   // Lines that each end in a newline, header first, each after `indent` spaces.

@@ -11,6 +11,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/utf8.h"
 
 namespace ijepa::client {
 namespace {
@@ -77,6 +79,26 @@ Terminal DetectTerminal(FILE* stream, bool no_color) {
   terminal.utf8 = LocaleIsUtf8();
   terminal.width = terminal.tty ? TerminalWidth(fd) : 0;
   return terminal;
+}
+
+std::string Printable(absl::string_view text) {
+  const std::string valid = ToUtf8(text);
+  std::string shown;
+  shown.reserve(valid.size());
+  for (size_t i = 0; i < valid.size(); ++i) {
+    // U+0080 to U+009F are control characters too, of two bytes.
+    const bool wide = valid[i] == '\xc2' && static_cast<unsigned char>(valid[i + 1]) < 0xa0;
+    if (wide) ++i;
+    const auto code = static_cast<unsigned char>(valid[i]);
+    if (code == '\n' || code == '\t') {
+      shown.push_back(' ');
+    } else if (wide || code < 0x20 || code == 0x7f) {
+      absl::StrAppendFormat(&shown, "\\x%02x", code);
+    } else {
+      shown.push_back(valid[i]);
+    }
+  }
+  return shown;
 }
 
 int DisplayWidth(absl::string_view text) {

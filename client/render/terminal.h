@@ -27,6 +27,10 @@ struct Terminal {
 // Looks at `stream` and at NO_COLOR, TERM, COLUMNS, LC_ALL, LC_CTYPE and LANG.
 Terminal DetectTerminal(FILE* stream, bool no_color);
 
+// Text from outside on one line that no terminal acts upon: UTF-8 (common/utf8.h), newlines and
+// tabs as blanks, other control characters as "\x1b".
+std::string Printable(absl::string_view text);
+
 // Columns that UTF-8 `text` takes: one per code point.
 int DisplayWidth(absl::string_view text);
 

@@ -120,6 +120,16 @@ TEST(PlotTest, LeavesOutWhatIsNotANumberAndSurvivesFlatCurves) {
   EXPECT_EQ(Curve({{5, 2}, {5, 3}}, {4, 3}, false).size(), 3u);
 }
 
+TEST(PrintableTest, ShowsWhatATerminalWouldActUpon) {
+  EXPECT_EQ(Printable("plain \xC3\xA9 \xE2\x80\xA6"), "plain \xC3\xA9 \xE2\x80\xA6");
+  EXPECT_EQ(Printable("\x1b[31m\r\a\x7f"), "\\x1b[31m\\x0d\\x07\\x7f");
+  EXPECT_EQ(Printable("\xC2\x9B"
+                      "31m\xC2\xA0"),
+            "\\x9b31m\xC2\xA0");
+  EXPECT_EQ(Printable("a\nb\tc"), "a b c");
+  EXPECT_EQ(Printable("\xff\xC2"), "\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
 TEST(TruncateTest, CutsAtCodePoints) {
   EXPECT_EQ(Truncate("abc", 3, true), "abc");
   EXPECT_EQ(Truncate("\xC3\xA9\xC3\xA9\xC3\xA9", 2, true), "\xC3\xA9\xE2\x80\xA6");
@@ -134,6 +144,16 @@ TEST(MessageTest, PrintsProtobufJson) {
   ASSERT_TRUE(json.ok());
   EXPECT_EQ(*json,
             "{\"rank\":0,\"generation\":\"0\",\"text\":\"a\",\"time\":\"2026-01-02T03:04:05Z\"}\n");
+}
+
+TEST(MessageTest, ReplacesWhatIsNoUtf8WhereverItIs) {
+  v1::Job job;
+  job.set_uid("\xff");
+  job.mutable_status()->add_attempts()->mutable_failure()->add_log_tail("a\xff");
+  const absl::StatusOr<std::string> json = ToJson(job, /*compact=*/true);
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_THAT(*json, HasSubstr("\"uid\":\"\xEF\xBF\xBD\""));
+  EXPECT_THAT(*json, HasSubstr("\"logTail\":[\"a\xEF\xBF\xBD\"]"));
 }
 
 TEST(MessageTest, PrintsTheSameDocumentAsYaml) {
