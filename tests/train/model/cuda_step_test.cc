@@ -1,6 +1,7 @@
 // A learner's step on a GPU against the same step on the CPU, bf16 against fp32, and a captured
 // graph against the same step without one. The small model is wide enough to use every kernel.
 #include <ATen/ATen.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <gtest/gtest.h>
 
@@ -24,6 +25,7 @@
 #include "worker/jepa/model/attention.h"
 #include "worker/jepa/model/learner.h"
 #include "worker/jepa/model/networks.h"
+#include "worker/jepa/model/patches.h"
 #include "worker/jepa/model/shard_pass.h"
 #include "worker/jepa/plan/flat_ranges.h"
 
@@ -292,6 +294,25 @@ TEST(CudaStepTest, NeitherStepNorReplayedStepWaitsForTheDevice) {
       ASSERT_TRUE(result.ok()) << result.status();
     }
     EXPECT_ANY_THROW(at::ones({1}, at::kCUDA).item<float>());  // The mode is what it says.
+  }
+}
+
+// Page-locked memory is taken where the key says so, and only there.
+TEST(CudaStepTest, StagesPixelsInPageLockedMemoryAsTold) {
+  SKIP_WITHOUT_GPU();
+  const TrainConfig config = testing::SmallConfig();
+  const at::Device device(at::kCUDA, 0);
+  const Batch batch = testing::RandomBatch(config, 3, 1);
+  const auto stages = [] {
+    return at::getHostAllocator(at::kCUDA)->get_stats().num_host_alloc +
+           at::getHostAllocator(at::kCUDA)->get_stats().active_requests.allocated;
+  };
+  for (const bool pin : {false, true}) {
+    const auto before = stages();
+    const at::Tensor pixels =
+        PixelsToDevice(config.model, batch.pixels.data(), 3, device, pin).cpu();
+    EXPECT_EQ(std::memcmp(pixels.const_data_ptr(), batch.pixels.data(), batch.pixels.size()), 0);
+    EXPECT_EQ(stages() > before, pin);
   }
 }
 

@@ -156,7 +156,8 @@ class TorchLearner : public Learner {
   TorchLearner(const TrainConfig& config, at::Device device)
       : networks_(config.model, device, config.precision),
         optimizer_(&networks_.storage(), config.optimization.beta1, config.optimization.beta2),
-        shard_pass_(&networks_, config.cuda_graphs),
+        shard_pass_(&networks_, config.cuda_graphs, config.data.pin_memory),
+        pin_memory_(config.data.pin_memory),
         ring_(device),
         loss_(at::zeros({1}, at::TensorOptions().dtype(at::kDouble).device(device))),
         telemetry_(networks_.storage(), config) {
@@ -216,7 +217,8 @@ class TorchLearner : public Learner {
 
   Networks networks_;
   Optimizer optimizer_;
-  ShardPass shard_pass_;          // CUDA.
+  ShardPass shard_pass_;  // CUDA.
+  bool pin_memory_;
   StepRing ring_;                 // Where the device decides.
   std::deque<StepResult> known_;  // Where the host does; untaken.
   at::Tensor loss_;               // fp64 [1], of the step so far.
@@ -247,7 +249,7 @@ at::Tensor TorchLearner::Patches(const uint8_t* pixels, int64_t images) const {
   const ModelConfig& model = networks_.model();
   const at::Device device = networks_.device();
   if (device.is_cpu()) return PatchesOfPixels(model, pixels, images, device);
-  return UnfoldedPixels(model, PixelsToDevice(model, pixels, images, device),
+  return UnfoldedPixels(model, PixelsToDevice(model, pixels, images, device, pin_memory_),
                         networks_.patch_type());
 }
 

@@ -95,13 +95,15 @@ at::Tensor PatchesOfPixels(const ModelConfig& model, const uint8_t* pixels, int6
 }
 
 at::Tensor PixelsToDevice(const ModelConfig& model, const uint8_t* pixels, int64_t images,
-                          at::Device device) {
+                          at::Device device, bool pin_memory) {
   const int64_t height = static_cast<int64_t>(model.grid_height) * model.patch_size;
   const int64_t width = static_cast<int64_t>(model.grid_width) * model.patch_size;
-  const at::Tensor host = at::empty({images, model.channels, height, width},
-                                    at::TensorOptions()
-                                        .dtype(model.scale.bit_depth == 16 ? at::kShort : at::kByte)
-                                        .pinned_memory(device.is_cuda()));
+  const std::vector<int64_t> shape{images, model.channels, height, width};
+  const auto type = at::TensorOptions().dtype(model.scale.bit_depth == 16 ? at::kShort : at::kByte);
+  if (device.is_cuda() && !pin_memory) {
+    return at::from_blob(const_cast<uint8_t*>(pixels), shape, type).to(device);
+  }
+  const at::Tensor host = at::empty(shape, type.pinned_memory(device.is_cuda()));
   std::memcpy(host.data_ptr(), pixels, host.nbytes());
   return host.to(device, /*non_blocking=*/true);
 }

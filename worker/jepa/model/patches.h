@@ -23,9 +23,14 @@ at::Tensor PatchesOfPixels(const ModelConfig& model, const uint8_t* pixels, int6
 // with zeros to PatchColumns (kernels/unfold_pixels.h). On a CPU by the kernel's twin.
 at::Tensor UnfoldedPixels(const ModelConfig& model, const at::Tensor& pixels, at::ScalarType type);
 
-// Pixels on the way to the device through pinned memory: waits for nothing.
+// Pixels on the way to the device; `pixels` is free again when this returns. With pin_memory
+// (data.pin_mem) by way of page-locked memory, and the host waits for nothing: the host's caching
+// allocator gives a block again only after its copy ended, so that as many are in use as copies are
+// under way. The loader's slots are not page-locked themselves, as each would have to be kept until
+// its copy ended. Without, straight from `pixels`: the host waits until they are on the device, and
+// so for what was enqueued before. No matter on a CPU.
 at::Tensor PixelsToDevice(const ModelConfig& model, const uint8_t* pixels, int64_t images,
-                          at::Device device);
+                          at::Device device, bool pin_memory = true);
 
 }  // namespace jepa
 

@@ -63,9 +63,10 @@ struct ShardPass::Graph {
   at::cuda::CUDAGraph graph;
 };
 
-ShardPass::ShardPass(const Networks* networks, CudaGraphs graphs)
+ShardPass::ShardPass(const Networks* networks, CudaGraphs graphs, bool pin_memory)
     : networks_(networks),
       use_(networks->device().is_cuda() ? graphs : CudaGraphs::kOff),
+      pin_memory_(pin_memory),
       loss_(at::zeros({}, networks->storage().params.options())) {}
 
 ShardPass::~ShardPass() = default;
@@ -126,7 +127,7 @@ at::Tensor ShardPass::Run(const uint8_t* pixels, int64_t images, const MaskBatch
   StepRows rows = MakeStepRows(masks, images, networks_->grid_patches(), networks_->device(),
                                networks_->kernels());
   const at::Tensor on_device =
-      PixelsToDevice(networks_->model(), pixels, images, networks_->device());
+      PixelsToDevice(networks_->model(), pixels, images, networks_->device(), pin_memory_);
   const Key key{rows.shape, rows.target_union.size(0), scale};
   if (!WantsGraph(key)) {
     Enqueue(on_device, rows, scale, ready);

@@ -33,7 +33,8 @@ class ShardPass {
  public:
   static constexpr size_t kMaxGraphs = 64;
 
-  ShardPass(const Networks* networks, CudaGraphs graphs);
+  // pin_memory: how pixels go to the device (PixelsToDevice).
+  ShardPass(const Networks* networks, CudaGraphs graphs, bool pin_memory = true);
   ~ShardPass();
 
   // Adds `scale` times the gradient of the shard's mean loss to the gradient buffer. pixels: uint8
@@ -67,6 +68,7 @@ class ShardPass {
 
   const Networks* networks_;
   CudaGraphs use_;
+  bool pin_memory_;
   at::Tensor loss_;
   std::vector<Count> counts_;
   std::list<std::unique_ptr<Graph>> graphs_;  // Used most recently first.
