@@ -83,14 +83,13 @@ std::string MasksOfRank(int rank) {
 // theirs. No field says whether its shards had masks of their own; the loss of its first step does.
 Variant VariantOf(const std::vector<Golden>& goldens, const Golden& expected) {
   const nlohmann::json& config = expected.json().at("config");
-  const auto with = [&](const std::string& tensor) {
-    return GoldensThat(
-        goldens, tensor + " and the config of " + expected.name(), [&](const Golden& golden) {
-          return golden.Has(tensor) && golden.json().value("config", config) == config;
-        });
+  const auto same_config = [&](const Golden& golden) {
+    return golden.json().at("config") == config;
   };
+  const std::vector<const Golden*> inputs = GoldensThat(
+      goldens, "in.images and the config of " + expected.name(),
+      [&](const Golden& golden) { return golden.Has("in.images") && same_config(golden); });
   Variant variant{.expected = &expected};
-  const std::vector<const Golden*> inputs = with("in.images");
   if (inputs.empty()) return variant;
   variant.inputs = inputs[0];
   const int batch = expected.json().at("args").at("data").at("batch_size");
@@ -99,9 +98,9 @@ Variant VariantOf(const std::vector<Golden>& goldens, const Golden& expected) {
   const double loss = expected.json().at("steps").at(0).at("loss");
   double nearest = std::abs(LossOfFirstStep(variant) - loss);
   for (const Golden& golden : goldens) {
-    if (!golden.Has(MasksOfRank(variant.shards - 1)) || golden.Has(MasksOfRank(variant.shards))) {
-      continue;
-    }
+    const bool of_all_ranks =
+        golden.Has(MasksOfRank(variant.shards - 1)) && !golden.Has(MasksOfRank(variant.shards));
+    if (!of_all_ranks || !same_config(golden)) continue;
     Variant own = variant;
     own.rank_masks = &golden;
     const double distance = std::abs(LossOfFirstStep(own) - loss);
