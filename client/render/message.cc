@@ -3,13 +3,12 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "common/utf8.h"
+#include "common/valid_text.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace ijepa::client {
@@ -69,31 +68,6 @@ void WriteBlock(const Json& value, int indent, bool after_dash, std::string* out
   }
 }
 
-using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
-
-// Replaces what is no UTF-8 in all texts of `message`: names of files are bytes.
-void MakeUtf8(Message& message) {
-  const google::protobuf::Reflection& fields = *message.GetReflection();
-  std::vector<const FieldDescriptor*> set;
-  fields.ListFields(message, &set);
-  for (const FieldDescriptor* field : set) {
-    const bool text = field->type() == FieldDescriptor::TYPE_STRING;
-    const bool nested = field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
-    if (!field->is_repeated()) {
-      if (nested) MakeUtf8(*fields.MutableMessage(&message, field));
-      if (text) fields.SetString(&message, field, ToUtf8(fields.GetString(message, field)));
-      continue;
-    }
-    for (int i = 0; i < fields.FieldSize(message, field); ++i) {
-      if (nested) MakeUtf8(*fields.MutableRepeatedMessage(&message, field, i));
-      if (!text) continue;
-      fields.SetRepeatedString(&message, field, i,
-                               ToUtf8(fields.GetRepeatedString(message, field, i)));
-    }
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message, bool compact) {
@@ -101,9 +75,9 @@ absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message, boo
   options.add_whitespace = !compact;
   options.always_print_primitive_fields = true;
   std::string json;
-  const std::unique_ptr<Message> valid(message.New());
+  const std::unique_ptr<google::protobuf::Message> valid(message.New());
   valid->CopyFrom(message);
-  MakeUtf8(*valid);
+  MakeTextValid(*valid);
   auto status = google::protobuf::util::MessageToJsonString(*valid, &json, options);
   if (!status.ok()) {
     return absl::InternalError(

@@ -11,8 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
+#include "common/valid_text.h"
 #include "ijepa/v1/worker.grpc.pb.h"
-#include "worker/link/valid_text.h"
 
 namespace ijepa::worker {
 namespace {
@@ -142,7 +142,7 @@ class CoordinatorStream final
  private:
   void QueueLocked(const v1::WorkerMessage& message) {
     queue_.push_back(message);
-    link::MakeTextValid(queue_.back());
+    MakeTextValid(queue_.back());
     queued_bytes_ += queue_.back().ByteSizeLong();
   }
 

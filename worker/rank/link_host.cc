@@ -17,9 +17,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "common/valid_text.h"
 #include "worker/link/rank_folder.h"
 #include "worker/link/unix_socket.h"
-#include "worker/link/valid_text.h"
 #include "worker/rank/exit_record.h"
 
 namespace ijepa::rank {
@@ -178,7 +178,7 @@ void LinkHost::Wake() {
 }
 
 int64_t LinkHost::Enqueue(v1::FromRank message) {
-  link::MakeTextValid(message);
+  MakeTextValid(message);
   int64_t sequence;
   {
     std::lock_guard lock(mutex_);

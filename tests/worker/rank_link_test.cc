@@ -1,5 +1,5 @@
-// What is not UTF-8 does not keep a message from being read.
-#include "worker/link/valid_text.h"
+// The worker's end of the link, over a real socket.
+#include "worker/daemon/rank_link.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -9,50 +9,18 @@
 #include <utility>
 #include <vector>
 
-#include "ijepa/v1/worker.pb.h"
 #include "tests/fakes/temporary_folder.h"
-#include "worker/daemon/rank_link.h"
 #include "worker/link/unix_socket.h"
 
 namespace ijepa::worker {
 namespace {
 
 constexpr char kOdd[] = "caf\xe9";
-constexpr char kMended[] = "caf\xef\xbf\xbd";
 
 v1::FromRank Note(const std::string& text) {
   v1::FromRank message;
   message.mutable_note()->set_message(text);
   return message;
-}
-
-TEST(ValidTextTest, MakesTextsOfEveryDepthValidAndLeavesBytesAlone) {
-  v1::RankExit exit;
-  exit.set_message(kOdd);
-  exit.add_log_tail("plain");
-  exit.add_log_tail(kOdd);
-  link::MakeTextValid(exit);
-  EXPECT_EQ(exit.message(), kMended);
-  EXPECT_EQ(exit.log_tail(0), "plain");
-  EXPECT_EQ(exit.log_tail(1), kMended);
-
-  v1::FromRank nested = Note(kOdd);
-  link::MakeTextValid(nested);
-  EXPECT_EQ(nested.note().message(), kMended);
-
-  v1::FromRank bytes;
-  bytes.mutable_put()->set_value(kOdd);
-  link::MakeTextValid(bytes);
-  EXPECT_EQ(bytes.put().value(), kOdd);
-}
-
-TEST(ValidTextTest, MakesTextsInRepeatedMessagesValid) {
-  v1::JobSpec spec;
-  spec.mutable_network()->add_env()->set_value(kOdd);
-  spec.mutable_network()->add_env()->set_value("plain");
-  link::MakeTextValid(spec);
-  EXPECT_EQ(spec.network().env(0).value(), kMended);
-  EXPECT_EQ(spec.network().env(1).value(), "plain");
 }
 
 TEST(RankLinkTest, AFrameThatCannotBeReadIsPassedOver) {

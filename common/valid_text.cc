@@ -1,4 +1,4 @@
-#include "worker/link/valid_text.h"
+#include "common/valid_text.h"
 
 #include <google/protobuf/descriptor.h>
 
@@ -7,7 +7,7 @@
 
 #include "common/utf8.h"
 
-namespace ijepa::link {
+namespace ijepa {
 namespace {
 
 using google::protobuf::FieldDescriptor;
@@ -46,4 +46,4 @@ void MakeTextValid(Message& message) {
   }
 }
 
-}  // namespace ijepa::link
+}  // namespace ijepa
