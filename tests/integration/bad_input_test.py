@@ -74,13 +74,19 @@ class BadInputTest(unittest.TestCase):
         self.assertIn("127.0.0.1:1", result.stderr)
         self.assertLessEqual(len(result.stderr.strip().splitlines()), 3)
 
-    def test_a_taken_port(self):
-        result = subprocess.run([str(BIN / "ijepa-coordinator"), "--listen", self.cluster.address, "--worker-listen",
-                                 "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--data-dir",
-                                 str(self.cluster.folder / "second"), "--checkpoint-root", str(self.cluster.folder)],
-                                capture_output=True, text=True, timeout=60, check=False)
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn(self.cluster.address, result.stderr)
+    def test_a_taken_port_of_each_kind(self):
+        taken = self.cluster.addresses()
+        flags = {"client": "--listen", "worker": "--worker-listen", "metrics": "--metrics-listen"}
+        for kind in flags:
+            with self.subTest(kind):
+                listen = [part for other, flag in flags.items()
+                          for part in (flag, taken[other] if other == kind else "127.0.0.1:0")]
+                result = subprocess.run([str(BIN / "ijepa-coordinator"), *listen, "--data-dir",
+                                         str(self.cluster.folder / f"second-{kind}"), "--checkpoint-root",
+                                         str(self.cluster.folder)],
+                                        capture_output=True, text=True, timeout=60, check=False)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(taken[kind], result.stderr)
 
     def test_an_unreadable_image_is_skipped_counted_and_named(self):
         train = render_scenes(self.cluster.folder / "spoilt", 512, seed=5)
@@ -89,9 +95,13 @@ class BadInputTest(unittest.TestCase):
         odd = os.fsencode(victim.with_suffix("")) + b"-caf\xe9.jpg"  # No name in UTF-8, as old archives have.
         with open(odd, "wb") as file:
             file.write(b"not a picture")
-        job = self.cluster.submit(write_tiny_job(self.cluster.folder, "spoilt", epochs=1), "--data", train)
+        # Of one rank, whose report counts for itself: every image is met once.
+        job = self.cluster.submit(write_tiny_job(self.cluster.folder, "spoilt", ranks=1, epochs=1), "--data", train)
         ended = self.cluster.wait_for_end(job, 90)
         self.assertEqual(ended["status"]["state"], "JOB_STATE_SUCCEEDED")
+        progress = ended["status"]["progress"]
+        self.assertEqual(int(progress["badImages"]), 1)
+        self.assertEqual(int(progress["data"]["corrupt"]), 1)
         told = [event["message"] for event in ended["status"]["events"] if event["code"] == "BAD_IMAGE"]
         self.assertTrue(any(f"{victim.stem}-caf\ufffd.jpg" in message for message in told), told)
 
