@@ -139,13 +139,23 @@ class GlooCommunicator : public Communicator {
   absl::Status Broadcast(float* data, int64_t count, int root) override {
     return Call("broadcast", [&] {
       const size_t bytes = Bytes<float>(count);
+      if (bytes == 0) return;
+      // Receivers answer with a float: a rank that only receives from a peer that is just gone can
+      // wait for its whole deadline, because Gloo may miss that; to send to it fails at once.
+      constexpr size_t kAnswer = sizeof(float);
+      std::vector<float> answers(static_cast<size_t>(world_size()));
       Letters letters;
       if (rank() == root) {
-        for (const int peer : Peers()) letters.sent.push_back({peer, 0, bytes});
+        for (const int peer : Peers()) {
+          letters.sent.push_back({peer, 0, bytes});
+          letters.received.push_back({peer, static_cast<size_t>(peer) * kAnswer, kAnswer});
+        }
+        Exchange({data, bytes}, {answers.data(), Bytes<float>(world_size())}, letters);
       } else {
         letters.received.push_back({root, 0, bytes});
+        letters.sent.push_back({root, 0, kAnswer});
+        Exchange({answers.data(), kAnswer}, {data, bytes}, letters);
       }
-      Exchange({data, bytes}, {data, bytes}, letters);
     });
   }
 
