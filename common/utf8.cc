@@ -1,6 +1,5 @@
 #include "common/utf8.h"
 
-#include <cstddef>
 #include <cstdint>
 
 namespace ijepa {
@@ -8,9 +7,10 @@ namespace {
 
 constexpr absl::string_view kReplacement = "\xef\xbf\xbd";
 
-// Bytes of the valid sequence that the text begins with; 0 if there is none. RFC 3629 section 4:
-// only the second byte's range depends on the first.
-size_t SequenceBytes(absl::string_view text) {
+}  // namespace
+
+// RFC 3629 section 4: only the second byte's range depends on the first.
+size_t Utf8SequenceBytes(absl::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(0);
   if (first < 0x80) return 1;
@@ -26,11 +26,9 @@ size_t SequenceBytes(absl::string_view text) {
   return count;
 }
 
-}  // namespace
-
 bool IsUtf8(absl::string_view text) {
   while (!text.empty()) {
-    const size_t bytes = SequenceBytes(text);
+    const size_t bytes = Utf8SequenceBytes(text);
     if (bytes == 0) return false;
     text.remove_prefix(bytes);
   }
@@ -41,7 +39,7 @@ std::string ToUtf8(absl::string_view text) {
   std::string valid;
   valid.reserve(text.size());
   while (!text.empty()) {
-    const size_t bytes = SequenceBytes(text);
+    const size_t bytes = Utf8SequenceBytes(text);
     const absl::string_view taken = bytes == 0 ? kReplacement : text.substr(0, bytes);
     valid.append(taken.data(), taken.size());
     text.remove_prefix(bytes == 0 ? 1 : bytes);

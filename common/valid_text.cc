@@ -16,13 +16,14 @@ using google::protobuf::Reflection;
 
 void MakeFieldValid(const FieldDescriptor* field, Message& message) {
   const Reflection& reflection = *message.GetReflection();
+  std::string scratch;
   if (!field->is_repeated()) {
-    std::string text = reflection.GetString(message, field);
+    const std::string& text = reflection.GetStringReference(message, field, &scratch);
     if (!IsUtf8(text)) reflection.SetString(&message, field, ToUtf8(text));
     return;
   }
   for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
-    std::string text = reflection.GetRepeatedString(message, field, i);
+    const std::string& text = reflection.GetRepeatedStringReference(message, field, i, &scratch);
     if (!IsUtf8(text)) reflection.SetRepeatedString(&message, field, i, ToUtf8(text));
   }
 }

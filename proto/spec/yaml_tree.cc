@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/utf8.h"
 
 namespace ijepa::spec {
 namespace {
@@ -173,28 +174,12 @@ class TreeBuilder : public YAML::EventHandler {
   Size size_;
 };
 
-// Length of the UTF-8 sequence that starts at text[i], or 0 if there is none.
-size_t Utf8Length(absl::string_view text, size_t i) {
-  const auto byte = [&](size_t k) { return static_cast<unsigned char>(text[k]); };
-  const unsigned char first = byte(i);
-  if (first < 0x80) return 1;
-  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4 || i + length > text.size()) return 0;
-  for (size_t k = 1; k < length; ++k) {
-    if ((byte(i + k) & 0xC0) != 0x80) return 0;
-  }
-  const unsigned char second = byte(i + 1);
-  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F)) return 0;
-  if ((first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) return 0;
-  return length;
-}
-
 // Whether the text is UTF-8 without control characters, which neither YAML nor a proto string
 // takes.
 absl::Status CheckText(absl::string_view text, absl::string_view file_name) {
   Position position;
   for (size_t i = 0; i < text.size();) {
-    const size_t length = Utf8Length(text, i);
+    const size_t length = Utf8SequenceBytes(text.substr(i));
     const auto byte = static_cast<unsigned char>(text[i]);
     const bool control =
         byte == 0x7F || (byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t');

@@ -138,24 +138,7 @@ class GlooCommunicator : public Communicator {
 
   absl::Status Broadcast(float* data, int64_t count, int root) override {
     return Call("broadcast", [&] {
-      const size_t bytes = Bytes<float>(count);
-      if (bytes == 0) return;
-      // Receivers answer with a float: a rank that only receives from a peer that is just gone can
-      // wait for its whole deadline, because Gloo may miss that; to send to it fails at once.
-      constexpr size_t kAnswer = sizeof(float);
-      std::vector<float> answers(static_cast<size_t>(world_size()));
-      Letters letters;
-      if (rank() == root) {
-        for (const int peer : Peers()) {
-          letters.sent.push_back({peer, 0, bytes});
-          letters.received.push_back({peer, static_cast<size_t>(peer) * kAnswer, kAnswer});
-        }
-        Exchange({data, bytes}, {answers.data(), Bytes<float>(world_size())}, letters);
-      } else {
-        letters.received.push_back({root, 0, bytes});
-        letters.sent.push_back({root, 0, kAnswer});
-        Exchange({answers.data(), kAnswer}, {data, bytes}, letters);
-      }
+      Deliver({data, Bytes<float>(count)}, root, rank() == root ? Peers() : std::vector{rank()});
     });
   }
 
@@ -165,11 +148,8 @@ class GlooCommunicator : public Communicator {
 
   absl::Status Pass(float* data, int64_t count, int from, int to) override {
     return Call("pass", [&] {
-      const size_t bytes = Bytes<float>(count);
-      Letters letters;
-      if (from != to && rank() == from) letters.sent.push_back({to, 0, bytes});
-      if (from != to && rank() == to) letters.received.push_back({from, 0, bytes});
-      Exchange({data, bytes}, {data, bytes}, letters);
+      const std::vector<int> receivers(from == to ? 0 : 1, to);
+      Deliver({data, Bytes<float>(count)}, from, receivers);
     });
   }
 
@@ -272,6 +252,30 @@ class GlooCommunicator : public Communicator {
       addends.push_back(received_.data() + rank * count);
     }
     SumInOrder(addends, count, data);
+  }
+
+  // What rank `from` has in memory to each of the receivers; `from` knows all of them, every other
+  // rank whether it is one. Receivers answer with a float: a rank that only receives from a peer
+  // that is just gone can wait for its whole deadline, because Gloo may miss that; to send to it
+  // fails at once.
+  void Deliver(Memory memory, int from, const std::vector<int>& receivers) {
+    if (memory.bytes == 0) return;
+    constexpr size_t kAnswer = sizeof(float);
+    received_.resize(static_cast<size_t>(world_size()));
+    const Memory answers{received_.data(), Bytes<float>(world_size())};
+    Letters letters;
+    if (rank() == from) {
+      for (const int peer : receivers) {
+        letters.sent.push_back({peer, 0, memory.bytes});
+        letters.received.push_back({peer, static_cast<size_t>(peer) * kAnswer, kAnswer});
+      }
+      return Exchange(memory, answers, letters);
+    }
+    if (std::count(receivers.begin(), receivers.end(), rank()) > 0) {
+      letters.received.push_back({from, 0, memory.bytes});
+      letters.sent.push_back({from, 0, kAnswer});
+    }
+    Exchange(answers, memory, letters);
   }
 
   // Sends and receives; returns when all is done, throws if it cannot be.
