@@ -103,6 +103,10 @@ class Loopback:
         """Words before the command of `name`, for another place."""
         return []
 
+    def worker_link(self, address):
+        """Where workers reach the coordinator, which listens for them at `address`."""
+        return address
+
 
 class Cluster:
     """Use as a context manager. `slots`: ranks a worker takes at a time; `workers`: how many there are, on nodes node-a,
@@ -147,9 +151,9 @@ class Cluster:
         name, state = f"worker-{letter}", self.folder / f"worker-{letter}"
         self.state_dirs.append(state)
         self.workers.append(Supervised(name, [
-            *self.network.enter(name), str(BIN / "ijepa-worker"), "--coordinator", self.addresses()["worker"], "--node",
-            f"node-{letter}", "--slots", str(self.slots), "--state-dir", str(state), "--metrics-listen", "127.0.0.1:0"],
-            self.folder / f"{name}.log"))
+            *self.network.enter(name), str(BIN / "ijepa-worker"), "--coordinator",
+            self.network.worker_link(self.addresses()["worker"]), "--node", f"node-{letter}", "--slots", str(self.slots),
+            "--state-dir", str(state), "--metrics-listen", "127.0.0.1:0"], self.folder / f"{name}.log"))
 
     def __exit__(self, kind, value, trace):
         groups = self.control_groups()

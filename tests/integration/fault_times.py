@@ -113,12 +113,14 @@ def partition(flags):
     with namespaces.CutNetwork(far=["worker-a"]) as network, \
             Cluster(slots=2, coordinator_flags=[*flags, "--insecure"], network=network) as cluster:
         figures = Figures()
-        job = CutJob(cluster, network, epochs=4000)
+        job = CutJob(cluster, epochs=4000)
+        cluster.start_worker()
+        cluster.wait_for_nodes()
         struck = time.time()
         network.cut()
         figures.add("unreachable", event_time(job.wait_for_event("NODE_UNREACHABLE"), "NODE_UNREACHABLE") - struck, UNREACHABLE)
         figures.add("detected", event_time(job.wait_for_event("NODE_LOST", 120), "NODE_LOST") - struck, LOST)
-        again = job.wait_for_second_attempt()
+        again = job.wait_for_second_attempt("JOB_STATE_RUNNING")
         figures.add("restarted", seconds(again["status"]["attempts"][1]["runningTime"]) - struck)
         healed = time.time()
         network.heal()

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 
-from cluster import wait_until
+from cluster import Loopback, wait_until
 
 TOOLS = ("ip", "nsenter", "setpriv", "unshare")
 NEAR, FAR = "10.0.0.1", "10.0.0.2"
@@ -23,7 +23,7 @@ def why_not():
     return None if tried.returncode == 0 else f"no veth: {tried.stderr.strip()}"
 
 
-class CutNetwork:
+class CutNetwork(Loopback):
     """For cluster.Cluster: the programs named `far` are beyond a link, all others before it. A context manager."""
 
     def __init__(self, far):
