@@ -206,7 +206,7 @@ void LoseGang(Turn& turn, Job& job, const AllocationEnded& command) {
               CancelledOutside(job.proto.status().allocation(), command.message));
   }
   // Whoever drained it, or let it go, knew before.
-  if (evidence.has_value() && !gang.clearing && !gang.draining) {
+  if (evidence.has_value() && SignsCount(job) && !gang.draining) {
     AddEvidence(turn, job, *std::move(evidence));
   }
   if (!gang.draining) gang.cause = StopCause::kBackend;

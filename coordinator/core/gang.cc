@@ -279,6 +279,8 @@ void AddEvidence(Turn& turn, Job& job, v1::Evidence evidence) {
   turn.Touch(job);
 }
 
+bool SignsCount(const Job& job) { return !job.gang->clearing || job.evidence.has_value(); }
+
 void ClearGang(Turn& turn, Job& job) {
   Gang& gang = *job.gang;
   if (gang.clearing) return;

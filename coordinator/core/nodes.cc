@@ -43,9 +43,25 @@ v1::Evidence EvidenceOfExit(Job& job, int number, const v1::RankExit& exit) {
   return evidence;
 }
 
-// A process that ended. Ends that came after the gang was dropped are our own doing and say
-// nothing.
-void TakeExit(Turn& turn, Job& job, int number, const v1::RankExit& exit) {
+// The node has acted on its desired state with the gang as it is.
+bool HasActed(const Gang& gang, const Node& node) {
+  const auto revision = gang.revisions.find(node.info.node());
+  return revision != gang.revisions.end() && node.observed >= revision->second;
+}
+
+// An end that may have come of our clearing the gang: it says nothing. One that its node reported
+// before it acted on that did not, whatever the clocks say.
+bool MayBeOurDoing(const Job& job, const Node& node, const v1::RankExit& exit) {
+  const Gang& gang = *job.gang;
+  if (!gang.clearing) return false;
+  if (exit.has_time() && FromProto(exit.time()) <= gang.clearing_since) return false;
+  // What an earlier coordinator was obeyed in is not known.
+  const bool by_earlier = gang.clearing_since == absl::InfinitePast();
+  return by_earlier || HasActed(gang, node) || !SignsCount(job);
+}
+
+// A process that ended.
+void TakeExit(Turn& turn, Job& job, int number, const Node& node, const v1::RankExit& exit) {
   Gang& gang = *job.gang;
   RankState& rank = gang.ranks[number];
   rank.gone = true;
@@ -55,7 +71,7 @@ void TakeExit(Turn& turn, Job& job, int number, const v1::RankExit& exit) {
   if (exit.outcome() == v1::RANK_OUTCOME_COMPLETED || exit.outcome() == v1::RANK_OUTCOME_DRAINED) {
     return;
   }
-  if (gang.clearing && (!exit.has_time() || FromProto(exit.time()) > gang.clearing_since)) return;
+  if (MayBeOurDoing(job, node, exit)) return;
   v1::Evidence evidence = EvidenceOfExit(job, number, exit);
   turn.AddEvent(job, EventCode::kRankExited, DescribeFailure(Classify(evidence)));
   AddEvidence(turn, job, std::move(evidence));
@@ -74,7 +90,7 @@ void TakeVanished(Turn& turn, Job& job, int number) {
   AddEvidence(turn, job, std::move(evidence));
 }
 
-void UpdateRank(Turn& turn, Job& job, int number, const v1::RankStatus& status) {
+void UpdateRank(Turn& turn, Job& job, int number, const Node& node, const v1::RankStatus& status) {
   RankState& rank = job.gang->ranks[number];
   rank.seen = true;
   rank.stacks_collected = rank.stacks_collected || status.stacks_collected();
@@ -83,17 +99,16 @@ void UpdateRank(Turn& turn, Job& job, int number, const v1::RankStatus& status) 
     rank.watch.Step(status.step(), turn.now.monotonic);
   }
   if (status.phase() == v1::RANK_PHASE_TRAINING && status.step() > 0) rank.stepped = true;
-  if (status.phase() == v1::RANK_PHASE_EXITED) TakeExit(turn, job, number, status.exit());
+  if (status.phase() == v1::RANK_PHASE_EXITED) TakeExit(turn, job, number, node, status.exit());
 }
 
 // A rank that should be on the node but is not in its report.
 void JudgeAbsent(Turn& turn, Job& job, int number, const Node& node, bool restarted) {
   Gang& gang = *job.gang;
-  const auto revision = gang.revisions.find(node.info.node());
-  const bool acted = revision != gang.revisions.end() && node.observed >= revision->second;
-  if (gang.clearing) {
-    if (acted) gang.ranks[number].gone = true;
-  } else if (gang.ranks[number].seen && (acted || restarted)) {
+  const bool acted = HasActed(gang, node);
+  if (gang.clearing && acted) {
+    gang.ranks[number].gone = true;
+  } else if (gang.ranks[number].seen && (acted || restarted) && SignsCount(job)) {
     TakeVanished(turn, job, number);
   }
 }
@@ -133,7 +148,7 @@ void TakeReport(Turn& turn, const std::string& name, const v1::NodeReport& repor
       if (found == reported.end()) {
         JudgeAbsent(turn, job, number, node, restarted);
       } else {
-        UpdateRank(turn, job, number, *found->second);
+        UpdateRank(turn, job, number, node, *found->second);
       }
     }
     if (node.draining) NameDrainingNode(turn, job, name);
@@ -194,7 +209,7 @@ void LoseNode(Turn& turn, const std::string& name) {
       running |= !job.gang->ranks[rank].gone;
       job.gang->ranks[rank].gone = true;
     }
-    if (running && !job.gang->clearing) {
+    if (running && SignsCount(job)) {
       v1::Evidence evidence;
       evidence.set_kind(v1::EVIDENCE_KIND_NODE_LOST);
       evidence.set_rank(-1);

@@ -186,6 +186,29 @@ TEST_F(AllocationsTest, ANodeFailureClearsTheRestAndCountsAsOne) {
   EXPECT_EQ(phase(), v1::ALLOCATION_PHASE_REQUESTED);
 }
 
+TEST_F(AllocationsTest, TheEndOfTheAllocationIsTheCauseOfALostPeer) {
+  RunToTen();
+  core.Exit(NodeOn("vn1", 1), id, 1, FailedWith("ABORTED", "peer 0 is gone", core.now().wall));
+  core.Report(NodeOn("vn1", 1));
+  core.Disconnect(NodeOn("vn0", 1));
+  ASSERT_EQ(core.state_of(id), v1::JOB_STATE_RECOVERING);
+  End(AllocationEnd::kOutOfMemory, "OUT_OF_MEMORY");
+  ASSERT_TRUE(status().attempts(0).has_end_time());
+  EXPECT_EQ(status().attempts(0).failure().failure_class(), "OOM_HOST");
+  EXPECT_EQ(status().attempts(0).failure().node(), "vn0");
+}
+
+TEST_F(AllocationsTest, TheEndOfTheAllocationIsNoCauseBesideARankThatDied) {
+  RunToTen();
+  core.Exit(NodeOn("vn1", 1), id, 1, KilledBy(11, core.now().wall));
+  core.Report(NodeOn("vn1", 1));
+  core.Disconnect(NodeOn("vn0", 1));
+  End(AllocationEnd::kOutOfMemory, "OUT_OF_MEMORY");
+  ASSERT_TRUE(status().attempts(0).has_end_time());
+  EXPECT_EQ(status().attempts(0).failure().failure_class(), "CRASH");
+  EXPECT_EQ(status().attempts(0).failure().signal(), 11);
+}
+
 TEST_F(AllocationsTest, PreemptionCostsNoRestart) {
   RunToTen();
   End(AllocationEnd::kPreempted, "PREEMPTED");

@@ -82,27 +82,6 @@ TEST(CoreOnFailureTest, ACauseThatTheJobDoesNotWantRetriedEndsIt) {
   EXPECT_EQ(core.job("job").proto.status().reason().code(), "CRASH");
 }
 
-TEST_F(CoreFailureTest, TheCauseIsTheRankThatDiedNotTheOneThatLostItsPeer) {
-  core.Exit("node-a", id, 0, FailedWith("ABORTED", "peer 1 is gone", core.now().wall));
-  core.Report("node-a");
-  EXPECT_EQ(core.state_of(id), v1::JOB_STATE_RECOVERING);
-  core.Exit("node-b", id, 1, KilledBy(11, core.now().wall - absl::Milliseconds(5)));
-  core.Report("node-b");
-  const v1::Failure& failure = core.job(id).proto.status().attempts(0).failure();
-  EXPECT_EQ(failure.rank(), 1);
-  EXPECT_EQ(failure.failure_class(), "CRASH");
-  EXPECT_EQ(failure.signal(), 11);
-}
-
-TEST_F(CoreFailureTest, RanksThatWereKilledByTheRecoveryAreNotTheCause) {
-  core.Exit("node-b", id, 1, FailedWith("ABORTED", "peer is gone", core.now().wall));
-  core.Report("node-b");
-  core.Advance(absl::Seconds(1));
-  core.Exit("node-a", id, 0, KilledBy(9, core.now().wall));
-  core.Report("node-a");
-  EXPECT_EQ(core.job(id).proto.status().attempts(0).failure().failure_class(), "COLLECTIVE");
-}
-
 TEST_F(CoreFailureTest, AnAbsentRankIsGoneOnlyWhenItsWorkerKnowsThatItIsNotWanted) {
   core.Exit("node-a", id, 0, KilledBy(9, core.now().wall));
   // Node b had not started its rank when it wrote this report, and may yet.

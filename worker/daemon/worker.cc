@@ -121,7 +121,9 @@ void Worker::Turn() {
   if (stop_) return;
   const absl::Duration now = options_.clock->Monotonic();
   HandleCoordinator(now);
-  ServiceRanks(now);
+  // Told before the desired state is acted on: what ended by now is none of the coordinator's
+  // doing.
+  if (ServiceRanks(now)) ReportIfDue(now);
   EndOrphans(now);
   ReconcileRanks(now);
   ReportIfDue(now);
@@ -265,20 +267,21 @@ void Worker::ReplyLocally(const v1::RankReply& reply) {
   if (LocalRank* rank = Find(KeyOf(reply))) rank->Send(reply.message());
 }
 
-void Worker::ServiceRanks(absl::Duration now) {
+bool Worker::ServiceRanks(absl::Duration now) {
   const absl::Time wall = options_.clock->Now();
   for (auto& [key, rank] : ranks_) {
     for (const v1::FromRank& message : rank->Service(now, wall)) HandleRank(*rank, message);
   }
   TakeGpuErrors(now);  // Before the end that they may be the cause of is reported.
-  for (auto& [key, rank] : ranks_) {
-    if (rank->TakeChanged()) report_needed_ = true;
-  }
+  bool changed = false;
+  for (auto& [key, rank] : ranks_) changed = rank->TakeChanged() || changed;
+  report_needed_ = report_needed_ || changed;
   std::set<pid_t> ranks;
   for (const auto& [key, rank] : ranks_) {
     if (!rank->exited()) ranks.insert(rank->process().pid());
   }
   ReapStrays(ranks);
+  return changed;
 }
 
 void Worker::TakeGpuErrors(absl::Duration now) {

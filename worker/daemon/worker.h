@@ -87,7 +87,8 @@ class Worker {
   void HandleCoordinator(absl::Duration now);
   void HandleMessage(const v1::CoordinatorMessage& message);
   void Welcomed(const v1::Welcome& welcome);
-  void ServiceRanks(absl::Duration now);
+  // True if the coordinator should hear at once what became of them.
+  bool ServiceRanks(absl::Duration now);
   void TakeGpuErrors(absl::Duration now);
   LocalRank* NewestOn(int slot);
   void HandleRank(LocalRank& rank, const v1::FromRank& message);
