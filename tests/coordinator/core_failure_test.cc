@@ -93,6 +93,20 @@ TEST_F(CoreFailureTest, AnAbsentRankIsGoneOnlyWhenItsWorkerKnowsThatItIsNotWante
   EXPECT_EQ(core.state_of(id), v1::JOB_STATE_STARTING);
 }
 
+TEST_F(CoreFailureTest, TheNextAttemptIsToldHowOftenTheJobFails) {
+  const auto told = [&] {
+    return core.desired("node-a").gangs(0).launch().hours_between_failures();
+  };
+  EXPECT_DOUBLE_EQ(told(), 4000) << "8000 hours of a rank, and two ranks";
+  AdvanceTalking(absl::Minutes(15));
+  core.Exit("node-b", id, 1, KilledBy(9, core.now().wall));
+  core.Report("node-b");
+  core.Obey("node-b");
+  core.Obey("node-a");
+  ASSERT_EQ(core.state_of(id), v1::JOB_STATE_STARTING);
+  EXPECT_NEAR(told(), (8000 + 0.5) / 2 / 2, 0.01) << "and half an hour, in which one failed";
+}
+
 TEST_F(CoreFailureTest, AUserErrorIsNotRetried) {
   core.Exit("node-a", id, 0, FailedWith("INVALID_ARGUMENT", "data.path is empty", core.now().wall));
   core.Report("node-a");
