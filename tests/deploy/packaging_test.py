@@ -97,10 +97,22 @@ class Chart(unittest.TestCase):
     def test_values_that_are_wrong_are_refused_by_name(self):
         for setting, word in [("worker.slot=4", "slot"), ("tls.mode=on", "mode"), ("worker.shmSize=16GB", "shmSize"),
                               ("podDisruptionBudget.maxUnavailable=2", "maxUnavailable"), ("tls.mode=certManager", "issuer"),
-                              ("coordinator.settings.listen=x", "listen")]:
+                              ("coordinator.settings.listen=x", "listen"), ("tls.mode=secret", "tls.nodes is empty")]:
             result = self.render("--set", setting)
             self.assertNotEqual(result.returncode, 0, setting)
             self.assertIn(word, result.stderr)
+
+    def test_a_worker_mounts_the_key_of_its_node_alone(self):
+        for mode in ("secret", "certManager"):
+            result = self.render("--set", f"tls.mode={mode},tls.issuer.name=ca,tls.nodes={{node-a,node-b}}")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            made = re.split(r"(?m)^---$", result.stdout)
+            workers = {re.search(r"name: (\S+)", part)[1]: re.findall(r"secretName: ([^,}\s]+)", part)
+                       for part in made if "kind: DaemonSet" in part}
+            self.assertEqual(workers, {f"ijepa-worker-{node}": [f"ijepa-worker-{node}"] for node in ("node-a", "node-b")})
+            certificates = [re.search(r"secretName: (\S+)", part)[1] for part in made if "kind: Certificate" in part]
+            self.assertEqual(sorted(certificates), ["ijepa-coordinator-tls", "ijepa-worker-node-a", "ijepa-worker-node-b"]
+                             if mode == "certManager" else [])
 
     def test_alerts_and_dashboards_are_those_of_the_tree(self):
         result = self.render("--set", "monitoring.rules=true,monitoring.dashboards=true,monitoring.podMonitor=true")

@@ -26,8 +26,10 @@ class ChartTest(unittest.TestCase):
     def setUpClass(cls):
         print(f"real: etcd, API server, controllers, scheduler, kwok of {control_plane.FOLDER}")
         cls.cluster = cls.enterClassContext(ControlPlane())
-        for namespace in ("ijepa", "training", "live"):
+        for namespace in ("ijepa", "training", "live", "keys"):
             cls.cluster.kubectl("create", "namespace", namespace)
+        cls.cluster.start_kubelets()
+        cls.cluster.add_nodes("node-a", "node-b")
 
     def apply(self, parts, *options, namespace="ijepa"):
         # Not by -n, which objects of another namespace contradict.
@@ -51,8 +53,6 @@ class ChartTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_controllers_make_a_coordinator_and_a_worker_per_node(self):
-        self.cluster.start_kubelets()
-        self.cluster.add_nodes("node-a", "node-b")
         done = self.apply(render("--set", "monitoring.dashboards=true", namespace="live"), namespace="live")
         self.assertEqual(done.returncode, 0, done.stderr)
         # A cluster without storage fills no claim by itself.
@@ -67,6 +67,25 @@ class ChartTest(unittest.TestCase):
         self.assertEqual(len(self.cluster.get("configmaps", "live", "-l", "grafana_dashboard=1")), 2)
         for pod in self.cluster.get("pods", "live"):
             self.assertIs(pod["spec"]["securityContext"]["runAsNonRoot"], True)
+
+    def test_with_tls_each_node_has_its_worker_and_may_read_its_key_alone(self):
+        nodes = ["node-a", "node-b"]
+        for name in ("ijepa-coordinator-tls", *(f"ijepa-worker-{node}" for node in nodes)):
+            self.cluster.kubectl("create", "secret", "generic", name, "-n", "keys", "--from-literal=tls.key=x")
+        done = self.apply(render("--set", f"worker.gpu.resource=,tls.mode=secret,tls.nodes={{{','.join(nodes)}}}", namespace="keys"), namespace="keys")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+        def workers():
+            return sorted((pod["spec"].get("nodeName", ""), pod["metadata"]["name"].rsplit("-", 1)[0]) for pod in
+                          self.cluster.get("pods", "keys", "-l", "app.kubernetes.io/component=worker"))
+        wait_until(lambda: workers() == [(node, f"ijepa-worker-{node}") for node in nodes], 60, "one worker on each of the nodes")
+
+        def kubelet_reads(node, secret):
+            return self.cluster.run("get", "secret", secret, "-n", "keys", f"--as=system:node:{node}", "--as-group=system:nodes")
+        for node, other in (nodes, nodes[::-1]):
+            wait_until(lambda n=node: kubelet_reads(n, f"ijepa-worker-{n}").returncode == 0, 30, f"{node} reads its key")
+            for secret in (f"ijepa-worker-{other}", "ijepa-coordinator-tls"):
+                self.assertIn("forbidden", kubelet_reads(node, secret).stderr)
 
     def test_pods_of_the_chart_keep_to_what_restricted_namespaces_allow(self):
         """The coordinator in full; the worker but for its state on the node (hostPath)."""

@@ -34,7 +34,3 @@ capabilities:
 {{- define "ijepa.coordinatorSecret" -}}
 {{ .Values.tls.coordinatorSecret | default (printf "%s-coordinator-tls" (include "ijepa.name" .)) }}
 {{- end }}
-
-{{- define "ijepa.workerSecret" -}}
-{{ .Values.tls.workerSecret | default (printf "%s-worker-tls" (include "ijepa.name" .)) }}
-{{- end }}
