@@ -102,6 +102,7 @@ Table BackendNodeTable(const v1::ListNodesResponse& list, absl::Time now) {
 
 Table QueueTable(const v1::ListQueuesResponse& list) {
   Table table({{"QUEUE"},
+               {"PLACED BY"},
                {"QUOTA", Align::kRight},
                {"BORROWS UP TO", Align::kRight},
                {"LIMIT", Align::kRight},
@@ -116,6 +117,8 @@ Table QueueTable(const v1::ListQueuesResponse& list) {
   for (const v1::Queue& queue : list.queues()) {
     const int64_t borrowed = std::max<int64_t>(0, queue.used() - queue.nominal());
     table.AddRow({ShortName(queue.name()),
+                  // Of a coordinator that does not say: it has only workers of its own.
+                  queue.backend().empty() ? "own" : queue.backend(),
                   count(queue.has_nominal(), queue.nominal()),
                   count(queue.has_borrowing_limit(), queue.borrowing_limit()),
                   count(queue.has_limit(), queue.limit()),

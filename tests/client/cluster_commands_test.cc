@@ -21,7 +21,7 @@ class ClusterCommandsTest : public testing::Test {
   FakeCoordinator fake_;
 };
 
-TEST_F(ClusterCommandsTest, QueuesShowQuotaUseAndWhatIsBorrowed) {
+TEST_F(ClusterCommandsTest, QueuesShowWhoPlacesQuotaUseAndWhatIsBorrowed) {
   v1::Queue research;
   research.set_name("queues/research");
   research.set_nominal(64);
@@ -30,18 +30,21 @@ TEST_F(ClusterCommandsTest, QueuesShowQuotaUseAndWhatIsBorrowed) {
   research.set_used(80);
   research.set_waiting_jobs(7);
   research.set_priority_class("normal");
+  research.set_backend("slurm");
   fake_.AddQueue(research);
   v1::Queue open;
   open.set_name("queues/default");
   open.set_used(5);
+  open.set_backend("own");
   fake_.AddQueue(open);
   const Output output = Run({"queues"});
   EXPECT_EQ(output.code, 0) << output.err;
   const std::vector<std::string> lines = Lines(output.out);
   ASSERT_THAT(lines, SizeIs(3));
-  EXPECT_THAT(lines[0], AllOf(HasSubstr("QUOTA"), HasSubstr("USED"), HasSubstr("BORROWED")));
-  EXPECT_THAT(lines[1], testing::MatchesRegex("research +64 +32 +- +80 +16 +7 .*"));
-  EXPECT_THAT(lines[2], testing::MatchesRegex("default +- +- +- +5 +- +0 .*"));
+  EXPECT_THAT(lines[0], AllOf(HasSubstr("PLACED BY"), HasSubstr("QUOTA"), HasSubstr("USED"),
+                              HasSubstr("BORROWED")));
+  EXPECT_THAT(lines[1], testing::MatchesRegex("research +slurm +64 +32 +- +80 +16 +7 .*"));
+  EXPECT_THAT(lines[2], testing::MatchesRegex("default +own +- +- +- +5 +- +0 .*"));
   EXPECT_THAT(Run({"queues", "-o", "json"}).out, HasSubstr("\"queues/research\""));
 }
 

@@ -166,6 +166,7 @@ TEST_F(NodeServicesTest, QueuesSayWhatTheyMayUseAndDo) {
   ASSERT_EQ(seen.size(), 2);
   const v1::Queue& research = seen.at("queues/research");
   EXPECT_EQ(research.nominal(), 1);
+  EXPECT_EQ(research.backend(), "own");
   EXPECT_EQ(research.borrowing_limit(), 4);
   EXPECT_FALSE(research.has_limit());
   EXPECT_EQ(research.weight(), 2);
