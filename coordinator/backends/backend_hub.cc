@@ -14,7 +14,23 @@ void BackendHub::Add(std::unique_ptr<BackendDriver> driver) {
 
 void BackendHub::Start(const BackendDriver::Report& report) {
   for (auto& [name, driver] : drivers_) driver->Start(report);
-  for (const AllocationEnded& lost : lost_) report(lost);
+  {
+    std::lock_guard lock(mutex_);
+    report_ = report;
+  }
+  TellLost();
+}
+
+void BackendHub::TellLost() {
+  std::vector<AllocationEnded> lost;
+  BackendDriver::Report report;
+  {
+    std::lock_guard lock(mutex_);
+    if (!report_) return;
+    report = report_;
+    lost.swap(lost_);
+  }
+  for (AllocationEnded& one : lost) report(std::move(one));
 }
 
 void BackendHub::Stop() {
@@ -55,7 +71,7 @@ void BackendHub::Changed(const std::string& uid, const Job* job) {
 }
 
 void BackendHub::Reset(const State& state) {
-  lost_.clear();
+  std::vector<AllocationEnded> lost;
   std::map<std::string, std::map<std::string, WantedAllocation>> all;
   for (const auto& [id, job] : state.jobs) {
     const std::optional<WantedAllocation> wanted = WantedFor(&job);
@@ -63,10 +79,14 @@ void BackendHub::Reset(const State& state) {
     const std::string& backend = job.proto.status().allocation().backend();
     all[backend].emplace(job.proto.uid(), *wanted);
     if (drivers_.count(backend) > 0) continue;
-    lost_.push_back({job.proto.uid(), wanted->request.id.generation, wanted->handle,
-                     AllocationEnd::kVanished, "it is no longer in the settings' backends", "",
-                     ""});
+    lost.push_back({job.proto.uid(), wanted->request.id.generation, wanted->handle,
+                    AllocationEnd::kVanished, "it is no longer in the settings' backends", "", ""});
   }
+  {
+    std::lock_guard lock(mutex_);
+    lost_ = std::move(lost);
+  }
+  TellLost();
   for (auto& [name, driver] : drivers_) driver->Reset(std::move(all[name]));
 }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@
 
 namespace ijepa::coordinator {
 
-// Thread-safe once all backends are added.
+// Thread-safe once all backends are added. Changed and Reset come from one thread at a time.
 class BackendHub {
  public:
   // Both are borrowed and outlive it.
@@ -36,15 +37,21 @@ class BackendHub {
 
   // Effects of the core, on the state thread.
   void Changed(const std::string& uid, const Job* job);
+  // What was reported before it may not have been kept: all of it is reported again.
   void Reset(const State& state);
 
  private:
   std::optional<WantedAllocation> WantedFor(const Job* job) const;
+  void TellLost();
 
   const AllocationTokens& tokens_;
   const SchedulingRules& rules_;
   std::map<std::string, std::unique_ptr<BackendDriver>> drivers_;
-  // Of backends that the settings no longer have; told when it is started.
+
+  std::mutex mutex_;
+  // Guarded by mutex_. Empty until it is started.
+  BackendDriver::Report report_;
+  // Guarded by mutex_. Of backends that the settings no longer have; empty once they are told.
   std::vector<AllocationEnded> lost_;
 };
 
