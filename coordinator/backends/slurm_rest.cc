@@ -27,6 +27,9 @@ using nlohmann::json;
 
 constexpr char kVersion[] = "/slurm/v0.0.38";
 constexpr char kPath[] = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+constexpr char kCertificateAdvice[] =
+    "; rest_authority of backends.slurm must be the authority of the certificate there, and that "
+    "must name the host of rest";
 constexpr size_t kMaxTokenBytes = 65536;
 constexpr size_t kMaxWords = 500;
 
@@ -198,7 +201,9 @@ class SlurmRest : public SlurmTransport {
     absl::StatusOr<HttpAnswer> http = http_.Call(call, within);
     if (!http.ok()) {
       // A certificate that is not trusted may be mended any time, too.
-      return absl::UnavailableError(absl::StrCat("slurmrestd at ", http.status().message()));
+      const bool untrusted = absl::IsUnauthenticated(http.status());
+      return absl::UnavailableError(absl::StrCat("slurmrestd at ", http.status().message(),
+                                                 untrusted ? kCertificateAdvice : ""));
     }
     answered.http = *std::move(http);
     return answered;

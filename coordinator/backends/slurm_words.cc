@@ -30,40 +30,67 @@ constexpr char kQuotaAdvice[] =
     "a limit of the account or the QOS: wait for its other jobs, ask for less, or set "
     "slurm.account or slurm.qos; sacctmgr show assoc lists the limits";
 constexpr char kPartitionAdvice[] = "set slurm.partition to one that sinfo lists";
+constexpr char kPartitionClosed[] =
+    "the partition is down or inactive: sinfo; ask those who run SLURM";
 constexpr char kNotStarted[] = "its script was not started";
 constexpr char kAccountAdvice[] =
     "set slurm.account to one that this user may use there: sacctmgr show assoc user=$USER";
+constexpr char kQosAdvice[] =
+    "set slurm.qos to one that sacctmgr show qos lists, and that the partition allows: scontrol "
+    "show partition";
+constexpr char kReservationAdvice[] =
+    "set slurm.reservation to one that scontrol show reservation lists, and that this user may use";
+constexpr char kGresAdvice[] = "set slurm.gres to what sinfo -o %G lists, such as gpu:8";
+constexpr char kTimeAdvice[] =
+    "lower slurm.time_limit; sinfo -o '%P %l' lists the limits of partitions";
+constexpr char kNodesAdvice[] = "nodes are down, drained or reserved: sinfo -R says why";
 
-// The first that fits counts.
+// The first that fits counts: a text that holds the words of another stands before it.
 constexpr Advice kAdvice[] = {
     {kNotStarted, "a prolog failed, and SLURM has drained that node: sinfo -R, and slurmd's log"},
     {"invalid partition", kPartitionAdvice},
+    {"No partition specified", kPartitionAdvice},
+    {"not in this partition", kPartitionAdvice},
     {"not permitted to use this partition", kPartitionAdvice},
+    {"Partition in DOWN", kPartitionClosed},
+    {"PartitionDown", kPartitionClosed},
+    {"PartitionInactive", kPartitionClosed},
+    {"Required partition not available", kPartitionClosed},
     {"Invalid account", kAccountAdvice},
     {"InvalidAccount", kAccountAdvice},
-    {"Invalid qos", "set slurm.qos to one that sacctmgr show qos lists"},
-    {"InvalidQOS", "set slurm.qos to one that sacctmgr show qos lists"},
-    {"reservation is invalid", "set slurm.reservation to one that scontrol show reservation lists"},
+    {"AccountNotAllowed", kAccountAdvice},
+    {"Invalid qos", kQosAdvice},
+    {"InvalidQOS", kQosAdvice},
+    {"QOSNotAllowed", kQosAdvice},
+    {"reservation is invalid", kReservationAdvice},
+    {"denied to requested reservation", kReservationAdvice},
+    {"ReservationDeleted", kReservationAdvice},
     {"Reservation", "it waits for its reservation: scontrol show reservation"},
     {"Invalid feature", "set slurm.constraint to features that sinfo -o %f lists"},
-    {"generic resource", "set slurm.gres to what sinfo -o %G lists, such as gpu:8"},
-    {"time limit", "lower slurm.time_limit; sinfo -o '%P %l' lists the limits of partitions"},
-    {"TimeLimit", "lower slurm.time_limit; sinfo -o '%P %l' lists the limits of partitions"},
+    {"generic resource", kGresAdvice},
+    {"Invalid GRES", kGresAdvice},
     {"QOS policy", kQuotaAdvice},
+    {"time limit", kTimeAdvice},
+    {"TimeLimit", kTimeAdvice},
     {"Assoc", kQuotaAdvice},
     {"QOS", kQuotaAdvice},
     {"MaxSubmitJob", kQuotaAdvice},
-    {"permission denied", "ask those who run SLURM to allow the coordinator's user to submit"},
+    {"PerAccount", kQuotaAdvice},
+    {"AccountingPolicy", kQuotaAdvice},
+    {"permission denied",
+     "ask those who run SLURM to allow the coordinator's user to submit there, "
+     "or set slurm.partition to another"},
     {"node configuration is not available", kAskLess},
     {"partition configuration not available", kAskLess},
+    {"Node count specification invalid", kAskLess},
     {"Memory specification", kAskLess},
+    {"Memory required by task", kAskLess},
+    {"MaxMemPerLimit", kAskLess},
     {"BadConstraints", kAskLess},
     {"PartitionConfig", kAskLess},
     {"PartitionNodeLimit", kAskLess},
-    {"PartitionDown", "the partition is down: sinfo; ask those who run SLURM"},
-    {"PartitionInactive", "the partition is inactive: sinfo; ask those who run SLURM"},
-    {"ReqNodeNotAvail", "nodes are down, drained or reserved: sinfo -R says why"},
-    {"DOWN", "nodes are down, drained or reserved: sinfo -R says why"},
+    {"ReqNodeNotAvail", kNodesAdvice},
+    {"DOWN", kNodesAdvice},
     {"JobHeld", "it is held: scontrol release, or ask those who run SLURM"},
     {"DependencyNeverSatisfied", "remove dependency from slurm.options"},
     {"Unknown key", "slurmrestd has no such property: remove that option from slurm.options"},

@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 using ::testing::Not;
 
 ObservedAllocation Parse(const std::string& line) {
@@ -100,6 +101,50 @@ TEST(SlurmWordsTest, RefusalsKeepItsWordsAndAddAdvice) {
   EXPECT_EQ(SlurmAdvice("Resources"), "") << "only to be waited for";
 }
 
+// The words are those of SLURM 22.05: slurm_strerror, job_reason_string.
+TEST(SlurmWordsTest, EachRefusalAndReasonHasTheAdviceThatFitsIt) {
+  const struct {
+    const char* words;
+    const char* advice;
+  } cases[] = {
+      {"No partition specified or system default partition", "slurm.partition"},
+      {"Requested nodes not in this partition", "slurm.partition"},
+      {"User's group not permitted to use this partition", "slurm.partition"},
+      {"Access/permission denied", "allow the coordinator's user"},
+      {"Invalid account or account/partition combination specified", "slurm.account"},
+      {"AccountNotAllowed", "slurm.account"},
+      {"Invalid qos specification", "set slurm.qos"},
+      {"QOSNotAllowed", "set slurm.qos"},
+      {"Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+       "a limit of the account"},
+      {"Requested account has breached requested QOS usage threshold", "a limit of the account"},
+      {"QOSMaxGRESPerUser", "a limit of the account"},
+      {"MaxJobsPerAccount", "a limit of the account"},
+      {"AccountingPolicy", "a limit of the account"},
+      {"Requested time limit is invalid (missing or exceeds some limit)", "slurm.time_limit"},
+      {"PartitionTimeLimit", "slurm.time_limit"},
+      {"Access denied to requested reservation", "set slurm.reservation"},
+      {"Requested reservation is invalid", "set slurm.reservation"},
+      {"ReservationDeleted", "set slurm.reservation"},
+      {"Reservation", "it waits for its reservation"},
+      {"Invalid feature specification", "slurm.constraint"},
+      {"Invalid generic resource (gres) specification", "set slurm.gres"},
+      {"Invalid GRES specification (with and without type identification)", "set slurm.gres"},
+      {"Node count specification invalid", "ask for less"},
+      {"Memory required by task is not available", "ask for less"},
+      {"MaxMemPerLimit", "ask for less"},
+      {"Partition in DOWN state", "the partition is down"},
+      {"Required partition not available (inactive or drain)", "the partition is down"},
+      {"Required node not available (down, drained or reserved)", "nodes are down"},
+      {"NodeDown", "nodes are down"},
+  };
+  for (const auto& one : cases)
+    EXPECT_THAT(SlurmAdvice(one.words), HasSubstr(one.advice)) << one.words;
+  for (const char* only_time : {"Priority", "Resources", "Dependency", "BeginTime", "Licenses"}) {
+    EXPECT_EQ(SlurmAdvice(only_time), "");
+  }
+}
+
 TEST(SlurmWordsTest, NodesOfSeveralPartitionsAreListedOnce) {
   const auto nodes = ParseSinfo("vn0|idle|none\nvn0|idle|none\nvn1|down*|Not responding\n");
   ASSERT_EQ(nodes.size(), 2);
@@ -115,6 +160,11 @@ TEST(SlurmScriptTest, TheJobsSectionBecomesOptionsAndTheTokenStaysOutOfThem) {
   spec.mutable_slurm()->set_nodes(2);
   spec.mutable_slurm()->set_gres("gpu:2");
   spec.mutable_slurm()->set_time_limit("90s");
+  spec.mutable_slurm()->set_account("vision");
+  spec.mutable_slurm()->set_qos("long");
+  spec.mutable_slurm()->set_constraint("h100&ib");
+  spec.mutable_slurm()->set_reservation("august");
+  spec.mutable_slurm()->set_memory("64G");
   v1::Label& option = *spec.mutable_slurm()->add_options();
   option.set_key("exclude");
   option.set_value("n1; rm -rf /");
@@ -129,6 +179,9 @@ TEST(SlurmScriptTest, TheJobsSectionBecomesOptionsAndTheTokenStaysOutOfThem) {
   EXPECT_THAT(arguments, Contains("--cpus-per-task=3"));
   EXPECT_THAT(arguments, Contains("--partition=main"));
   EXPECT_THAT(arguments, Contains("--time=0:01:30"));
+  EXPECT_THAT(arguments,
+              IsSupersetOf({"--gres=gpu:2", "--account=vision", "--qos=long",
+                            "--constraint=h100&ib", "--reservation=august", "--mem=64G"}));
   EXPECT_THAT(arguments, Contains("--no-requeue"));
   EXPECT_THAT(arguments, Contains("--exclude=n1; rm -rf /")) << "one word: no shell reads it";
   EXPECT_THAT(arguments, Not(Contains(HasSubstr("secret"))));

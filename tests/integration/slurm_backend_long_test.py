@@ -113,6 +113,32 @@ class SlurmBackendLongTest(SlurmBackendTest):
         self.explain(job, *self.refused)
         never = self.submit(epochs=1, name="never", section="nodes: 4")
         self.explain(never, *self.never)
+        self.slurm.call("scontrol", "create", "PartitionName=closed", "Nodes=ALL", "DisableRootJobs=YES")
+        denied = self.submit(epochs=1, name="denied", section="partition: closed")
+        self.explain(denied, "Access/permission denied", "allow the coordinator's user")
+        self.slurm.call("scontrol", "create", "PartitionName=short", "Nodes=ALL", "MaxTime=1")
+        too_long = self.submit(epochs=1, name="long", section="partition: short, time_limit: 2h")
+        self.explain(too_long, "imit", "lower slurm.time_limit")
+
+
+class SlurmPreemptionTest(SlurmBackendTest):
+
+    more = "PreemptType=preempt/partition_prio\nPreemptMode=CANCEL\n"
+
+    def test_a_job_that_is_preempted_saves_and_goes_on_once_there_is_room(self):
+        self.slurm.call("scontrol", "update", "PartitionName=main", "GraceTime=60")
+        self.slurm.call("scontrol", "create", "PartitionName=first", "Nodes=ALL", "PriorityTier=10")
+        job = self.submit(epochs=10 * LONG)
+        self.wait_for_step(job, 30)
+        other = self.slurm.call("sbatch", "--parsable", "--partition=first", "--nodes=2", "--ntasks-per-node=6", "--output=/dev/null",
+                                "--wrap=sleep 600")
+        wait_until(lambda: self.slurm.state(other) == "RUNNING", 60, "the other job has the nodes")
+        found = self.cluster.wait_for(job, lambda j: j["status"]["state"] == "JOB_STATE_QUEUED", 60, "it waits again")
+        first = self.attempt(found, 1)
+        self.assertEqual(first["outcome"], "DRAINED", "it saved first")
+        self.assertNotIn("failure", first)
+        self.slurm.call("scancel", other)
+        self.assert_no_step_lost(self.wait_for_attempt(job, 2), 2)
 
 
 if __name__ == "__main__":

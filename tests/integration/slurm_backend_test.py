@@ -50,20 +50,24 @@ class SlurmBackendTest(unittest.TestCase):
 
     # Through slurmrestd.
     rest = False
+    # Lines for slurm.conf.
+    more = ""
 
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="ijepa-slurm-job-"))
         self.addCleanup(subprocess.run, ["rm", "-rf", str(self.folder)], check=False)
         # Set up by hand, so that what happens at the end is told of a failure.
         # A gang of four with two processors each leaves room for a job of one rank, and for no other gang.
-        self.slurm = Slurm(nodes=2, cpus=6, rest=self.rest)
+        self.slurm = Slurm(nodes=2, cpus=6, rest=self.rest, more=self.more)
         self.slurm.__enter__()
         self.addCleanup(lambda: self.slurm.__exit__(None, None, None))
-        # No program is in this folder: what is done is done by slurmrestd.
-        rest = f"rest: \"{self.slurm.rest_address}\", rest_token_file: {self.slurm.token_file}, bin: /nowhere" if self.rest else ""
-        self.cluster = SlurmCluster(self.slurm, rest)
+        self.cluster = SlurmCluster(self.slurm, self.rest_settings() if self.rest else "")
         self.cluster.__enter__()
         self.addCleanup(lambda: self.cluster.__exit__(None, None, None))
+
+    def rest_settings(self):
+        # No program is in this folder: what is done is done by slurmrestd.
+        return f"rest: \"{self.slurm.rest_address}\", rest_token_file: {self.slurm.token_file}, bin: /nowhere"
 
     def submit(self, epochs, name="tiny", section="nodes: 2", ranks=4):
         data = self.folder / "train"

@@ -4,6 +4,8 @@ import unittest
 import slurm_backend_long_test
 from cluster import wait_until
 from slurm import REST_MISSING
+from slurm_backend_test import SlurmBackendTest
+from tls_front import TlsFront, make_certificate
 
 
 @unittest.skipIf(REST_MISSING, f"slurmrestd is not here: {', '.join(REST_MISSING)}")
@@ -38,6 +40,28 @@ class SlurmRestLongTest(slurm_backend_long_test.SlurmBackendLongTest):
         self.assertEqual(self.cluster.ctl("cancel", blocked).code, 0)
         wait_until(lambda: self.slurm.state(number) == "CANCELLED", 60, "it is cancelled")
         self.slurm.call("scontrol", "update", "PartitionName=main", "State=UP")
+        self.assertEqual(self.cluster.wait_for_end(job, 90)["status"]["state"], "JOB_STATE_SUCCEEDED")
+
+
+@unittest.skipIf(REST_MISSING, f"slurmrestd is not here: {', '.join(REST_MISSING)}")
+class SlurmRestTlsTest(SlurmBackendTest):
+    """slurmrestd behind a proxy that speaks TLS for it."""
+
+    rest = True
+
+    def rest_settings(self):
+        host, port = self.slurm.rest_address.removeprefix("http://").split(":")
+        self.front = TlsFront(host, int(port))
+        self.addCleanup(self.front.close)
+        self.front.show(*make_certificate(self.folder, "another"))
+        self.certificate, self.key = make_certificate(self.folder, "right")
+        settings = super().rest_settings().replace(self.slurm.rest_address, self.front.address)
+        return f"{settings}, rest_authority: {self.certificate}"
+
+    def test_a_wrong_certificate_is_explained_and_with_the_right_one_the_job_trains_to_the_end(self):
+        job = self.submit(epochs=1)
+        self.explain(job, f"slurmrestd at {self.front.address}", "certificate", "rest_authority of backends.slurm must be")
+        self.front.show(self.certificate, self.key)
         self.assertEqual(self.cluster.wait_for_end(job, 90)["status"]["state"], "JOB_STATE_SUCCEEDED")
 
 
