@@ -3,9 +3,9 @@
 # versions that are installed here), OUT/wheels (libraries of wheels, with the wheels' metadata, at their own paths).
 # usage: deploy/docker/runtime.sh OUT PROGRAM...
 set -euo pipefail
-out=$1
+mkdir -p "$1"/{bin,wheels}
+out=$(cd "$1" && pwd)
 shift
-mkdir -p "$out"/{bin,wheels}
 libraries() { ldd "$@" 2> /dev/null | awk '$2 == "=>" && $3 ~ /^\// {print $3} $1 ~ /^\// && NF == 2 {print $1}' | sort -u; }
 
 missing=$(ldd "$@" | grep 'not found' || true)
@@ -28,9 +28,18 @@ if [ ${#sites[@]} -gt 0 ]; then
     [ -d "$site" ] || { echo "runtime: a library is in no package and no wheel: $site" >&2; exit 1; }
     mkdir -p "$out/wheels$site"
     # All that a rank may load while it runs: NCCL, cuDNN and cuBLAS have parts that ldd does not show.
-    (cd "$site" && find . \( -name '*.so' -o -name '*.so.*' -o -path './*.dist-info/*' \) -not -name 'libtorch_python*' \
-      -print0 | tar -c --null -T - | tar -x -C "$out/wheels$site")
+    gather() { find . \( -name '*.so' -o -name '*.so.*' -o -path './*.dist-info/*' \) -not -name 'libtorch_python*' -not -type d -print0; }
+    # As hard links where the file system allows it: they are 5 GB.
+    (cd "$site" && { gather | xargs -0 cp -a -l --parents -t "$out/wheels$site" 2> /dev/null ||
+      gather | xargs -0 cp -a --parents -t "$out/wheels$site"; })
   done
+  # A program looks for some of them in a folder of links, as a CUDA Toolkit has it.
+  while read -r path; do
+    real=$(readlink -f "$path")
+    if [ -n "${owner[$real]:-}" ] || [ "$path" = "$real" ]; then continue; fi
+    mkdir -p "$out/wheels$(dirname "$path")"
+    ln -sf "$real" "$out/wheels$path"
+  done < <(libraries "$@")
 fi
 for program in "$@"; do
   install -m 755 "$program" "$out/bin/"

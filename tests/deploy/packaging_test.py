@@ -83,6 +83,20 @@ class Images(unittest.TestCase):
             self.assertEqual(call(Path(out, "bin/ijepactl"), "--version").returncode, 0)
             self.assertEqual(list(Path(out, "wheels").iterdir()), [])
 
+    @unittest.skipUnless((BIN / "ijepa-rank").exists(), "built without LibTorch")
+    @unittest.skipUnless(call("unshare", "--mount", "true").returncode == 0, "no mount namespaces here")
+    def test_a_rank_starts_with_nothing_of_the_wheels_but_what_was_gathered(self):
+        wheels = Path(re.search(r'IJEPA_WHEELS "(.+)"', (ROOT / "build/deps.cmake").read_text())[1])
+        # Beside the wheels, so that they are linked and not copied.
+        with tempfile.TemporaryDirectory(dir=wheels.parent) as out:
+            result = call(DEPLOY / "docker/runtime.sh", out, BIN / "ijepa-rank", BIN / "ijepa-worker")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("libgloo0=", Path(out, "packages").read_text())
+            self.assertTrue(list(Path(out).glob(f"wheels{wheels}/site/torch-*.dist-info/METADATA")), "a scanner sees them")
+            started = call("unshare", "--mount", "sh", "-ec", f"mount --bind {out}/wheels{wheels} {wheels}\n"
+                           f"test ! -e {wheels}/cuda/bin\n{out}/bin/ijepa-rank --version")
+            self.assertEqual((started.returncode, started.stderr), (0, ""))
+
 
 @unittest.skipUnless(helm(), "no helm; deploy/install-kubernetes.sh builds one")
 class Chart(unittest.TestCase):
