@@ -19,6 +19,7 @@ constexpr absl::Duration kSettle = absl::Milliseconds(100);
 // From SIGTERM to SIGKILL of what nobody wants any more. Not 0, with which the API server forgets a
 // pod before its processes have ended.
 constexpr int kKillSeconds = 5;
+constexpr char kFailedMount[] = "FailedMount";
 
 std::string Metadata(const json& object, const char* key) {
   const auto about = object.find("metadata");
@@ -186,22 +187,42 @@ absl::StatusOr<KubernetesBackend::Seen> KubernetesBackend::ListAll(absl::Duratio
   return seen;
 }
 
-std::map<std::string, std::string> KubernetesBackend::CreationFailures(absl::Duration within) {
-  std::map<std::string, std::string> failures;
+std::map<std::string, std::string> KubernetesBackend::EventsOf(const char* kind, const char* reason,
+                                                               absl::Duration within) {
+  std::map<std::string, std::string> said;
   const std::string path =
-      absl::StrCat(Collection("events"),
-                   "?fieldSelector=", EscapedForUrl("involvedObject.kind=Job,reason=FailedCreate"));
+      absl::StrCat(Collection("events"), "?fieldSelector=",
+                   EscapedForUrl(absl::StrCat("involvedObject.kind=", kind, ",reason=", reason)));
   const absl::Status status =
       client_
           .List(path, within,
                 [&](const json& event) {
                   const json about = event.value("involvedObject", json::object());
-                  failures[about.value("name", "")] = event.value("message", "");
+                  said[about.value("name", "")] = event.value("message", "");
                 })
           .status();
   // They only say more of what is known without them.
   if (!status.ok()) LogInfo("kubernetes: events cannot be listed: ", status.message());
-  return failures;
+  return said;
+}
+
+void KubernetesBackend::AddMountFailures(Seen& seen, absl::Duration within) {
+  const auto is_silent = [](const KubernetesPod& pod) {
+    return pod.phase == "Pending" && !pod.node.empty() && pod.reason.empty() && !pod.stopping;
+  };
+  const bool any = std::any_of(seen.pods.begin(), seen.pods.end(), [&](const auto& gang) {
+    return std::any_of(gang.second.begin(), gang.second.end(), is_silent);
+  });
+  if (!any) return;
+  const std::map<std::string, std::string> said = EventsOf("Pod", kFailedMount, within);
+  for (auto& [job, pods] : seen.pods) {
+    for (KubernetesPod& pod : pods) {
+      const auto event = said.find(pod.name);
+      if (!is_silent(pod) || event == said.end()) continue;
+      pod.reason = kFailedMount;
+      pod.message = event->second;
+    }
+  }
 }
 
 void KubernetesBackend::KeepCulprits(Seen& seen) {
@@ -253,7 +274,8 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
     const auto pods = seen->pods.find(Metadata(job, "name"));
     return pods == seen->pods.end() || pods->second.size() < Completions(job);
   });
-  if (lacking) failures = CreationFailures(left.Get());
+  if (lacking) failures = EventsOf("Job", "FailedCreate", left.Get());
+  AddMountFailures(*seen, left.Get());
   KeepCulprits(*seen);
   std::vector<ObservedAllocation> allocations;
   for (const json& job : seen->jobs) {

@@ -58,8 +58,11 @@ class KubernetesBackend : public Backend {
 
   absl::StatusOr<nlohmann::json> MakeJob(const AllocationRequest& request, absl::Duration within);
   absl::StatusOr<Seen> ListAll(absl::Duration within);
-  // By the name of the Job: why no pod of it could be made.
-  std::map<std::string, std::string> CreationFailures(absl::Duration within);
+  // What events of this reason about objects of this kind say, by the names of these.
+  std::map<std::string, std::string> EventsOf(const char* kind, const char* reason,
+                                              absl::Duration within);
+  // Why pods do not start of which their containers say nothing.
+  void AddMountFailures(Seen& seen, absl::Duration within);
   // Adds the pod that tells why a Job ends to what is listed, or remembers it, and forgets those of
   // Jobs that are not listed.
   void KeepCulprits(Seen& seen);

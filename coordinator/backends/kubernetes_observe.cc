@@ -89,6 +89,8 @@ constexpr Advice kAdvice[] = {
     {"is forbidden: User",
      "give the coordinator's service account the right: chart value jobs.enabled, or "
      "deploy/kubernetes/chart/templates/rights.yaml"},
+    {"usage per ", "keep kubernetes.resources within the namespace's LimitRange"},
+    {"ImageNeverPull", "put kubernetes.image on every node, or let its pull policy fetch it"},
     {"ImagePull",
      "check kubernetes.image (or image of backends.kubernetes), its registry and pull_secret"},
     {"InvalidImageName", "write kubernetes.image as REGISTRY/NAME:TAG"},
@@ -101,6 +103,9 @@ constexpr Advice kAdvice[] = {
     {"serviceaccount", "make the service account, or change kubernetes.service_account"},
     {"violates PodSecurity",
      "change kubernetes.pod_patch or kubernetes.volumes, or the namespace's PodSecurity level"},
+    {"FailedMount",
+     "a volume of the pod cannot be had: see kubernetes.volumes, and tls_secret and checkpoint_claim "
+     "of backends.kubernetes"},
     {"CreateContainerConfigError", "a Secret or ConfigMap that the pod names is not there"},
     {"Unauthorized",
      "the coordinator's token has expired or is unknown there; renew it in its kubeconfig, or see "
@@ -108,6 +113,7 @@ constexpr Advice kAdvice[] = {
     {"certificate",
      "the API server's certificate and certificate-authority of the kubeconfig do not fit; take "
      "both from the same cluster"},
+    {"Could not resolve host", "see that server of the kubeconfig is right and can be reached"},
     {"Couldn't connect", "see that server of the kubeconfig is right and can be reached"},
     {"namespaces \"", "make the namespace, or change namespace of backends.kubernetes"},
 };

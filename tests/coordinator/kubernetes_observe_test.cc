@@ -154,6 +154,45 @@ TEST(KubernetesObserveTest, WaitsAreSaidInKubernetesWordsWithOurAdvice) {
   EXPECT_EQ(Observe(JobWith({}, true), {}).state, "Suspended");
 }
 
+TEST(KubernetesObserveTest, EachRefusalHasTheAdviceThatFitsIt) {
+  const struct {
+    const char* words;
+    const char* advice;
+  } cases[] = {
+      {"pods \"a\" is forbidden: exceeded quota: gpus, requested: pods=1", "ResourceQuota"},
+      {"pods \"a\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi",
+       "LimitRange"},
+      {"pods \"a\" is forbidden: no PriorityClass with name none was found", "PriorityClass"},
+      {"pods \"a\" is forbidden: error looking up service account a/b: serviceaccount \"b\" not "
+       "found",
+       "kubernetes.service_account"},
+      {"pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\": hostPath",
+       "PodSecurity level"},
+      {"jobs.batch is forbidden: User \"system:serviceaccount:a:b\" cannot create resource",
+       "service account the right"},
+      {"namespaces \"training\" not found", "make the namespace"},
+      {"ErrImagePull: manifest unknown", "kubernetes.image"},
+      {"ErrImageNeverPull: Container image is not present", "on every node"},
+      {"InvalidImageName: couldn't parse image reference", "REGISTRY/NAME:TAG"},
+      {"FailedMount: MountVolume.SetUp failed for volume \"tls\" : secret \"a\" not found",
+       "tls_secret"},
+      {"CreateContainerConfigError: secret \"a\" not found", "Secret or ConfigMap"},
+      {"0/2 nodes are available: 2 node(s) had untolerated taint {gpu: }", "tolerations"},
+      {"0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector",
+       "node_selector"},
+      {"0/2 nodes are available: persistentvolumeclaim \"photos\" not found.", "make the claim"},
+      {"Unauthorized: Unauthorized", "renew it"},
+      {"the API server https://k: SSL certificate problem: unable to get local issuer certificate",
+       "take both from the same cluster"},
+      {"the API server https://k: Could not resolve host: k", "server of the kubeconfig"},
+      {"the API server https://k: Failed to connect to k port 6443: Couldn't connect to server",
+       "server of the kubeconfig"},
+  };
+  for (const auto& one : cases)
+    EXPECT_THAT(AdviceFor(one.words), HasSubstr(one.advice)) << one.words;
+  EXPECT_EQ(AdviceFor("2 of 2 pods running"), "");
+}
+
 TEST(KubernetesObserveTest, NodesSayWhyTheyAreNotUsable) {
   json node = {
       {"metadata", {{"name", "node-a"}}},

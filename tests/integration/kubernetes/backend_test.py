@@ -100,6 +100,21 @@ class BackendTest(EngineTest):
         seen = self.wait_for("demo-g1", lambda seen: "ImagePullBackOff" in seen["reason"], "says why")
         self.assertIn("kubernetes.image", seen["advice"])
 
+    def test_a_volume_that_cannot_be_mounted_is_named(self):
+        """A kubelet says so in an event only."""
+        pod = self.running()[0]["metadata"]
+        self.cluster.set_pod_status(pod["name"], NAMESPACE, {"phase": "Pending", "containerStatuses": [{
+            "name": "worker", "image": "x", "imageID": "", "ready": False, "restartCount": 0,
+            "state": {"waiting": {"reason": "ContainerCreating"}}}]})
+        self.cluster.kubectl("create", "-f", "-", text=json.dumps({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": "mount", "namespace": NAMESPACE}, "type": "Warning",
+            "reason": "FailedMount", "message": "MountVolume.SetUp failed for volume \"tls\" : secret \"worker-tls\" not found",
+            "involvedObject": {"kind": "Pod", "name": pod["name"], "namespace": NAMESPACE, "uid": pod["uid"]}}))
+        self.addCleanup(self.cluster.kubectl, "delete", "event", "mount", "-n", NAMESPACE)
+        seen = self.wait_for("demo-g1", lambda seen: "FailedMount" in seen["reason"], "says why")
+        self.assertIn('secret "worker-tls" not found', seen["reason"])
+        self.assertIn("tls_secret", seen["advice"])
+
     def test_what_the_server_refuses_is_said_at_once(self):
         refused = self.probe.allocate(spec="kubernetes: {pod_patch: {spec: {nodeSelectr: {a: b}}}}")
         self.assertEqual(refused["code"], "INVALID_ARGUMENT")
