@@ -26,7 +26,8 @@ const std::vector<Kind>& Kinds() {
         "warn_seconds", "rest", "rest_token_file", "rest_user", "rest_authority"}},
       {"kubernetes",
        {"namespace", "kubeconfig", "image", "service_account", "pull_secret", "tls_secret",
-        "checkpoint_claim", "user", "drain_seconds", "allow_host_path", "allow_pod_patch"}},
+        "checkpoint_claim", "user", "drain_seconds", "allow_host_path", "allow_pod_patch",
+        "job_sets"}},
   };
   return *kinds;
 }

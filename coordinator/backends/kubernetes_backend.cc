@@ -19,6 +19,9 @@ constexpr absl::Duration kSettle = absl::Milliseconds(100);
 // From SIGTERM to SIGKILL of what nobody wants any more. Not 0, with which the API server forgets a
 // pod before its processes have ended.
 constexpr int kKillSeconds = 5;
+constexpr char kJobs[] = "jobs";
+constexpr char kJobSets[] = "jobsets";
+constexpr char kPods[] = "pods";
 constexpr char kFailedMount[] = "FailedMount";
 
 std::string Metadata(const json& object, const char* key) {
@@ -61,13 +64,14 @@ absl::Status NotAllowed(const char* what, const char* why) {
 KubernetesBackend::KubernetesBackend(Options options)
     : options_(std::move(options)), client_(options_.access) {}
 
-std::string KubernetesBackend::Collection(const char* kind) const {
-  const bool batch = std::string(kind) == "jobs";
-  return absl::StrCat(batch ? "/apis/batch/v1" : "/api/v1", "/namespaces/",
-                      EscapedForUrl(options_.name_space), "/", kind);
+std::string KubernetesBackend::Collection(const std::string& kind) const {
+  std::string group = "/api/v1";
+  if (kind == kJobs) group = "/apis/batch/v1";
+  if (kind == kJobSets) group = absl::StrCat("/apis/", kJobSetVersion);
+  return absl::StrCat(group, "/namespaces/", EscapedForUrl(options_.name_space), "/", kind);
 }
 
-std::string KubernetesBackend::Ours(const char* kind) const {
+std::string KubernetesBackend::Ours(const std::string& kind) const {
   return absl::StrCat(Collection(kind), "?labelSelector=",
                       EscapedForUrl(absl::StrCat(kManagedByLabel, "=", kManagedBy, ",",
                                                  kCoordinatorLabel, "=", options_.setup.identity)));
@@ -97,17 +101,34 @@ absl::Status KubernetesBackend::Validate(const v1::JobSpec& spec) const {
   return absl::OkStatus();
 }
 
+absl::Status KubernetesBackend::LookForJobSets(absl::Duration within) {
+  if (job_sets_.has_value()) return absl::OkStatus();
+  if (!options_.job_sets) {
+    job_sets_ = false;
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<json> known =
+      client_.Call({"GET", absl::StrCat("/apis/", kJobSetVersion), ""}, within);
+  const bool says_no = absl::IsNotFound(known.status()) || absl::IsPermissionDenied(known.status());
+  if (!known.ok() && !says_no) return known.status();
+  job_sets_ = known.ok();
+  LogInfo("kubernetes: gangs are ", *job_sets_ ? "JobSets" : "Indexed Jobs");
+  return absl::OkStatus();
+}
+
 absl::StatusOr<json> KubernetesBackend::MakeJob(const AllocationRequest& request,
                                                 absl::Duration within) {
-  IJEPA_ASSIGN_OR_RETURN(const json job, JobObject(request, options_.setup));
   const TimeLeft left(within);
+  IJEPA_RETURN_IF_ERROR(LookForJobSets(within));
+  const std::string kind = *job_sets_ ? kJobSets : kJobs;
+  IJEPA_ASSIGN_OR_RETURN(const json job, *job_sets_ ? JobSetObject(request, options_.setup)
+                                                    : JobObject(request, options_.setup));
   const absl::StatusOr<json> made = client_.Call(
-      {"POST", absl::StrCat(Collection("jobs"), "?fieldValidation=Strict"), job.dump()}, within);
+      {"POST", absl::StrCat(Collection(kind), "?fieldValidation=Strict"), job.dump()}, left.Get());
   if (!absl::IsAlreadyExists(made.status())) return made;
-  const std::string name = ObjectName(request.id.Name());
+  const std::string name = Metadata(job, "name");
   IJEPA_ASSIGN_OR_RETURN(
-      json found,
-      client_.Call({"GET", absl::StrCat(Collection("jobs"), "/", name), ""}, left.Get()));
+      json found, client_.Call({"GET", absl::StrCat(Collection(kind), "/", name), ""}, left.Get()));
   if (found.at("metadata").contains("deletionTimestamp")) {
     return absl::UnavailableError(absl::StrCat("the Job ", name, " is still being deleted"));
   }
@@ -129,8 +150,10 @@ absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest&
   known_[name] = request.id.Name();
   killed_.erase(name);
   if (!Annotation(*job, kCompleteAnnotation).empty()) return name;
-  const std::pair<const char*, json> parts[] = {{"services", ServiceObject(*job)},
-                                                {"secrets", SecretObject(*job, request.token)}};
+  const bool is_set = job->value("kind", "") == kJobSetKind;
+  std::vector<std::pair<const char*, json>> parts;
+  parts.emplace_back("secrets", SecretObject(*job, request.token));
+  if (!is_set) parts.emplace_back("services", ServiceObject(*job));
   for (const auto& [kind, object] : parts) {
     const absl::Status made =
         client_.Call({"POST", Collection(kind), object.dump()}, left.Get()).status();
@@ -138,36 +161,43 @@ absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest&
   }
   // Only now may pods start: a Job without its Secret, left by a coordinator that died in between,
   // is told by the missing mark.
-  const absl::Status marked = client_
-                                  .Call({"PATCH", absl::StrCat(Collection("jobs"), "/", name),
-                                         CompletionPatch(*request.spec).dump()},
-                                        left.Get())
-                                  .status();
+  const std::string path = absl::StrCat(Collection(is_set ? kJobSets : kJobs), "/", name);
+  const absl::Status marked =
+      client_.Call({"PATCH", path, CompletionPatch(*request.spec).dump()}, left.Get()).status();
   if (!marked.ok()) return Advised(marked);
   return name;
 } catch (const json::exception& error) {
   return Strange(error);
 }
 
+absl::Status KubernetesBackend::Delete(const std::string& object, const std::string& pods,
+                                       absl::Duration within) {
+  const TimeLeft left(within);
+  const absl::Status deleted =
+      client_.Call({"DELETE", absl::StrCat(object, "?propagationPolicy=Background"), ""}, within)
+          .status();
+  if (!deleted.ok() && !absl::IsNotFound(deleted)) return Advised(deleted);
+  // The garbage collector would give the pods their own grace.
+  const std::string path = absl::StrCat(Collection(kPods), "?labelSelector=", EscapedForUrl(pods),
+                                        "&gracePeriodSeconds=", kKillSeconds);
+  const absl::Status stopped = client_.Call({"DELETE", path, ""}, left.Get()).status();
+  return absl::IsNotFound(stopped) ? absl::OkStatus() : Advised(stopped);
+}
+
 absl::Status KubernetesBackend::Kill(const ObservedAllocation& allocation,
                                      absl::Duration within) try {
   const TimeLeft left(within);
+  if (job_sets_.value_or(false)) {
+    const std::string name = JobSetName(allocation.name);
+    killed_.insert(name);
+    IJEPA_RETURN_IF_ERROR(Delete(absl::StrCat(Collection(kJobSets), "/", name),
+                                 absl::StrCat(kJobSetLabel, "=", name), within));
+  }
+  // One that was made before there were JobSets is a Job.
   const std::string name = ObjectName(allocation.name);
-  const absl::Status job =
-      client_
-          .Call({"DELETE",
-                 absl::StrCat(Collection("jobs"), "/", name, "?propagationPolicy=Background"), ""},
-                within)
-          .status();
-  if (!job.ok() && !absl::IsNotFound(job)) return Advised(job);
   killed_.insert(name);
-  // The garbage collector would give the pods their own grace.
-  const std::string pods = absl::StrCat(
-      Collection("pods"),
-      "?labelSelector=", EscapedForUrl(absl::StrCat("batch.kubernetes.io/job-name=", name)),
-      "&gracePeriodSeconds=", kKillSeconds);
-  const absl::Status stopped = client_.Call({"DELETE", pods, ""}, left.Get()).status();
-  return absl::IsNotFound(stopped) ? absl::OkStatus() : Advised(stopped);
+  return Delete(absl::StrCat(Collection(kJobs), "/", name), absl::StrCat(kJobLabel, "=", name),
+                left.Get());
 } catch (const json::exception& error) {
   return Strange(error);
 }
@@ -175,6 +205,7 @@ absl::Status KubernetesBackend::Kill(const ObservedAllocation& allocation,
 absl::StatusOr<KubernetesBackend::Seen> KubernetesBackend::ListAll(absl::Duration within) {
   const TimeLeft left(within);
   Seen seen;
+  std::map<std::string, std::string> versions;
   const auto take_job = [&](const json& job) {
     if (!Annotation(job, kAllocationAnnotation).empty()) seen.jobs.push_back(job);
   };
@@ -182,8 +213,18 @@ absl::StatusOr<KubernetesBackend::Seen> KubernetesBackend::ListAll(absl::Duratio
     KubernetesPod one = PodFrom(pod);
     seen.pods[one.job].push_back(std::move(one));
   };
-  IJEPA_ASSIGN_OR_RETURN(jobs_version_, client_.List(Ours("jobs"), within, take_job));
-  IJEPA_ASSIGN_OR_RETURN(pods_version_, client_.List(Ours("pods"), left.Get(), take_pod));
+  IJEPA_RETURN_IF_ERROR(LookForJobSets(within));
+  if (*job_sets_) {
+    const auto listed = client_.List(
+        Ours(kJobSets), left.Get(), [&](const json& job_set) { take_job(JobFromJobSet(job_set)); });
+    // Their definition is gone, and they with it.
+    if (absl::IsNotFound(listed.status())) job_sets_.reset();
+    if (!listed.ok()) return listed.status();
+    versions[kJobSets] = *listed;
+  }
+  IJEPA_ASSIGN_OR_RETURN(versions[kJobs], client_.List(Ours(kJobs), left.Get(), take_job));
+  IJEPA_ASSIGN_OR_RETURN(versions[kPods], client_.List(Ours(kPods), left.Get(), take_pod));
+  versions_ = std::move(versions);
   return seen;
 }
 
@@ -290,7 +331,8 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
       known_.erase(name);
       continue;
     }
-    allocations.push_back(AllocationFrom(job, seen->pods[name], failures[name]));
+    const std::string& failure = failures[failures.count(name) > 0 ? name : ChildJobName(name)];
+    allocations.push_back(AllocationFrom(job, seen->pods[name], failure));
   }
   AddDeleted(*seen, allocations);
   return allocations;
@@ -299,17 +341,14 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
 }
 
 void KubernetesBackend::Wait(absl::Duration within) {
-  if (jobs_version_.empty() || pods_version_.empty()) {
-    client_.WaitForNews({}, within).IgnoreError();
-    return;
-  }
-  const auto watch = [&](const char* kind, const std::string& version) {
-    return absl::StrCat(Ours(kind), "&watch=1&resourceVersion=", version,
-                        "&timeoutSeconds=", std::max<int64_t>(absl::ToInt64Seconds(within), 1));
-  };
   const TimeLeft left(within);
-  const absl::Status status =
-      client_.WaitForNews({watch("jobs", jobs_version_), watch("pods", pods_version_)}, within);
+  std::vector<std::string> watches;
+  for (const auto& [kind, version] : versions_) {
+    watches.push_back(
+        absl::StrCat(Ours(kind), "&watch=1&resourceVersion=", version,
+                     "&timeoutSeconds=", std::max<int64_t>(absl::ToInt64Seconds(within), 1)));
+  }
+  const absl::Status status = client_.WaitForNews(watches, within);
   const std::string trouble(status.message());
   if (trouble != watch_trouble_ && !status.ok()) {
     LogInfo("kubernetes: watching fails, so it is polled: ", trouble);

@@ -1,10 +1,12 @@
-// Attempts as Indexed Jobs of Kubernetes: its scheduler (or Kueue) places them. Not tried against
-// the controllers of Kueue: the queue's label is set, and the Job is left suspended for it.
+// Attempts as Indexed Jobs of Kubernetes, or JobSets where it has them: its scheduler (or Kueue)
+// places them. Not tried against the controllers of JobSet and Kueue. For the second, the queue's
+// label is set and the Job is left suspended.
 #ifndef IJEPA_COORDINATOR_BACKENDS_KUBERNETES_BACKEND_H_
 #define IJEPA_COORDINATOR_BACKENDS_KUBERNETES_BACKEND_H_
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +29,8 @@ class KubernetesBackend : public Backend {
     KubernetesAccess access;
     // Where the Jobs are; access.name_space where it is empty.
     std::string name_space;
+    // JobSets where their definition is there when the coordinator starts; else Indexed Jobs.
+    bool job_sets = true;
     KubernetesSetup setup;
   };
 
@@ -47,14 +51,19 @@ class KubernetesBackend : public Backend {
  private:
   // Everything of ours, as a list has it.
   struct Seen {
+    // JobSets among them, as Jobs.
     std::vector<nlohmann::json> jobs;
     // By the name of the Job.
     std::map<std::string, std::vector<KubernetesPod>> pods;
   };
 
   // Paths of the kind ("jobs", "pods") in our namespace, and of the ones that are ours.
-  std::string Collection(const char* kind) const;
-  std::string Ours(const char* kind) const;
+  std::string Collection(const std::string& kind) const;
+  std::string Ours(const std::string& kind) const;
+  // Finds out, once, whether there are JobSets.
+  absl::Status LookForJobSets(absl::Duration within);
+  // Deletes the object, then all pods with the label; OK if they are gone.
+  absl::Status Delete(const std::string& object, const std::string& pods, absl::Duration within);
 
   absl::StatusOr<nlohmann::json> MakeJob(const AllocationRequest& request, absl::Duration within);
   absl::StatusOr<Seen> ListAll(absl::Duration within);
@@ -74,9 +83,10 @@ class KubernetesBackend : public Backend {
   const std::string name_ = kKubernetes;
   const Options options_;
   KubernetesClient client_;
-  // Resource versions of the last lists, for watches; empty: list first.
-  std::string jobs_version_;
-  std::string pods_version_;
+  // Whether gangs are JobSets; absent: not known yet.
+  std::optional<bool> job_sets_;
+  // Resource versions of the last lists by kind, for watches; empty: list first.
+  std::map<std::string, std::string> versions_;
   // Jobs that this object made or saw, by their names, with the allocations'.
   std::map<std::string, std::string> known_;
   // Of these, those that we deleted.

@@ -14,9 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-// A pod's host name is the Job's name, a dash and an index below 4096, within 63 characters; the
-// controller adds six more to the pod's own name.
-constexpr size_t kMaxNameBytes = 52;
+// A pod's name is the Job's name, a dash, an index below 4096 and six characters more; a JobSet
+// wants it within 63 with four of its own in it, and a letter may come in front.
+constexpr size_t kMaxNameBytes = 47;
 constexpr size_t kDigestBytes = 8;
 // How long Kubernetes keeps a Job that has ended, for us to see how, and for people to look.
 constexpr int kKeepEndedSeconds = 3600;
@@ -25,6 +25,8 @@ constexpr absl::Duration kStopTime = absl::Seconds(30);
 constexpr char kStateDir[] = "/var/lib/ijepa";
 constexpr char kQueueLabel[] = "kueue.x-k8s.io/queue-name";
 constexpr char kTokenKey[] = "token";
+// Of the one group of Jobs in a JobSet.
+constexpr char kGang[] = "g";
 
 // FNV-1a: the same in every version, unlike hashes of the standard library.
 uint32_t Digest(absl::string_view text) {
@@ -33,9 +35,9 @@ uint32_t Digest(absl::string_view text) {
   return digest;
 }
 
-// The Service's name must begin with a letter.
-std::string ServiceName(const std::string& job) {
-  return absl::ascii_isalpha(job[0]) ? job : absl::StrCat("j", job.substr(0, kMaxNameBytes));
+// As a Service or a JobSet may be called: beginning with a letter.
+std::string LetterFirst(const std::string& job) {
+  return absl::ascii_isalpha(job[0]) ? job : absl::StrCat("j", job);
 }
 
 json Labels(const KubernetesSetup& setup) {
@@ -153,7 +155,7 @@ json PodSpec(const AllocationRequest& request, const KubernetesSetup& setup,
              const std::string& name) {
   const v1::KubernetesSpec& kubernetes = request.spec->kubernetes();
   json pod = {{"restartPolicy", "Never"},
-              {"subdomain", ServiceName(name)},
+              {"subdomain", LetterFirst(name)},
               {"automountServiceAccountToken", false},
               {"enableServiceLinks", false},
               {"terminationGracePeriodSeconds", absl::ToInt64Seconds(setup.drain + kStopTime)},
@@ -197,24 +199,9 @@ json OwnedMetadata(const json& owner, const std::string& name) {
                                             {"uid", about.at("uid")}}})}};
 }
 
-}  // namespace
-
-std::string ObjectName(absl::string_view allocation) {
-  if (allocation.size() <= kMaxNameBytes) return std::string(allocation);
-  std::string head(allocation.substr(0, kMaxNameBytes - kDigestBytes - 1));
-  while (!head.empty() && head.back() == '-') head.pop_back();
-  return absl::StrCat(head, "-", absl::Hex(Digest(allocation), absl::kZeroPad8));
-}
-
-int RanksPerPod(const v1::JobSpec& spec, int ranks) {
-  int per_pod = std::min(spec.kubernetes().ranks_per_pod(), ranks);
-  while (per_pod > 1 && ranks % per_pod != 0) --per_pod;
-  return std::max(per_pod, 1);
-}
-
-absl::StatusOr<json> JobObject(const AllocationRequest& request, const KubernetesSetup& setup) {
+absl::StatusOr<json> NamedJob(const AllocationRequest& request, const KubernetesSetup& setup,
+                              const std::string& name) {
   const v1::KubernetesSpec& kubernetes = request.spec->kubernetes();
-  const std::string name = ObjectName(request.id.Name());
   const int pods = request.ranks / RanksPerPod(*request.spec, request.ranks);
   json pod = {{"metadata", {{"labels", Labels(setup)}}}, {"spec", PodSpec(request, setup, name)}};
   if (kubernetes.has_pod_patch()) {
@@ -246,15 +233,61 @@ absl::StatusOr<json> JobObject(const AllocationRequest& request, const Kubernete
                 {"template", pod}}}};
 }
 
+}  // namespace
+
+std::string ObjectName(absl::string_view allocation) {
+  if (allocation.size() <= kMaxNameBytes) return std::string(allocation);
+  std::string head(allocation.substr(0, kMaxNameBytes - kDigestBytes - 1));
+  while (!head.empty() && head.back() == '-') head.pop_back();
+  return absl::StrCat(head, "-", absl::Hex(Digest(allocation), absl::kZeroPad8));
+}
+
+std::string JobSetName(absl::string_view allocation) { return LetterFirst(ObjectName(allocation)); }
+
+std::string ChildJobName(const std::string& job_set) {
+  return absl::StrCat(job_set, "-", kGang, "-0");
+}
+
+int RanksPerPod(const v1::JobSpec& spec, int ranks) {
+  int per_pod = std::min(spec.kubernetes().ranks_per_pod(), ranks);
+  while (per_pod > 1 && ranks % per_pod != 0) --per_pod;
+  return std::max(per_pod, 1);
+}
+
+absl::StatusOr<json> JobObject(const AllocationRequest& request, const KubernetesSetup& setup) {
+  return NamedJob(request, setup, ObjectName(request.id.Name()));
+}
+
+absl::StatusOr<json> JobSetObject(const AllocationRequest& request, const KubernetesSetup& setup) {
+  const std::string name = JobSetName(request.id.Name());
+  IJEPA_ASSIGN_OR_RETURN(json job, NamedJob(request, setup, name));
+  json& spec = job["spec"];
+  // These are its controller's.
+  spec.erase("suspend");
+  spec.erase("ttlSecondsAfterFinished");
+  spec["template"]["spec"].erase("subdomain");
+  // Without a failure policy it fails with its Job, and is not started over.
+  return json{
+      {"apiVersion", kJobSetVersion},
+      {"kind", kJobSetKind},
+      {"metadata", job["metadata"]},
+      {"spec",
+       {{"suspend", true},
+        {"ttlSecondsAfterFinished", kKeepEndedSeconds},
+        {"network", {{"enableDNSHostnames", true}, {"publishNotReadyAddresses", true}}},
+        {"replicatedJobs",
+         json::array({{{"name", kGang}, {"replicas", 1}, {"template", {{"spec", spec}}}}})}}}};
+}
+
 json ServiceObject(const json& owner) {
   const std::string job = owner.at("metadata").at("name");
   return {{"apiVersion", "v1"},
           {"kind", "Service"},
-          {"metadata", OwnedMetadata(owner, ServiceName(job))},
+          {"metadata", OwnedMetadata(owner, LetterFirst(job))},
           {"spec",
            {{"clusterIP", "None"},
             {"publishNotReadyAddresses", true},
-            {"selector", {{"batch.kubernetes.io/job-name", job}}}}}};
+            {"selector", {{kJobLabel, job}}}}}};
 }
 
 json SecretObject(const json& owner, const std::string& token) {

@@ -1,6 +1,7 @@
 // What we make in Kubernetes for one attempt: an Indexed Job, whose pods are the attempt's nodes
 // with one worker each, a headless Service that names the pods, and a Secret with the attempt's
-// token. All three have the allocation's name; Service and Secret go with the Job.
+// token. All three have the allocation's name; Service and Secret go with the Job. Where JobSet is
+// installed, a JobSet of one such Job instead, which makes the Service itself.
 #ifndef IJEPA_COORDINATOR_BACKENDS_KUBERNETES_OBJECTS_H_
 #define IJEPA_COORDINATOR_BACKENDS_KUBERNETES_OBJECTS_H_
 
@@ -18,10 +19,17 @@ inline constexpr char kManagedByLabel[] = "app.kubernetes.io/managed-by";
 inline constexpr char kManagedBy[] = "ijepa-coordinator";
 // Whose it is; more than one coordinator may use a namespace.
 inline constexpr char kCoordinatorLabel[] = "ijepa/coordinator";
-// On a Job: the allocation's name, which may be longer than a name in Kubernetes.
+// Below, a Job is also a JobSet. On a Job: the allocation's name, which may be longer than a name
+// in Kubernetes.
 inline constexpr char kAllocationAnnotation[] = "ijepa/allocation";
 // On a Job: Service and Secret are there as well.
 inline constexpr char kCompleteAnnotation[] = "ijepa/complete";
+// On pods, by the controllers of Jobs and of JobSets: whose they are.
+inline constexpr char kJobLabel[] = "batch.kubernetes.io/job-name";
+inline constexpr char kJobSetLabel[] = "jobset.sigs.k8s.io/jobset-name";
+inline constexpr char kJobSetKind[] = "JobSet";
+// The oldest JobSet that has all that is asked of it is 0.5.
+inline constexpr char kJobSetVersion[] = "jobset.x-k8s.io/v1alpha2";
 
 // Settings of the backend that the objects are made from.
 struct KubernetesSetup {
@@ -52,12 +60,18 @@ struct KubernetesSetup {
 // beginning and a digest of all of it.
 std::string ObjectName(absl::string_view allocation);
 
+// The same for a JobSet, which must begin with a letter; and the one Job of it.
+std::string JobSetName(absl::string_view allocation);
+std::string ChildJobName(const std::string& job_set);
+
 // Ranks in each pod: the largest divisor of `ranks` up to kubernetes.ranks_per_pod.
 int RanksPerPod(const v1::JobSpec& spec, int ranks);
 
 // The Job, suspended. InvalidArgument for a pod_patch that does not fit a pod template.
 absl::StatusOr<nlohmann::json> JobObject(const AllocationRequest& request,
                                          const KubernetesSetup& setup);
+absl::StatusOr<nlohmann::json> JobSetObject(const AllocationRequest& request,
+                                            const KubernetesSetup& setup);
 
 // `owner`: the Job as the server has it; they are deleted with it.
 nlohmann::json ServiceObject(const nlohmann::json& owner);

@@ -86,6 +86,10 @@ struct Advice {
 constexpr Advice kAdvice[] = {
     {"exceeded quota",
      "lower ranks or kubernetes.resources, or have the namespace's ResourceQuota raised"},
+    {"\"jobsets\" in API group",
+     "give the coordinator's service account the right "
+     "(deploy/kubernetes/chart/templates/rights.yaml "
+     "with jobs.jobSets), or set job_sets of backends.kubernetes to false"},
     {"is forbidden: User",
      "give the coordinator's service account the right: chart value jobs.enabled, or "
      "deploy/kubernetes/chart/templates/rights.yaml"},
@@ -104,7 +108,8 @@ constexpr Advice kAdvice[] = {
     {"violates PodSecurity",
      "change kubernetes.pod_patch or kubernetes.volumes, or the namespace's PodSecurity level"},
     {"FailedMount",
-     "a volume of the pod cannot be had: see kubernetes.volumes, and tls_secret and checkpoint_claim "
+     "a volume of the pod cannot be had: see kubernetes.volumes, and tls_secret and "
+     "checkpoint_claim "
      "of backends.kubernetes"},
     {"CreateContainerConfigError", "a Secret or ConfigMap that the pod names is not there"},
     {"Unauthorized",
@@ -190,7 +195,8 @@ KubernetesPod PodFrom(const json& object) {
   KubernetesPod pod;
   const json& about = Part(object, "metadata");
   const json& status = Part(object, "status");
-  pod.job = Text(Part(about, "labels"), "batch.kubernetes.io/job-name");
+  const json& labels = Part(about, "labels");
+  pod.job = Text(labels, labels.contains(kJobSetLabel) ? kJobSetLabel : kJobLabel);
   pod.name = Text(about, "name");
   pod.node = Text(Part(object, "spec"), "nodeName");
   pod.phase = Text(status, "phase");
@@ -208,6 +214,20 @@ KubernetesPod PodFrom(const json& object) {
     pod.message = Text(status, "message");
   }
   return pod;
+}
+
+json JobFromJobSet(const json& job_set) {
+  const json& spec = Part(job_set, "spec");
+  json job = {{"metadata", Part(job_set, "metadata")},
+              {"spec", {{"suspend", spec.value("suspend", false)}}},
+              {"status", {{"conditions", ListOf(Part(job_set, "status"), "conditions")}}}};
+  for (const json& group : ListOf(spec, "replicatedJobs")) {
+    job["spec"]["completions"] = Part(Part(group, "template"), "spec").value("completions", 1);
+  }
+  for (json& condition : job["status"]["conditions"]) {
+    if (Text(condition, "type") == "Completed") condition["type"] = "Complete";
+  }
+  return job;
 }
 
 const KubernetesPod* CulpritOf(const std::vector<KubernetesPod>& pods) {

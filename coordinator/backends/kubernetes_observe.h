@@ -14,7 +14,7 @@ namespace ijepa::coordinator {
 
 // What matters of a pod.
 struct KubernetesPod {
-  // The Job's, not the allocation's.
+  // The Job's or JobSet's, not the allocation's.
   std::string job;
   std::string name;
   // Empty until it is scheduled.
@@ -34,6 +34,9 @@ KubernetesPod PodFrom(const nlohmann::json& pod);
 inline bool LivesOn(const KubernetesPod& pod) {
   return pod.phase != "Succeeded" && pod.phase != "Failed";
 }
+
+// A JobSet of one Job as that Job would be, as far as AllocationFrom looks.
+nlohmann::json JobFromJobSet(const nlohmann::json& job_set);
 
 // The pod that tells the most of why its Job ends or ended: one that others ended, else one that
 // failed. Null when none did either; such a pod may be gone before its Job has ended.

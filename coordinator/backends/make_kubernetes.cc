@@ -55,6 +55,8 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeKubernetesBackend(const BackendSett
       IJEPA_RETURN_IF_ERROR(TakeSwitch(key, value, setup.allow_host_path));
     } else if (key == "allow_pod_patch") {
       IJEPA_RETURN_IF_ERROR(TakeSwitch(key, value, setup.allow_pod_patch));
+    } else if (key == "job_sets") {
+      IJEPA_RETURN_IF_ERROR(TakeSwitch(key, value, options.job_sets));
     } else if (key == "drain_seconds") {
       IJEPA_RETURN_IF_ERROR(TakeWhole(key, value, 1, drain_seconds));
     }

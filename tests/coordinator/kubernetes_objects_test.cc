@@ -127,10 +127,48 @@ TEST(KubernetesObjectsTest, KueueStartsTheJobsOfItsQueues) {
   EXPECT_EQ(CompletionPatch(*RequestFor("{}").spec)["spec"]["suspend"], false);
 }
 
+TEST(KubernetesObjectsTest, AJobSetHasTheJobThatWouldBeMadeWithoutIt) {
+  const AllocationRequest request = RequestFor("kubernetes: {local_queue: gpus}");
+  const json job = *JobObject(request, PlainSetup());
+  json set = *JobSetObject(request, PlainSetup());
+  EXPECT_EQ(set["apiVersion"], "jobset.x-k8s.io/v1alpha2");
+  EXPECT_EQ(set["metadata"], job["metadata"]);
+  EXPECT_EQ(set["spec"]["suspend"], true);
+  EXPECT_EQ(set["spec"]["ttlSecondsAfterFinished"], job["spec"]["ttlSecondsAfterFinished"]);
+  ASSERT_EQ(set["spec"]["replicatedJobs"].size(), 1u);
+  const json& group = set["spec"]["replicatedJobs"][0];
+  EXPECT_EQ(group["replicas"], 1);
+  json child = group["template"]["spec"];
+  EXPECT_FALSE(child.contains("suspend"));
+  child["suspend"] = true;
+  child["ttlSecondsAfterFinished"] = job["spec"]["ttlSecondsAfterFinished"];
+  child["template"]["spec"]["subdomain"] = job["spec"]["template"]["spec"]["subdomain"];
+  EXPECT_EQ(child, job["spec"]);
+  set["metadata"]["uid"] = "u";
+  const json secret = SecretObject(set, "secret");
+  EXPECT_EQ(secret["metadata"]["ownerReferences"][0]["kind"], "JobSet");
+  EXPECT_EQ(secret["metadata"]["name"], set["metadata"]["name"]);
+}
+
+TEST(KubernetesObjectsTest, NamesOfAJobSetAreWhatItsControllerTakes) {
+  // What it refuses: a first digit, and names of pods, NAME-GROUP-JOB-INDEX-XXXXX, beyond 63.
+  const std::string name = JobSetName("7" + std::string(70, 'a') + "-g1");
+  EXPECT_EQ(name[0], 'j');
+  EXPECT_LE((ChildJobName(name) + "-4095-abcde").size(), 63u);
+  AllocationRequest request = RequestFor("{}");
+  request.id.job = "7-digits-first";
+  json set = *JobSetObject(request, PlainSetup());
+  set["metadata"]["uid"] = "u";
+  EXPECT_EQ(set["metadata"]["name"], "j7-digits-first-g2");
+  EXPECT_THAT(set.dump(), ::testing::HasSubstr(
+                              R"("secretKeyRef":{"key":"token","name":"j7-digits-first-g2"})"));
+  EXPECT_EQ(SecretObject(set, "secret")["metadata"]["name"], "j7-digits-first-g2");
+}
+
 TEST(KubernetesObjectsTest, LongNamesAreCutAndStayDifferent) {
   const std::string head(70, 'a');
   EXPECT_EQ(ObjectName("demo-g1"), "demo-g1");
-  EXPECT_LE(ObjectName(head + "-g1").size(), 52u);
+  EXPECT_LE(ObjectName(head + "-g1").size(), 47u);
   EXPECT_NE(ObjectName(head + "-g1"), ObjectName(head + "-g2"));
   AllocationRequest request = RequestFor("{}");
   request.id.job = "7-digits-first";

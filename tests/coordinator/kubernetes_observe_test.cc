@@ -110,6 +110,30 @@ TEST(KubernetesObserveTest, EndsAreToldApart) {
             AllocationEnd::kTimeLimit);
 }
 
+TEST(KubernetesObserveTest, AJobSetIsSeenAsItsJobWouldBe) {
+  json set = {{"metadata", JobWith({})["metadata"]},
+              {"spec",
+               {{"suspend", true},
+                {"replicatedJobs",
+                 json::array({{{"name", "g"}, {"template", {{"spec", {{"completions", 2}}}}}}})}}},
+              {"status", json::object()}};
+  EXPECT_EQ(Observe(JobFromJobSet(set), {}).state, "Suspended");
+  set["spec"]["suspend"] = false;
+  json pod = PodWith("Running");
+  pod["metadata"]["labels"] = {{kJobLabel, "demo-g1-g-0"}, {kJobSetLabel, "demo-g1"}};
+  EXPECT_EQ(PodFrom(pod).job, "demo-g1");
+  EXPECT_EQ(Observe(JobFromJobSet(set), {pod}).state, "1 of 2 pods running");
+  set["status"] = Conditions("Completed", "AllJobsCompleted", "jobset completed successfully");
+  EXPECT_EQ(Observe(JobFromJobSet(set), {}).end, AllocationEnd::kCompleted);
+  EXPECT_EQ(Observe(JobFromJobSet(set), {}).phase, ObservedPhase::kEnded);
+  set["status"] = Conditions("Failed", "FailedJobs", "first failed job: demo-g1-g-0");
+  EXPECT_THAT(Observe(JobFromJobSet(set), {}).reason, HasSubstr("first failed job: demo-g1-g-0"));
+  const auto evicted =
+      Observe(JobFromJobSet(set), {PodWith("Failed", {{"reason", "Evicted"}, {"message", ""}})});
+  EXPECT_EQ(evicted.end, AllocationEnd::kPreempted);
+  EXPECT_EQ(evicted.host, "node-a");
+}
+
 TEST(KubernetesObserveTest, ThePodThatOthersEndedIsTheCulprit) {
   json crashed = PodWith("Failed", {{"reason", "Error"}});
   json evicted = PodWith("Failed", {{"reason", "Evicted"}});
@@ -151,6 +175,9 @@ TEST(KubernetesObserveTest, WaitsAreSaidInKubernetesWordsWithOurAdvice) {
   EXPECT_THAT(
       AdviceFor("jobs.batch is forbidden: User \"system:serviceaccount:a:b\" cannot create"),
       HasSubstr("the coordinator's service account the right"));
+  EXPECT_THAT(AdviceFor("jobsets.jobset.x-k8s.io is forbidden: User \"u\" cannot list resource "
+                        "\"jobsets\" in API group \"jobset.x-k8s.io\""),
+              HasSubstr("job_sets"));
   EXPECT_EQ(Observe(JobWith({}, true), {}).state, "Suspended");
 }
 
@@ -222,6 +249,7 @@ TEST(KubernetesObserveTest, AnswersOfAnyShapeAreBorne) {
         R"({"status": {"conditions": [{"type": 1}], "containerStatuses": {}}})"}) {
     const json object = json::parse(text);
     if (!object.is_object()) continue;
+    EXPECT_EQ(AllocationFrom(JobFromJobSet(object), {}, "").name, "");
     EXPECT_EQ(PodFrom(object).job, "");
     EXPECT_FALSE(NodeFrom(object).usable);
   }

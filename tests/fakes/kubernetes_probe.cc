@@ -92,8 +92,8 @@ json Answer(KubernetesBackend& backend, const json& call) {
 }
 
 int Main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: kubernetes_probe KUBECONFIG NAMESPACE\n");
+  if (argc != 4) {
+    std::fprintf(stderr, "usage: kubernetes_probe KUBECONFIG NAMESPACE JOB_SETS(true|false)\n");
     return 2;
   }
   InitLog("kubernetes_probe");
@@ -105,6 +105,7 @@ int Main(int argc, char** argv) {
   KubernetesBackend::Options options;
   options.access = *access;
   options.name_space = argv[2];
+  options.job_sets = std::string(argv[3]) == "true";
   options.setup.coordinator = "coordinator.ijepa:7441";
   options.setup.identity = "0a1b2c3d";
   options.setup.image = "ijepa-worker:test";

@@ -14,14 +14,14 @@ NAMESPACE = "training"
 ACCOUNT = "ijepa-coordinator"
 
 
-def make_coordinator_account(cluster):
-    """The namespaces, and the coordinator's service account with the rights that the chart gives it."""
+def make_coordinator_account(cluster, *options):
+    """The namespaces, and the coordinator's service account with the rights that the chart gives it. `options`: of helm."""
     for namespace in ("ijepa", NAMESPACE):
         cluster.kubectl("create", "namespace", namespace)
     rendered = subprocess.run(
         [control_plane.FOLDER / "bin/helm", "template", "ijepa", ROOT / "deploy/kubernetes/chart", "--kube-version", "1.36.0",
          "--namespace", "ijepa", "--set", f"jobs.enabled=true,jobs.namespace={NAMESPACE}", "--show-only",
-         "templates/rights.yaml"], capture_output=True, text=True, timeout=60, check=True).stdout
+         "templates/rights.yaml", *options], capture_output=True, text=True, timeout=60, check=True).stdout
     cluster.kubectl("apply", "-f", "-", text=rendered)
     cluster.kubectl("create", "serviceaccount", ACCOUNT, "-n", "ijepa")
 
@@ -29,9 +29,9 @@ def make_coordinator_account(cluster):
 class Probe:
     """The engine, one call at a time."""
 
-    def __init__(self, kubeconfig, namespace=NAMESPACE):
+    def __init__(self, kubeconfig, job_sets=True):
         self.log = open(kubeconfig.with_suffix(".log"), "ab")
-        self.process = subprocess.Popen([PROBE, kubeconfig, namespace], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([PROBE, kubeconfig, NAMESPACE, json.dumps(job_sets)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True)
 
     def send(self, do, **arguments):
@@ -67,12 +67,13 @@ class Probe:
 @unittest.skipIf(control_plane.FOLDER is None, f"no Kubernetes: {control_plane.MISSING}")
 class EngineTest(unittest.TestCase):
     """No worker runs in the pods: what is tested is what the engine makes, sees and says."""
+    chart_options = ()
 
     @classmethod
     def setUpClass(cls):
         print(f"real: etcd, API server, controllers, scheduler, kwok of {control_plane.FOLDER}; no kubelet, no worker")
         cls.cluster = cls.enterClassContext(ControlPlane())
-        make_coordinator_account(cls.cluster)
+        make_coordinator_account(cls.cluster, *cls.chart_options)
         cls.cluster.start_kubelets()
         cls.cluster.add_nodes("node-a", "node-b")
         cls.config = cls.cluster.kubeconfig("coordinator", token=cls.cluster.token(ACCOUNT, "ijepa"))

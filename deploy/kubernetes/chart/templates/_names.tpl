@@ -27,6 +27,11 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* Whether the coordinator makes JobSets: "true" or "false". */}}
+{{- define "ijepa.jobSets" -}}
+{{ and .Values.jobs.jobSets (.Capabilities.APIVersions.Has "jobset.x-k8s.io/v1alpha2") }}
+{{- end }}
+
 {{- define "ijepa.jobsNamespace" -}}
 {{ .Values.jobs.namespace | default .Release.Namespace }}
 {{- end }}
