@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 
 namespace ijepa::bench {
@@ -108,6 +109,12 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
+
+double CpuMilliseconds() {
+  timespec time = {};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return absl::ToDoubleMilliseconds(absl::DurationFromTimespec(time));
+}
 
 double Percentile(std::vector<double>& values, double share) {
   if (values.empty()) return 0;

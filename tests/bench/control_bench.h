@@ -41,6 +41,9 @@ double MillisecondsOf(const Body& body) {
   return absl::ToDoubleMilliseconds(absl::Now() - start);
 }
 
+// Of this thread, since it began.
+double CpuMilliseconds();
+
 using jepa::bench::Median;
 // `share` in [0, 1]: 0.99 is the value that one in a hundred exceeds. `values` is sorted.
 double Percentile(std::vector<double>& values, double share);
