@@ -64,7 +64,7 @@ void Ask(Turn& turn, Job& job, const OutsideJob& outside) {
   allocation.Clear();
   allocation.set_backend(outside.backend);
   allocation.set_generation(status.generation());
-  allocation.set_phase(v1::ALLOCATION_PHASE_REQUESTED);
+  SetPhase(allocation, v1::ALLOCATION_PHASE_REQUESTED);
   allocation.set_ranks(outside.ranks);
   *status.mutable_reason() = WaitingFor(allocation, "");
   turn.AddEvent(job, EventCode::kAllocationRequested,
@@ -272,7 +272,7 @@ void HandleAllocationWaits(Turn& turn, const AllocationWaits& command) {
   v1::Allocation& allocation = *job->proto.mutable_status()->mutable_allocation();
   if (job->gang.has_value() || job->state() != v1::JOB_STATE_QUEUED) return;
   if (allocation.phase() == v1::ALLOCATION_PHASE_RELEASED) return;
-  if (!command.handle.empty()) allocation.set_phase(v1::ALLOCATION_PHASE_PENDING);
+  if (!command.handle.empty()) SetPhase(allocation, v1::ALLOCATION_PHASE_PENDING);
   job->allocation_deadline = absl::InfiniteDuration();
   allocation.set_backend_state(command.state);
   allocation.set_backend_reason(command.reason);
@@ -289,7 +289,7 @@ void HandleAllocationGranted(Turn& turn, const AllocationGranted& command) {
       allocation.phase() != v1::ALLOCATION_PHASE_PENDING) {
     return;
   }
-  allocation.set_phase(v1::ALLOCATION_PHASE_GRANTED);
+  SetPhase(allocation, v1::ALLOCATION_PHASE_GRANTED);
   allocation.set_backend_state(command.state);
   allocation.clear_backend_reason();
   turn.Touch(*job);
@@ -349,7 +349,7 @@ void StartIfComplete(Turn& turn, const std::string& uid) {
   Job& job = turn.state.jobs.at(found->id);
   job.refusals = 0;
   job.allocation_deadline = absl::InfiniteDuration();
-  job.proto.mutable_status()->mutable_allocation()->set_phase(v1::ALLOCATION_PHASE_GRANTED);
+  SetPhase(*job.proto.mutable_status()->mutable_allocation(), v1::ALLOCATION_PHASE_GRANTED);
   StartGang(turn, job, ranks);
 }
 
@@ -401,7 +401,7 @@ std::optional<int> ExitCodeFor(const State& state, const v1::NodeInfo& info) {
     return std::nullopt;
   }
   for (const v1::Attempt& attempt : status.attempts()) {
-    if (attempt.generation() == generation) return attempt.outcome() == "FAILED" ? 1 : 0;
+    if (attempt.generation() == generation) return attempt.outcome() == kAttemptFailed ? 1 : 0;
   }
   return 0;
 }
@@ -409,7 +409,7 @@ std::optional<int> ExitCodeFor(const State& state, const v1::NodeInfo& info) {
 void ReleaseAllocation(Turn& turn, Job& job) {
   v1::JobStatus& status = *job.proto.mutable_status();
   if (!status.has_allocation()) return;
-  status.mutable_allocation()->set_phase(v1::ALLOCATION_PHASE_RELEASED);
+  SetPhase(*status.mutable_allocation(), v1::ALLOCATION_PHASE_RELEASED);
   TellAll(turn, job);
 }
 

@@ -21,11 +21,6 @@ namespace {
 // Of jobs stored before they had one of their own.
 constexpr double kOldRestartDelaySeconds = 10;
 
-constexpr char kOutcomeRunning[] = "RUNNING";
-constexpr char kOutcomeCompleted[] = "COMPLETED";
-constexpr char kOutcomeFailed[] = "FAILED";
-constexpr char kOutcomeDrained[] = "DRAINED";
-
 bool AllRanks(const Gang& gang, bool (*test)(const RankState&)) {
   return std::all_of(gang.ranks.begin(), gang.ranks.end(), test);
 }
@@ -74,7 +69,7 @@ void ReleaseGang(Turn& turn, Job& job) {
 void Retry(Turn& turn, Job& job, const v1::Failure& failure) {
   const bool progressed = !job.checkpoints.empty() &&
                           job.checkpoints.back().generation() == job.attempt()->generation();
-  const bool failed = job.attempt()->outcome() == kOutcomeFailed;
+  const bool failed = job.attempt()->outcome() == kAttemptFailed;
   job.no_progress = progressed ? 0 : job.no_progress + (failed ? 1 : 0);
   if (failed) {
     ++job.spent_restarts;
@@ -154,9 +149,9 @@ void EndGang(Turn& turn, Job& job) {
   ReleaseGang(turn, job);
   const std::optional<v1::Evidence> evidence = std::exchange(job.evidence, std::nullopt);
   v1::Attempt& attempt = *job.attempt();
-  attempt.set_outcome(completed              ? kOutcomeCompleted
-                      : evidence.has_value() ? kOutcomeFailed
-                                             : kOutcomeDrained);
+  SetOutcome(attempt, completed              ? kAttemptCompleted
+                      : evidence.has_value() ? kAttemptFailed
+                                             : kAttemptDrained);
   if (completed) {
     turn.AddEvent(job, EventCode::kSucceeded, absl::StrCat("finished step ", attempt.last_step()));
     turn.Move(job, v1::JOB_STATE_SUCCEEDED);
@@ -238,7 +233,7 @@ void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes) {
   attempt.set_generation(status.generation());
   *attempt.mutable_start_time() = ToProto(turn.now.wall);
   attempt.set_first_step(CommittedStep(job));
-  attempt.set_outcome(kOutcomeRunning);
+  SetOutcome(attempt, kAttemptRunning);
   status.set_restarts(status.attempts_size() - 1);
   if (status.has_allocation()) {
     attempt.set_allocation(

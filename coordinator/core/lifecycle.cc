@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "common/check.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -67,8 +67,48 @@ const std::vector<NodeMove>& NodeMoves() {
   return *moves;
 }
 
+const std::vector<AttemptMove>& AttemptMoves() {
+  static const std::vector<AttemptMove>* const moves = new std::vector<AttemptMove>{
+      {"", kAttemptRunning, "its gang has its slots"},
+      {kAttemptRunning, kAttemptCompleted, "all ranks completed"},
+      {kAttemptRunning, kAttemptFailed, "ranks gone, and a sign that one failed"},
+      {kAttemptRunning, kAttemptDrained, "ranks gone, which were asked to stop"},
+  };
+  return *moves;
+}
+
+const std::vector<AllocationMove>& AllocationMoves() {
+  static const std::vector<AllocationMove>* const moves = new std::vector<AllocationMove>{
+      {v1::ALLOCATION_PHASE_UNSPECIFIED, v1::ALLOCATION_PHASE_REQUESTED, "its job is next"},
+      {v1::ALLOCATION_PHASE_REQUESTED, v1::ALLOCATION_PHASE_PENDING, "the backend has it"},
+      {v1::ALLOCATION_PHASE_REQUESTED, v1::ALLOCATION_PHASE_GRANTED, "its workers are here"},
+      {v1::ALLOCATION_PHASE_REQUESTED, v1::ALLOCATION_PHASE_RELEASED, "not needed any more"},
+      {v1::ALLOCATION_PHASE_PENDING, v1::ALLOCATION_PHASE_GRANTED, "the backend starts workers"},
+      {v1::ALLOCATION_PHASE_PENDING, v1::ALLOCATION_PHASE_RELEASED, "not needed any more"},
+      {v1::ALLOCATION_PHASE_GRANTED, v1::ALLOCATION_PHASE_PENDING, "the backend put it back"},
+      {v1::ALLOCATION_PHASE_GRANTED, v1::ALLOCATION_PHASE_RELEASED, "its attempt is over"},
+  };
+  return *moves;
+}
+
 bool MayMove(v1::JobState from, v1::JobState to) { return Listed(JobMoves(), from, to); }
 bool MayMove(v1::NodeState from, v1::NodeState to) { return Listed(NodeMoves(), from, to); }
+bool MayMove(absl::string_view from, absl::string_view to) {
+  return Listed(AttemptMoves(), from, to);
+}
+bool MayMove(v1::AllocationPhase from, v1::AllocationPhase to) {
+  return Listed(AllocationMoves(), from, to);
+}
+
+void SetOutcome(v1::Attempt& attempt, absl::string_view to) {
+  IJEPA_CHECK(attempt.outcome() == to || MayMove(attempt.outcome(), to));
+  attempt.set_outcome(std::string(to));
+}
+
+void SetPhase(v1::Allocation& allocation, v1::AllocationPhase to) {
+  IJEPA_CHECK(allocation.phase() == to || MayMove(allocation.phase(), to));
+  allocation.set_phase(to);
+}
 
 bool IsTerminal(v1::JobState state) {
   return state == v1::JOB_STATE_SUCCEEDED || state == v1::JOB_STATE_FAILED ||

@@ -116,7 +116,7 @@ QueuedJob ViewJob(const Job& job, const CoreOptions& options) {
   view.queue = QueueOf(job);
   view.class_value = ClassValue(options.scheduling, spec.priority_class());
   const auto& attempts = job.proto.status().attempts();
-  view.recovering = !attempts.empty() && attempts.rbegin()->outcome() == "FAILED";
+  view.recovering = !attempts.empty() && attempts.rbegin()->outcome() == kAttemptFailed;
   view.time_left = absl::Ceil(TimeLimit(job) - TimeUsed(job), absl::Seconds(1));
   const v1::TopologySpec& topology = spec.topology();
   if (topology.preferred() != v1::TOPOLOGY_LEVEL_UNSPECIFIED) {
