@@ -43,35 +43,40 @@ void Acknowledge(const Context& at) {
   Answer(at, std::move(answer));
 }
 
-void ListSlowRanks(const Gang& gang, const std::vector<WorkRatio>& work, v1::JobStatus& status) {
+void ListSlowRanks(const Gang& gang, v1::JobStatus& status) {
   status.clear_slow_ranks();
-  for (size_t r = 0; r < work.size(); ++r) {
-    if (!gang.ranks[r].slowness.slow()) continue;
+  for (const int rank : gang.slow_ranks) {
     v1::SlowRank& slow = *status.add_slow_ranks();
-    slow.set_rank(static_cast<int>(r));
-    slow.set_node(gang.ranks[r].node);
-    slow.set_ratio(work[r].ratio);
+    slow.set_rank(rank);
+    slow.set_node(gang.ranks[rank].node);
+    slow.set_ratio(gang.work.Compare(rank, gang.ranks.size()).ratio);
   }
 }
 
 // Names the rank that the message is from if all wait for it, or takes the name back.
 void JudgeSlowness(const Context& at) {
   Gang& gang = at.gang();
-  std::vector<std::optional<double>> seconds;
-  for (const RankState& rank : gang.ranks) seconds.push_back(rank.work.SecondsPerStep());
-  const std::vector<WorkRatio> work = CompareWork(seconds);
+  RankState& rank = at.rank();
   const int r = at.message.rank();
+  const std::optional<double> seconds = rank.work.SecondsPerStep();
+  if (seconds.has_value()) gang.work.Set(r, *seconds);
+  const WorkRatio work = gang.work.Compare(r, gang.ranks.size());
   const SlowVerdict::News news =
-      at.rank().slowness.Take(work[r], at.turn.now.monotonic, at.turn.options.slow);
-  ListSlowRanks(gang, work, *at.job.proto.mutable_status());
+      rank.slowness.Take(work, at.turn.now.monotonic, at.turn.options.slow);
+  if (rank.slowness.slow()) {
+    gang.slow_ranks.insert(r);
+  } else {
+    gang.slow_ranks.erase(r);
+  }
+  ListSlowRanks(gang, *at.job.proto.mutable_status());
   if (news == SlowVerdict::News::kNone) return;
   at.turn.AddEvent(
       at.job,
       news == SlowVerdict::News::kNamed ? EventCode::kSlowRank : EventCode::kSlowRankCleared,
       absl::StrFormat("rank %d on %s: its own work takes %.2f times the median rank's, %.3g s "
                       "per step over its last %d reports; slow %d times in this attempt",
-                      r, at.rank().node, work[r].ratio, seconds[r].value_or(0),
-                      WorkWindow::kReports, at.rank().slowness.times()));
+                      r, rank.node, work.ratio, seconds.value_or(0), WorkWindow::kReports,
+                      rank.slowness.times()));
 }
 
 void TakeStep(const Context& at, const v1::StepReport& report) {
@@ -80,7 +85,7 @@ void TakeStep(const Context& at, const v1::StepReport& report) {
                      at.turn.options.slow)) {
     JudgeSlowness(at);
   }
-  rank.stepped = true;
+  const bool first = !std::exchange(rank.stepped, true);
   rank.step = std::max(rank.step, report.step());
   rank.watch.Step(report.step(), at.turn.now.monotonic);
   if (at.message.rank() == 0) {
@@ -90,7 +95,8 @@ void TakeStep(const Context& at, const v1::StepReport& report) {
     MarkLive(at.turn.state, at.job);
   }
   Acknowledge(at);
-  JudgeGang(at.turn, at.job);
+  // Later ones change nothing that the gang is judged by.
+  if (first) JudgeGang(at.turn, at.job);
 }
 
 void AnswerWaiters(const Context& at, const std::string& key, const std::string& value) {

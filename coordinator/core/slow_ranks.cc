@@ -2,12 +2,14 @@
 #include "coordinator/core/slow_ranks.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace ijepa::coordinator {
 
 bool WorkWindow::Take(int64_t step, double compute_seconds, absl::Duration now,
                       const SlowLimits& limits) {
+  if (step < 0 || !(compute_seconds >= 0) || std::isinf(compute_seconds)) return false;
   if (!reports_.empty()) {
     const Report& last = reports_.back();
     if (step <= last.step || now - last.time < limits.interval) return false;
@@ -24,22 +26,29 @@ std::optional<double> WorkWindow::SecondsPerStep() const {
   return (last.seconds - first.seconds) / static_cast<double>(last.step - first.step);
 }
 
-std::vector<WorkRatio> CompareWork(const std::vector<std::optional<double>>& seconds_per_step) {
-  std::vector<WorkRatio> result(seconds_per_step.size());
-  std::vector<double> sorted;
-  for (const std::optional<double>& seconds : seconds_per_step) {
-    if (!seconds.has_value()) return result;
-    sorted.push_back(*seconds);
+void WorkTable::Set(size_t rank, double seconds_per_step) {
+  if (rank >= figures_.size()) figures_.resize(rank + 1);
+  const std::optional<double> old = std::exchange(figures_[rank], seconds_per_step);
+  const auto to = std::lower_bound(sorted_.begin(), sorted_.end(), seconds_per_step);
+  if (!old.has_value()) {
+    sorted_.insert(to, seconds_per_step);
+    return;
   }
-  if (sorted.size() < 2) return result;
-  std::sort(sorted.begin(), sorted.end());
-  const double median = sorted[(sorted.size() - 1) / 2];
-  if (!(median > 0)) return result;
-  for (size_t r = 0; r < result.size(); ++r) {
-    result[r].ratio = *seconds_per_step[r] / median;
-    result[r].excess = absl::Seconds(*seconds_per_step[r] - median);
+  const auto from = std::lower_bound(sorted_.begin(), sorted_.end(), *old);
+  if (from < to) {
+    *std::move(from + 1, to, from) = seconds_per_step;
+  } else {
+    std::move_backward(to, from, from + 1);
+    *to = seconds_per_step;
   }
-  return result;
+}
+
+WorkRatio WorkTable::Compare(size_t rank, size_t ranks) const {
+  if (ranks < 2 || sorted_.size() < ranks || rank >= figures_.size()) return {};
+  const double median = sorted_[(sorted_.size() - 1) / 2];
+  if (!(median > 0)) return {};
+  const double seconds = figures_[rank].value_or(0);
+  return {seconds / median, absl::Seconds(seconds - median)};
 }
 
 SlowVerdict::News SlowVerdict::Take(const WorkRatio& work, absl::Duration now,

@@ -3,6 +3,7 @@
 #ifndef IJEPA_COORDINATOR_CORE_SLOW_RANKS_H_
 #define IJEPA_COORDINATOR_CORE_SLOW_RANKS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -35,7 +36,7 @@ class WorkWindow {
 
   // The rank had spent `compute_seconds` on its own work when it finished `step`; both since the
   // start of the attempt. `now` is monotonic.
-  // False if it came too soon after the last that was taken.
+  // False if it came too soon after the last that was taken, or is no step, or no time.
   bool Take(int64_t step, double compute_seconds, absl::Duration now, const SlowLimits& limits);
   // Seconds of own work per step over the last kReports; nothing before there are so many.
   std::optional<double> SecondsPerStep() const;
@@ -57,9 +58,22 @@ struct WorkRatio {
   absl::Duration excess;
 };
 
-// Of each rank. The median of an even number is the lower of the two in the middle, so that one of
-// two ranks can be named. Nobody is judged before every rank has a figure.
-std::vector<WorkRatio> CompareWork(const std::vector<std::optional<double>>& seconds_per_step);
+// The newest figures of the ranks of an attempt, kept in order: a report costs two look-ups, and
+// moves the figures between the rank's old one and its new one.
+class WorkTable {
+ public:
+  // Of a rank from 0 on: finite seconds of own work per step, in place of its last.
+  void Set(size_t rank, double seconds_per_step);
+  // The rank's figure beside the median of `ranks`. The median of an even number is the lower of
+  // the two in the middle, so that one of two ranks can be named. Nobody is judged alone, or before
+  // every rank has a figure.
+  WorkRatio Compare(size_t rank, size_t ranks) const;
+
+ private:
+  std::vector<std::optional<double>> figures_;
+  // Those that are there, rising.
+  std::vector<double> sorted_;
+};
 
 // Whether one rank is slow, from its ratios report by report, and what of that people are told:
 // what comes and goes is told once.

@@ -63,6 +63,9 @@ struct Gang {
   std::vector<RankState> ranks;
   // Same for all ranks, frozen at the start of the attempt.
   v1::RankLaunch launch;
+  // Own work of its ranks, and those of them that are slow.
+  WorkTable work;
+  std::set<int> slow_ranks;
   // No longer in the desired state of its nodes: the ranks are being killed.
   bool clearing = false;
   absl::Time clearing_since = absl::InfinitePast();

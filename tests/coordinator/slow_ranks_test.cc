@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <limits>
+#include <random>
+
 namespace ijepa::coordinator {
 namespace {
 
@@ -36,21 +40,78 @@ TEST(SlowRanksTest, ReportsThatComeTooSoonOrGoBackAreNotTaken) {
   EXPECT_TRUE(window.Take(2, 2, absl::Seconds(20), kLimits));
 }
 
+TEST(SlowRanksTest, WhatIsNoStepOrNoTimeIsNotTaken) {
+  WorkWindow window;
+  EXPECT_FALSE(window.Take(-1, 1, absl::Seconds(10), kLimits));
+  EXPECT_FALSE(window.Take(1, -1, absl::Seconds(10), kLimits));
+  EXPECT_FALSE(window.Take(1, std::numeric_limits<double>::quiet_NaN(), {}, kLimits));
+  EXPECT_FALSE(window.Take(1, std::numeric_limits<double>::infinity(), {}, kLimits));
+  EXPECT_TRUE(window.Take(1, 1, absl::Seconds(10), kLimits));
+}
+
+// Of each rank, from all figures at once.
+std::vector<WorkRatio> CompareAll(const std::vector<std::optional<double>>& seconds) {
+  std::vector<WorkRatio> result(seconds.size());
+  std::vector<double> sorted;
+  for (const std::optional<double>& figure : seconds) {
+    if (!figure.has_value()) return result;
+    sorted.push_back(*figure);
+  }
+  std::sort(sorted.begin(), sorted.end());
+  const double median = sorted.empty() ? 0 : sorted[(sorted.size() - 1) / 2];
+  if (sorted.size() < 2 || median <= 0) return result;
+  for (size_t r = 0; r < result.size(); ++r) {
+    result[r] = {*seconds[r] / median, absl::Seconds(*seconds[r] - median)};
+  }
+  return result;
+}
+
 std::vector<double> Ratios(const std::vector<std::optional<double>>& seconds) {
+  WorkTable table;
+  for (size_t r = 0; r < seconds.size(); ++r) {
+    if (seconds[r].has_value()) table.Set(r, *seconds[r]);
+  }
   std::vector<double> ratios;
-  for (const WorkRatio& work : CompareWork(seconds)) ratios.push_back(work.ratio);
+  for (size_t r = 0; r < seconds.size(); ++r) {
+    ratios.push_back(table.Compare(r, seconds.size()).ratio);
+  }
   return ratios;
 }
 
 TEST(SlowRanksTest, ComparesWithTheLowerMedianSoThatOneOfTwoCanBeNamed) {
   EXPECT_EQ(Ratios({3.0, 1.0}), (std::vector<double>{3, 1}));
   EXPECT_EQ(Ratios({1.0, 2.0, 4.0, 8.0}), (std::vector<double>{0.5, 1, 2, 4}));
-  EXPECT_EQ(CompareWork({3.0, 1.0})[0].excess, absl::Seconds(2));
+  WorkTable table;
+  table.Set(0, 3);
+  table.Set(1, 1);
+  EXPECT_EQ(table.Compare(0, 2).excess, absl::Seconds(2));
 }
 
 TEST(SlowRanksTest, JudgesNobodyAloneOrBeforeEveryRankHasAFigure) {
   EXPECT_EQ(Ratios({3.0}), std::vector<double>(1));
   EXPECT_EQ(Ratios({3.0, 1.0, std::nullopt}), std::vector<double>(3));
+  EXPECT_EQ(Ratios({3.0, std::nullopt, 1.0}), std::vector<double>(3));
+  EXPECT_EQ(Ratios({0.0, 0.0, 1.0}), std::vector<double>(3));
+}
+
+TEST(SlowRanksTest, FiguresThatChangeOneByOneCompareAsAllAtOnce) {
+  std::mt19937 random(7);
+  for (const size_t ranks : {1, 2, 3, 4, 5, 8, 33}) {
+    WorkTable table;
+    std::vector<std::optional<double>> seconds(ranks);
+    for (int report = 0; report < 400; ++report) {
+      // Few values, so that many are equal.
+      const size_t rank = random() % ranks;
+      seconds[rank] = static_cast<double>(random() % 6) * 0.25;
+      table.Set(rank, *seconds[rank]);
+      const std::vector<WorkRatio> wanted = CompareAll(seconds);
+      for (size_t r = 0; r < ranks; ++r) {
+        const WorkRatio found = table.Compare(r, ranks);
+        ASSERT_EQ(found.ratio, wanted[r].ratio) << ranks << " ranks, report " << report;
+        ASSERT_EQ(found.excess, wanted[r].excess) << ranks << " ranks, report " << report;
+      }
+    }
+  }
 }
 
 // One rank, a report every limits.interval, beside others of one second per step.
