@@ -2,6 +2,7 @@
 #include "coordinator/core/cluster_index.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 
@@ -75,6 +76,7 @@ void ClusterIndex::Update(const NodeView& view) {
     if (entry.view.slots != view.slots || entry.view.gpu != view.gpu ||
         entry.view.cpu_bf16 != view.cpu_bf16) {
       largest_.clear();
+      ++layout_;
     }
     if (!moved) {
       Count(found->second, -1);
@@ -85,6 +87,7 @@ void ClusterIndex::Update(const NodeView& view) {
     Remove(view.name);
   }
   largest_.clear();
+  ++layout_;
   int id = static_cast<int>(entries_.size());
   if (unused_.empty()) {
     entries_.emplace_back();
@@ -107,6 +110,7 @@ void ClusterIndex::Remove(const std::string& node) {
   const auto found = ids_.find(node);
   if (found == ids_.end()) return;
   largest_.clear();
+  ++layout_;
   const int id = found->second;
   Count(id, -1);
   Entry& entry = entries_[id];
@@ -133,6 +137,15 @@ const NodeView* ClusterIndex::Find(const std::string& node) const {
   return found == ids_.end() ? nullptr : &entries_[found->second].view;
 }
 
+int ClusterIndex::NumberOf(const std::string& node) const {
+  const auto found = ids_.find(node);
+  return found == ids_.end() ? -1 : found->second;
+}
+
+bool ClusterIndex::Has(const Selection& selection, int number) const {
+  return Contains({selection, v1::TOPOLOGY_LEVEL_CLUSTER, -1}, entries_[number]);
+}
+
 Totals ClusterIndex::Count(const Selection& selection) const { return totals_[Number(selection)]; }
 
 Totals ClusterIndex::Count(const Scope& scope) const {
@@ -153,10 +166,20 @@ bool ClusterIndex::Contains(const Scope& scope, const Entry& entry) const {
 }
 
 int ClusterIndex::PartNumber(v1::TopologyLevel level, const std::string& node) const {
-  const auto found = ids_.find(node);
-  if (found == ids_.end() || level == v1::TOPOLOGY_LEVEL_CLUSTER) return -1;
-  if (level == v1::TOPOLOGY_LEVEL_NODE) return found->second;
-  return entries_[found->second].parts[LevelNumber(level)];
+  const int number = NumberOf(node);
+  return number < 0 ? -1 : PartNumber(level, number);
+}
+
+int ClusterIndex::PartNumber(v1::TopologyLevel level, int number) const {
+  if (level == v1::TOPOLOGY_LEVEL_CLUSTER) return -1;
+  if (level == v1::TOPOLOGY_LEVEL_NODE) return number;
+  return entries_[number].parts[LevelNumber(level)];
+}
+
+size_t ClusterIndex::PartNumbers(v1::TopologyLevel level) const {
+  if (level == v1::TOPOLOGY_LEVEL_CLUSTER) return 0;
+  if (level == v1::TOPOLOGY_LEVEL_NODE) return entries_.size();
+  return levels_[LevelNumber(level)].parts.size();
 }
 
 int ClusterIndex::SlotsIn(const Scope& scope, const std::vector<Piece>& pieces) const {
@@ -177,14 +200,46 @@ int64_t ClusterIndex::LargestPart(const Selection& selection, v1::TopologyLevel 
   return found->second;
 }
 
+const ClusterIndex::Order* ClusterIndex::OrderOf(const Selection& selection,
+                                                 v1::TopologyLevel level) const {
+  if (level == v1::TOPOLOGY_LEVEL_CLUSTER) return nullptr;
+  if (level == v1::TOPOLOGY_LEVEL_NODE) return &by_free_[Number(selection)];
+  return &levels_[LevelNumber(level)].by_free[Number(selection)];
+}
+
 std::vector<Scope> ClusterIndex::Parts(const Selection& selection, v1::TopologyLevel level) const {
+  const Order* order = OrderOf(selection, level);
+  if (order == nullptr) return {{selection, level, -1}};
   std::vector<Scope> scopes;
-  if (level == v1::TOPOLOGY_LEVEL_CLUSTER) return {{selection, level, -1}};
-  const Order& order = level == v1::TOPOLOGY_LEVEL_NODE
-                           ? by_free_[Number(selection)]
-                           : levels_[LevelNumber(level)].by_free[Number(selection)];
-  for (const uint64_t word : order) scopes.push_back({selection, level, NumberIn(word)});
+  for (const uint64_t word : *order) scopes.push_back({selection, level, NumberIn(word)});
   return scopes;
+}
+
+std::vector<Scope> ClusterIndex::FreestParts(const Selection& selection, v1::TopologyLevel level,
+                                             int64_t size, size_t most) const {
+  const Order* order = OrderOf(selection, level);
+  std::vector<Scope> scopes;
+  if (order == nullptr) {
+    if (Count(selection).slots >= size && most > 0) scopes.push_back({selection, level, -1});
+    return scopes;
+  }
+  for (auto word = order->rbegin(); word != order->rend() && scopes.size() < most; ++word) {
+    const Scope scope{selection, level, NumberIn(*word)};
+    if (Count(scope).slots >= size) scopes.push_back(scope);
+  }
+  return scopes;
+}
+
+std::optional<int> ClusterIndex::FreestPart(const Selection& selection, v1::TopologyLevel level,
+                                            int64_t size) const {
+  const std::vector<Scope> freest = FreestParts(selection, level, size, 1);
+  if (freest.empty()) return std::nullopt;
+  const Order* order = OrderOf(selection, level);
+  if (order == nullptr) return -1;
+  // The first of those with as many free slots that is large enough: at the latest the one found.
+  auto word = order->lower_bound(Word(Count(freest[0]).free, 0));
+  while (Count(Scope{selection, level, NumberIn(*word)}).slots < size) ++word;
+  return NumberIn(*word);
 }
 
 std::vector<Piece> ClusterIndex::Fill(std::vector<int> nodes, int size) const {
@@ -210,14 +265,7 @@ std::vector<Piece> ClusterIndex::Fill(std::vector<int> nodes, int size) const {
 
 std::optional<std::vector<Piece>> ClusterIndex::PlaceWithin(int selection, int size,
                                                             v1::TopologyLevel level) const {
-  if (level == v1::TOPOLOGY_LEVEL_NODE) {
-    const Order& order = by_free_[selection];
-    auto tightest = order.lower_bound(Word(size, 0));
-    if (tightest == order.end()) return std::nullopt;
-    // Of equals the last, as Fill does.
-    tightest = std::prev(order.lower_bound(Word(Open(entries_[NumberIn(*tightest)].view) + 1, 0)));
-    return std::vector<Piece>{{entries_[NumberIn(*tightest)].view.name, size}};
-  }
+  if (level == v1::TOPOLOGY_LEVEL_NODE) return PlaceOnOne(selection, size, nullptr);
   if (level != v1::TOPOLOGY_LEVEL_CLUSTER) {
     const Level& parts = levels_[LevelNumber(level)];
     const auto tightest = parts.by_free[selection].lower_bound(Word(size, 0));
@@ -228,23 +276,44 @@ std::optional<std::vector<Piece>> ClusterIndex::PlaceWithin(int selection, int s
     });
     return Fill(std::move(nodes), size);
   }
-  if (totals_[selection].free < size) return std::nullopt;
-  // From the emptiest on; at equal free slots the lower number first.
-  std::vector<int> nodes;
-  int64_t found = 0;
-  for (auto it = by_free_[selection].rbegin(); found < size; ++it) {
-    nodes.push_back(NumberIn(*it));
-    found += Open(entries_[nodes.back()].view);
-    // All with as many: the order among them is Fill's.
-    const int last = Open(entries_[nodes.back()].view);
-    for (auto next = std::next(it);
-         found >= size && next != by_free_[selection].rend() &&
-         Open(entries_[NumberIn(*next)].view) == last && nodes.size() < entries_.size();
-         ++next) {
-      nodes.push_back(NumberIn(*next));
+  return PlaceAnywhere(selection, size, nullptr);
+}
+
+std::optional<std::vector<Piece>> ClusterIndex::PlaceOnOne(int selection, int size,
+                                                           const Scope* without) const {
+  const Order& order = by_free_[selection];
+  // Nodes with as many free slots follow one another; of them the last, as Fill does.
+  for (auto run = order.lower_bound(Word(size, 0)); run != order.end();) {
+    const auto end = order.lower_bound(Word(Open(entries_[NumberIn(*run)].view) + 1, 0));
+    for (auto it = end; it != run;) {
+      const Entry& entry = entries_[NumberIn(*--it)];
+      if (without != nullptr && Contains(*without, entry)) continue;
+      return std::vector<Piece>{{entry.view.name, size}};
     }
+    run = end;
   }
-  return Fill(std::move(nodes), size);
+  return std::nullopt;
+}
+
+std::optional<std::vector<Piece>> ClusterIndex::PlaceAnywhere(int selection, int size,
+                                                              const Scope* without) const {
+  if (auto piece = PlaceOnOne(selection, size, without)) return piece;
+  const Order& order = by_free_[selection];
+  std::vector<Piece> pieces;
+  for (auto end = order.end(); size > 0 && end != order.begin();) {
+    const int open = Open(entries_[NumberIn(*std::prev(end))].view);
+    if (open == 0) break;
+    const auto run = order.lower_bound(Word(open, 0));
+    for (auto it = run; size > 0 && it != end; ++it) {
+      const Entry& entry = entries_[NumberIn(*it)];
+      if (without != nullptr && Contains(*without, entry)) continue;
+      pieces.push_back({entry.view.name, std::min(open, size)});
+      size -= pieces.back().slots;
+    }
+    end = run;
+  }
+  if (size > 0) return std::nullopt;
+  return pieces;
 }
 
 std::optional<std::vector<Piece>> ClusterIndex::Place(const Selection& selection, int size,
@@ -264,16 +333,7 @@ std::optional<std::vector<Piece>> ClusterIndex::PlaceOutside(const Selection& se
   // The nodes are looked through only where enough is free.
   const int64_t kept = without.selection == selection ? Count(without).free : 0;
   if (Count(selection).free - kept < size) return std::nullopt;
-  std::vector<int> nodes;
-  int64_t free = 0;
-  for (const uint64_t word : by_free_[Number(selection)]) {
-    const int id = NumberIn(word);
-    if (Contains(without, entries_[id])) continue;
-    nodes.push_back(id);
-    free += Open(entries_[id].view);
-  }
-  if (free < size) return std::nullopt;
-  return Fill(std::move(nodes), size);
+  return PlaceAnywhere(Number(selection), size, &without);
 }
 
 }  // namespace ijepa::coordinator

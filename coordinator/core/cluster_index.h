@@ -78,16 +78,33 @@ class ClusterIndex {
 
   int nodes() const { return static_cast<int>(ids_.size()); }
   const NodeView* Find(const std::string& node) const;
+  // Finding a node by its name is what costs: whoever asks often keeps its number, which holds
+  // until the layout changes, because a node came, went, or is in another part or pool.
+  uint64_t layout() const { return layout_; }
+  // -1 if there is no such node.
+  int NumberOf(const std::string& node) const;
+  // Whether the node of this number is in the selection.
+  bool Has(const Selection& selection, int number) const;
   Totals Count(const Selection& selection) const;
   Totals Count(const Scope& scope) const;
   // Which part of the level the node is in; -1 if there is no such node.
   int PartNumber(v1::TopologyLevel level, const std::string& node) const;
+  int PartNumber(v1::TopologyLevel level, int number) const;
+  // One more than the highest PartNumber of the level; 0 for TOPOLOGY_LEVEL_CLUSTER.
+  size_t PartNumbers(v1::TopologyLevel level) const;
   // Slots of these pieces within the scope.
   int SlotsIn(const Scope& scope, const std::vector<Piece>& pieces) const;
   // Slots of the largest part of a level, of those that the selection has.
   int64_t LargestPart(const Selection& selection, v1::TopologyLevel level) const;
   // Parts of a level that have a node in the selection.
   std::vector<Scope> Parts(const Selection& selection, v1::TopologyLevel level) const;
+  // Of them those with at least `size` slots, free or not: the freest first, of equals the higher
+  // number, at most `most`.
+  std::vector<Scope> FreestParts(const Selection& selection, v1::TopologyLevel level, int64_t size,
+                                 size_t most) const;
+  // The freest of those, of equals the lowest number; nothing if there is none.
+  std::optional<int> FreestPart(const Selection& selection, v1::TopologyLevel level,
+                                int64_t size) const;
 
   // The free slots for `size` ranks, nearest first: from the smallest part of the preferred level
   // that holds all, up to the required one. Within a part the tightest node that holds all, else
@@ -95,7 +112,7 @@ class ClusterIndex {
   std::optional<std::vector<Piece>> Place(const Selection& selection, int size,
                                           v1::TopologyLevel preferred,
                                           v1::TopologyLevel required) const;
-  // The same anywhere in the selection but not in `without`. Looks at every node.
+  // The same anywhere in the selection but not in `without`.
   std::optional<std::vector<Piece>> PlaceOutside(const Selection& selection, int size,
                                                  const Scope& without) const;
 
@@ -131,9 +148,17 @@ class ClusterIndex {
   void Count(int id, int sign);
   void CountPart(Level& level, int part, int selection, const NodeView& view, int sign);
   bool Contains(const Scope& scope, const Entry& entry) const;
+  // By free slots; null for TOPOLOGY_LEVEL_CLUSTER.
+  const Order* OrderOf(const Selection& selection, v1::TopologyLevel level) const;
   std::vector<Piece> Fill(std::vector<int> nodes, int size) const;
+  // Whatever the parts; null: all of the selection. On the tightest node that holds all; on that,
+  // else the emptiest in turn, at equal free slots the lower number first.
+  std::optional<std::vector<Piece>> PlaceOnOne(int selection, int size, const Scope* without) const;
+  std::optional<std::vector<Piece>> PlaceAnywhere(int selection, int size,
+                                                  const Scope* without) const;
   std::optional<std::vector<Piece>> PlaceWithin(int selection, int size, v1::TopologyLevel) const;
 
+  uint64_t layout_ = 0;
   std::unordered_map<std::string, int> ids_;
   std::vector<Entry> entries_;
   std::vector<int> unused_;

@@ -25,7 +25,8 @@ int SizeNow(const Turn& turn, const Job& job) {
     free += turn.state.cluster.Count(selection).free;
   }
   if (free == 0) return 0;
-  ClusterIndex cluster = turn.state.cluster;
+  // What the pass starts is given back: a copy of the cluster would cost more than the pass.
+  ClusterIndex& cluster = turn.state.cluster;
   cluster.Take(own->pieces, -1);
   const std::map<std::string, double> usage;
   const std::function<int(const std::string&)> bypassed = [&](const std::string& id) {
@@ -43,10 +44,13 @@ int SizeNow(const Turn& turn, const Job& job) {
                               .bypassed = bypassed,
                               .also = &also,
                               .also_slots = own->slots});
+  int size = 0;
   for (const Start& start : plan.starts) {
-    if (start.id == job.id) return static_cast<int>(start.nodes.size());
+    if (start.id == job.id) size = static_cast<int>(start.nodes.size());
+    for (const std::string& node : start.nodes) cluster.Take({{node, 1}}, -1);
   }
-  return 0;
+  cluster.Take(own->pieces, 1);
+  return size;
 }
 
 }  // namespace

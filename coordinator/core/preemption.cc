@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/string_view.h"
+
 namespace ijepa::coordinator {
 namespace {
 
@@ -17,28 +19,38 @@ struct Candidate {
   int slots = 0;
 };
 
-// Of one class and queue, who loses the least last: it is taken first.
+// Of one class and queue, a heap: who loses the least is at its front and is taken first.
 using Row = std::vector<Candidate>;
 using Rows = std::map<std::pair<int, std::string>, Row>;
+
+bool LosesMore(const Candidate& a, const Candidate& b) {
+  return std::tie(a.lost, a.gang->id) > std::tie(b.lost, b.gang->id);
+}
+
+Candidate TakeFront(Row& row) {
+  std::pop_heap(row.begin(), row.end(), LosesMore);
+  const Candidate taken = row.back();
+  row.pop_back();
+  return taken;
+}
 
 // What queues hold beyond their quota, without what is on its way out or chosen to go.
 class OverShare {
  public:
-  explicit OverShare(const PreemptionAsk& ask) : ask_(ask) {
-    for (const auto& [id, gang] : ask.running.ending()) Leave(*gang);
-  }
+  explicit OverShare(const PreemptionAsk& ask) : ask_(ask) {}
 
-  void Leave(const RunningGang& gang) { leaving_[gang.queue] += gang.slots; }
+  void Leave(const RunningGang& gang) { chosen_[gang.queue] += gang.slots; }
 
   int64_t Of(const std::string& queue) const {
-    const auto leaving = leaving_.find(queue);
-    return ask_.running.UsedBy(queue) - (leaving == leaving_.end() ? 0 : leaving->second) -
+    const auto chosen = chosen_.find(queue);
+    return ask_.running.UsedBy(queue) - ask_.running.LeavingIn(queue) -
+           (chosen == chosen_.end() ? 0 : chosen->second) -
            RulesOf(ask_.rules, queue).nominal.value_or(0);
   }
 
  private:
   const PreemptionAsk& ask_;
-  std::map<std::string, int64_t> leaving_;
+  std::map<std::string, int64_t> chosen_;
 };
 
 bool MayTake(const PreemptionAsk& ask, const RunningGang& gang) {
@@ -49,12 +61,13 @@ bool MayTake(const PreemptionAsk& ask, const RunningGang& gang) {
 }
 
 void Add(const PreemptionAsk& ask, const RunningGang& gang, GangsByPart& parts) {
-  const Scope whole{ask.selection, v1::TOPOLOGY_LEVEL_CLUSTER, -1};
-  for (const Piece& piece : gang.pieces) {
-    if (ask.cluster.SlotsIn(whole, {piece}) == 0) continue;
-    std::vector<GangInPart>& gangs = parts[ask.cluster.PartNumber(ask.level, piece.node)];
+  for (const NodeSlots& place : gang.places) {
+    if (!ask.cluster.Has(ask.selection, place.node)) continue;
+    const auto part = parts.find(ask.cluster.PartNumber(ask.level, place.node));
+    if (part == parts.end()) continue;
+    std::vector<GangInPart>& gangs = part->second;
     if (gangs.empty() || gangs.back().gang != &gang) gangs.push_back({&gang, 0});
-    gangs.back().slots += piece.slots;
+    gangs.back().slots += place.slots;
   }
 }
 
@@ -65,23 +78,21 @@ Rows Candidates(const PreemptionAsk& ask, const std::vector<GangInPart>& gangs) 
     const double lost = gang->slots * absl::ToDoubleSeconds(ask.now - gang->safe);
     rows[{gang->class_value, gang->queue}].push_back({gang, lost, slots});
   }
-  for (auto& [key, row] : rows) {
-    std::sort(row.begin(), row.end(), [](const Candidate& a, const Candidate& b) {
-      return std::tie(a.lost, a.gang->id) > std::tie(b.lost, b.gang->id);
-    });
-  }
+  for (auto& [key, row] : rows) std::make_heap(row.begin(), row.end(), LosesMore);
   return rows;
 }
 
-// The row whose last goes next; null: there is none. One of the job's own class gives only what its
-// queue holds beyond its quota.
+// The row whose front goes next; null: there is none. One of the job's own class gives only what
+// its queue holds beyond its quota.
 Row* NextRow(const PreemptionAsk& ask, Rows& rows, const OverShare& over_share) {
   Row* best = nullptr;
-  std::tuple<int, int64_t, double, std::string> best_key;
+  std::tuple<int, int64_t, double, absl::string_view> best_key;
   for (auto& [key, row] : rows) {
+    if (row.empty()) continue;
     const int64_t over = over_share.Of(key.second);
-    if (row.empty() || (key.first == ask.job.class_value && over <= 0)) continue;
-    const std::tuple row_key{key.first, -over, row.back().lost, row.back().gang->id};
+    if (key.first == ask.job.class_value && over <= 0) continue;
+    const Candidate& front = row.front();
+    const std::tuple row_key{key.first, -over, front.lost, absl::string_view(front.gang->id)};
     if (best != nullptr && best_key <= row_key) continue;
     best = &row;
     best_key = row_key;
@@ -91,33 +102,37 @@ Row* NextRow(const PreemptionAsk& ask, Rows& rows, const OverShare& over_share) 
 
 }  // namespace
 
-GangsByPart FindVictims(const PreemptionAsk& ask) {
-  GangsByPart parts;
-  for (const auto& [id, gang] : ask.running.ending()) Add(ask, *gang, parts);
+GangsByPart FindVictims(const PreemptionAsk& ask, const std::vector<Scope>& parts) {
+  GangsByPart found;
+  for (const Scope& part : parts) found[part.part];
+  for (const auto& [id, gang] : ask.running.ending()) Add(ask, *gang, found);
   for (const auto& [value, gangs] : ask.running.by_class()) {
     if (value > ask.job.class_value || (value == ask.job.class_value && !ask.within_nominal)) break;
     for (const auto& [id, gang] : gangs) {
-      if (MayTake(ask, *gang)) Add(ask, *gang, parts);
+      if (MayTake(ask, *gang)) Add(ask, *gang, found);
     }
   }
-  return parts;
+  return found;
 }
 
 PreemptionChoice ChooseVictims(const PreemptionAsk& ask, const Scope& part,
                                const std::vector<GangInPart>& gangs) {
   PreemptionChoice choice;
   int64_t there = ask.cluster.Count(part).free;
-  for (const auto& [gang, slots] : gangs) there += gang->ending ? slots : 0;
+  int64_t most = there;
+  for (const auto& [gang, slots] : gangs) {
+    there += gang->ending ? slots : 0;
+    most += slots;
+  }
   choice.fits = there >= ask.size;
-  if (choice.fits) return choice;
+  if (choice.fits || most < ask.size) return choice;
   std::vector<Candidate> chosen;
   Rows rows = Candidates(ask, gangs);
   OverShare over_share(ask);
   while (there < ask.size) {
     Row* row = NextRow(ask, rows, over_share);
     if (row == nullptr) break;
-    chosen.push_back(row->back());
-    row->pop_back();
+    chosen.push_back(TakeFront(*row));
     over_share.Leave(*chosen.back().gang);
     there += chosen.back().slots;
   }

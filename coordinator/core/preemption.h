@@ -39,11 +39,12 @@ struct GangInPart {
   int slots = 0;
 };
 
-// By Scope::part. Parts without gangs are absent.
+// By Scope::part, of the parts that were asked for.
 using GangsByPart = std::map<int, std::vector<GangInPart>>;
 
-// Gangs that may be told to stop for the job, and those that are on their way out.
-GangsByPart FindVictims(const PreemptionAsk& ask);
+// Gangs in these parts of the level that may be told to stop for the job, and those that are on
+// their way out. Their places must be settled (RunningGangs::Settle).
+GangsByPart FindVictims(const PreemptionAsk& ask, const std::vector<Scope>& parts);
 
 struct PreemptionChoice {
   // It will fit: with what is free, with gangs that are on their way out, and with the victims.

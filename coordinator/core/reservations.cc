@@ -2,8 +2,47 @@
 #include "coordinator/core/reservations.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace ijepa::coordinator {
+namespace {
+
+// Free slots of the parts of a level, counted where they are asked for. Of parts that hold a gang
+// of `size` when all of it is free.
+class FreeByPart {
+ public:
+  FreeByPart(const ClusterIndex& cluster, const Selection& selection, v1::TopologyLevel level,
+             int size)
+      : cluster_(cluster),
+        selection_(selection),
+        level_(level),
+        size_(size),
+        free_(cluster.PartNumbers(level) + 1, kUnknown) {}
+
+  bool HoldsAll(int part) { return Of(part) != kTooSmall; }
+
+  int64_t& Of(int part) {
+    // The whole cluster is part -1.
+    int64_t& free = free_[static_cast<size_t>(part + 1)];
+    if (free == kUnknown) {
+      const Totals totals = cluster_.Count(Scope{selection_, level_, part});
+      free = totals.slots < size_ ? kTooSmall : totals.free;
+    }
+    return free;
+  }
+
+ private:
+  static constexpr int64_t kUnknown = -1;
+  static constexpr int64_t kTooSmall = -2;
+
+  const ClusterIndex& cluster_;
+  const Selection selection_;
+  const v1::TopologyLevel level_;
+  const int size_;
+  std::vector<int64_t> free_;
+};
+
+}  // namespace
 
 bool Reservations::MayBypass(const Reservation& reservation) const {
   if (reservation.strict || reservation.time != absl::InfiniteDuration()) return false;
@@ -65,38 +104,31 @@ Reservation* Reservations::Reserve(const QueuedJob& like, const std::string& id,
 
 // Lets gangs end in order of their ends until one part of the level has enough.
 void Reservations::FindStart(Reservation& reservation) const {
+  const ClusterIndex& cluster = view_.cluster;
   const int size = reservation.like->sizes.back();
   const Selection& selection = reservation.scope.selection;
-  std::map<int, int64_t> free;
-  int best = -1;
-  for (const Scope& part : view_.cluster.Parts(selection, reservation.scope.level)) {
-    const Totals totals = view_.cluster.Count(part);
-    if (totals.slots < size) continue;
-    free[part.part] = totals.free;
-    if (best == -1 || free[part.part] > free[best]) best = part.part;
-  }
-  const auto found = [&](int part, absl::Duration time) {
-    reservation.scope.part = part;
-    reservation.time = time;
-    reservation.extra = free[part] - size;
-  };
-  const Scope whole{selection, v1::TOPOLOGY_LEVEL_CLUSTER, -1};
+  const v1::TopologyLevel level = reservation.scope.level;
+  const std::optional<int> freest = cluster.FreestPart(selection, level, size);
+  if (!freest.has_value()) return;
+  int best = *freest;
+  FreeByPart free(cluster, selection, level, size);
   for (const auto& [at, gang] : view_.running.ends()) {
     const absl::Duration end = at.first;
-    for (const Piece& piece : gang->pieces) {
-      const int part = view_.cluster.PartNumber(reservation.scope.level, piece.node);
-      const auto there = free.find(part);
-      if (there == free.end() || view_.cluster.SlotsIn(whole, {piece}) == 0) continue;
-      there->second += piece.slots;
-      if (there->second > free[best]) best = part;
-      if (there->second >= size && reservation.time == absl::InfiniteDuration()) {
-        found(part, std::max(end, view_.now));
+    for (const NodeSlots& place : gang->places) {
+      if (!cluster.Has(selection, place.node)) continue;
+      const int part = cluster.PartNumber(level, place.node);
+      if (!free.HoldsAll(part)) continue;
+      free.Of(part) += place.slots;
+      if (free.Of(part) > free.Of(best)) best = part;
+      if (free.Of(part) >= size && reservation.time == absl::InfiniteDuration()) {
+        reservation.scope.part = part;
+        reservation.time = std::max(end, view_.now);
       }
     }
     if (reservation.time == absl::InfiniteDuration()) continue;
     // Others that end at the same moment leave more.
     if (end > reservation.time) break;
-    reservation.extra = free[reservation.scope.part] - size;
+    reservation.extra = free.Of(reservation.scope.part) - size;
   }
   if (reservation.time == absl::InfiniteDuration()) reservation.scope.part = best;
 }

@@ -139,6 +139,7 @@ void Pass::Collect() {
 }
 
 Plan Pass::Run() {
+  view_.running.Settle(view_.cluster);
   Collect();
   while (!heads_.empty()) {
     const Head head = heads_.top();
@@ -253,19 +254,15 @@ Pass::Preempted Pass::Preempt(const Head& head, Reservation& reservation) {
   const PreemptionAsk ask{view_.now,    like,          size,        !Borrows(*head.queue, like),
                           selection,    like.required, view_.rules, view_.running,
                           view_.cluster};
-  const GangsByPart victims = FindVictims(ask);
-  const std::vector<Scope> parts = view_.cluster.Parts(selection, like.required);
-  size_t tried = 0;
-  for (auto part = parts.rbegin(); part != parts.rend() && tried < kMaxParts; ++part) {
-    if (view_.cluster.Count(*part).slots < size) continue;
-    ++tried;
-    const auto here = victims.find(part->part);
-    const PreemptionChoice choice =
-        ChooseVictims(ask, *part, here == victims.end() ? std::vector<GangInPart>() : here->second);
+  const std::vector<Scope> parts =
+      view_.cluster.FreestParts(selection, like.required, size, kMaxParts);
+  const GangsByPart gangs = FindVictims(ask, parts);
+  for (const Scope& part : parts) {
+    const PreemptionChoice choice = ChooseVictims(ask, part, gangs.at(part.part));
     if (!choice.fits || choice.victims.size() + plan_.preemptions.size() > most) continue;
     if (best.has_value() && best->victims.size() <= choice.victims.size()) continue;
     best = choice;
-    where = *part;
+    where = part;
   }
   if (!best.has_value()) return Preempted::kNone;
   for (const std::string& id : best->victims) {

@@ -78,7 +78,8 @@ struct ScheduleView {
   const WaitingJobs& waiting;
   // What starts is taken from it.
   ClusterIndex& cluster;
-  const RunningGangs& running;
+  // Its places are settled.
+  RunningGangs& running;
   // Slot-seconds that queues used, decayed to now; absent: none.
   const std::map<std::string, double>& usage;
   // How often others bypassed a job so far.

@@ -100,6 +100,9 @@ TEST_F(ElasticTest, DoesNotGrowIntoSlotsThatAJobAheadWaitsFor) {
   ASSERT_EQ(core_.state_of("urgent"), v1::JOB_STATE_QUEUED);
   ASSERT_TRUE(core_.Commit(id, 5, "/c/5").committed());
   EXPECT_FALSE(core_.desired("node-a").gangs(0).has_drain());
+  // What was tried on the index was taken back.
+  EXPECT_EQ(core_.state().cluster.Find("node-a")->free, 0);
+  EXPECT_EQ(core_.state().cluster.Find("node-b")->free, 2);
 }
 
 TEST_F(ElasticTest, AJobOfOneSizeIsLeftAlone) {
