@@ -139,8 +139,11 @@ bool OverTime(const Turn& turn, const Job& job) {
 
 void JudgeJob(Turn& turn, Job& job, absl::Duration stalled) {
   Gang& gang = *job.gang;
-  gang.deadline += stalled;
-  if (stalled > absl::ZeroDuration()) ForgiveRanks(gang, turn.now.monotonic);
+  if (stalled > absl::ZeroDuration()) {
+    gang.deadline += stalled;
+    ForgiveRanks(gang, turn.now.monotonic);
+    RefreshJob(turn.state, job, turn.options);
+  }
   const bool due = turn.now.monotonic >= gang.deadline;
   if (gang.clearing) {
     if (!due) return;

@@ -75,6 +75,21 @@ TEST_F(CoreSchedulingTest, AQueueSaysWhatItsJobsDoNot) {
   EXPECT_EQ(core_.job("in-research").proto.spec().time_limit(), "2h");
 }
 
+TEST_F(CoreSchedulingTest, CountsPassesThatHeldFreeSlotsBackForOneThatWaits) {
+  core_.options().scheduling.max_bypass = 0;
+  Configure();
+  core_.Connect("node-a", 2);
+  Submit("runs", 1);
+  Submit("large", 2);
+  EXPECT_EQ(core_.state().figures.held_back_passes, 0) << "nothing that waits would fit";
+  Submit("small", 1);
+  ASSERT_EQ(core_.state_of("small"), v1::JOB_STATE_QUEUED);
+  EXPECT_GT(core_.state().figures.held_back_passes, 0);
+  ASSERT_TRUE(core_.Cancel("large").ok());
+  EXPECT_EQ(core_.state_of("small"), v1::JOB_STATE_STARTING);
+  EXPECT_EQ(core_.state().figures.held_back_passes, 0);
+}
+
 // More groups may wait to be told than one turn tells; until the next, all of a group may leave and
 // others like it come, at which no pass has looked.
 TEST_F(CoreSchedulingTest, AGroupThatCameAgainIsNotToldBeforeAPassHasLookedAtIt) {

@@ -34,6 +34,13 @@ int64_t LastRollback(const Job& job) {
   return sequence;
 }
 
+// But for where the nodes are.
+bool SameGang(const coordinator::RunningGang& a, const coordinator::RunningGang& b) {
+  return a.pieces == b.pieces && a.slots == b.slots && a.queue == b.queue &&
+         a.class_value == b.class_value && a.end == b.end && a.ending == b.ending &&
+         a.preemptible == b.preemptible && a.start == b.start && a.safe == b.safe;
+}
+
 }  // namespace
 
 void Auditor::Violated(std::string what) {
@@ -263,6 +270,10 @@ void Auditor::CheckIndexes(const State& state) {
   for (const std::string& id : state.active) {
     const Job& job = state.jobs.at(id);
     used[coordinator::QueueOf(job)] += static_cast<int64_t>(job.gang->ranks.size());
+    const coordinator::RunningGang* seen = state.running.Find(id);
+    if (seen == nullptr || !SameGang(*seen, coordinator::ViewGang(job, options_))) {
+      Violated(absl::StrCat("I8: the scheduler sees the gang of ", id, " otherwise than it is"));
+    }
   }
   if (used != state.running.used()) Violated("I8: a queue's use is not the sum of its gangs");
   for (const auto& [queue, slots] : used) {
