@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "coordinator/core/error_details.h"
 
 namespace ijepa::coordinator {
 namespace {
@@ -62,8 +63,7 @@ bool HistoryThread::Enqueue(Task task, bool bounded) {
 
 absl::Status HistoryThread::TryRead(Task task) {
   if (Enqueue(std::move(task), true)) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat(kMaxTasks, " calls wait for history, the limit; try again in a second"));
+  return Overloaded(absl::StrCat(kMaxTasks, " calls wait for history"));
 }
 
 void HistoryThread::Read(Task task) { Enqueue(std::move(task), false); }

@@ -240,6 +240,8 @@ absl::Status Server::StartState(const Settings& settings) {
     IJEPA_ASSIGN_OR_RETURN(local_secret_, KeptSecret(settings.data_dir, "local.token"));
   }
   gate.local_secret = local_secret_;
+  gate.calls_per_second = settings.calls_per_second;
+  gate.burst = settings.calls_at_once;
   gate_ = std::make_unique<Gate>(std::move(gate), clock_);
   IJEPA_RETURN_IF_ERROR(AddBackends(settings));
   effects_->Attach(*gate_, *backends_);

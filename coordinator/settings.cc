@@ -184,7 +184,10 @@ absl::Status CheckAddress(const char* name, const std::string& value, bool safe)
     return absl::InvalidArgumentError(absl::StrCat(name, " is \"", value, "\"; must be HOST:PORT"));
   }
   const std::string host = value.substr(0, colon);
-  const bool loopback = absl::StartsWith(host, "127.") || host == "localhost" || host == "[::1]";
+  // Not a name that begins like it.
+  const bool is_127 =
+      absl::StartsWith(host, "127.") && host.find_first_not_of("0123456789.") == std::string::npos;
+  const bool loopback = is_127 || host == "localhost" || host == "[::1]";
   if (!loopback && !safe) {
     return absl::InvalidArgumentError(
         absl::StrCat(name, " is ", value, ", beyond loopback, and nothing protects it; set ",

@@ -30,6 +30,9 @@ struct Settings {
   // Clients must show a token; there is always one in a file for the user who runs the coordinator
   // (common/token_file.h). False: everybody may do everything.
   bool ask_for_token = true;
+  // Calls that one user may make, in the long run and at once. Higher: one may hold up the others.
+  double calls_per_second = 1000;
+  double calls_at_once = 2000;
   Backends backends;
   // From a worker's connection until its hello. Lower: slow ones connect in vain.
   absl::Duration hello_deadline = absl::Seconds(10);

@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/status_macros.h"
+#include "coordinator/core/error_details.h"
 #include "coordinator/core/keys.h"
 #include "coordinator/core/records.h"
 #include "coordinator/core/sealing.h"
@@ -182,9 +183,7 @@ bool StateThread::Admit() {
 }
 
 absl::Status StateThread::TooMany() const {
-  return absl::ResourceExhaustedError(
-      absl::StrCat(options_.max_waiting_calls,
-                   " calls wait for this coordinator, the limit; try again in a second"));
+  return Overloaded(absl::StrCat(options_.max_waiting_calls, " calls wait for this coordinator"));
 }
 
 void StateThread::Call(Command command, ReplyCallback reply, std::optional<AuditLine> line) {

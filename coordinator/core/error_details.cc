@@ -35,6 +35,13 @@ absl::Status WithRetry(absl::Status status, absl::Duration delay) {
   return Attach(std::move(status), info);
 }
 
+absl::Status Overloaded(absl::string_view what) {
+  return WithRetry(WithReason(absl::ResourceExhaustedError(
+                                  absl::StrCat(what, ", the limit; try again in a second")),
+                              "OVERLOADED"),
+                   absl::Seconds(1));
+}
+
 absl::Status WithViolations(absl::Status status) {
   google::rpc::BadRequest request;
   for (absl::string_view line : absl::StrSplit(status.message(), '\n', absl::SkipEmpty())) {

@@ -19,6 +19,10 @@ absl::Status WithReason(absl::Status status, absl::string_view reason,
 // Adds a RetryInfo: the same call may succeed after `delay`.
 absl::Status WithRetry(absl::Status status, absl::Duration delay);
 
+// ResourceExhausted, with OVERLOADED and a RetryInfo: as much as may be waits or is open. `what`:
+// "1024 logs are being read".
+absl::Status Overloaded(absl::string_view what);
+
 // Adds a BadRequest with one violation per line of the message: what spec::Validate gives.
 absl::Status WithViolations(absl::Status status);
 

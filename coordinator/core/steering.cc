@@ -37,13 +37,12 @@ Job* FindToChange(Turn& turn, const Command& command) {
   return &turn.state.jobs.at(found->id);
 }
 
-// Replies with the job, whose next etag is known already.
+// Replies with the job, whose next etag is known already. What changed nothing is remembered, too:
+// repeated later, it might.
 template <typename Command>
 void Answer(Turn& turn, const Command& command, Job& job, bool changed) {
-  if (changed) {
-    job.proto.set_etag(EtagOf(job.revision + 1));
-    RememberRequest(turn, MarkOf(command), job.id);
-  }
+  if (changed) job.proto.set_etag(EtagOf(job.revision + 1));
+  RememberRequest(turn, MarkOf(command), job.id);
   turn.Reply(command.token, job.proto);
 }
 
@@ -196,7 +195,9 @@ void HandleCancelArray(Turn& turn, const CancelArray& command) {
 
 void HandleCancelJob(Turn& turn, const CancelJob& command) {
   if (const v1::SealedJob* past = FindLent(turn.state, command.name)) {
-    turn.Reply(command.token, past->job());
+    if (AnswerRepeated(turn, MarkOf(command))) return;
+    const absl::Status fresh = CheckEtag(command.etag, past->job());
+    turn.Reply(command.token, fresh.ok() ? absl::StatusOr<v1::Job>(past->job()) : fresh);
     return;
   }
   Job* job = FindToChange(turn, command);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/error_details.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/core/sealing.h"
 #include "coordinator/services/list_jobs.h"
@@ -64,8 +65,7 @@ class ListWatcher : public ServerStream<v1::WatchJobsResponse> {
   // Once: from here on the state thread may call it.
   void Begin() {
     if (watchers_.watchers_.size() >= kMaxWatchers) {
-      Close(absl::ResourceExhaustedError(
-          absl::StrCat(kMaxWatchers, " lists are being watched, the limit; try again later")));
+      Close(Overloaded(absl::StrCat(kMaxWatchers, " lists are being watched")));
       return;
     }
     number_ = watchers_.watchers_.Add(this);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/error_details.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/services/job_reader.h"
 #include "coordinator/services/server_stream.h"
@@ -37,8 +38,7 @@ class LogReader : public ServerStream<v1::LogLines> {
     query_.tail_lines = request.tail_lines();
     number_ = readers_.readers_.Add(this);
     if (readers_.readers_.size() > kMaxReaders) {
-      Close(absl::ResourceExhaustedError(
-          absl::StrCat(kMaxReaders, " logs are being read, the limit; try again later")));
+      Close(Overloaded(absl::StrCat(kMaxReaders, " logs are being read")));
     } else {
       LookAtJob();
     }

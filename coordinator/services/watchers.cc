@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/core/error_details.h"
 #include "coordinator/core/lifecycle.h"
 #include "coordinator/services/job_reader.h"
 #include "coordinator/services/server_stream.h"
@@ -28,8 +29,7 @@ class JobWatcher : public ServerStream<v1::Job> {
       : ServerStream(std::move(pass)), watchers_(watchers) {
     number_ = watchers_.watchers_.Add(this);
     if (watchers_.watchers_.size() > kMaxWatchers) {
-      Close(absl::ResourceExhaustedError(
-          absl::StrCat(kMaxWatchers, " jobs are being watched, the limit; try again later")));
+      Close(Overloaded(absl::StrCat(kMaxWatchers, " jobs are being watched")));
       return;
     }
     const auto begin = [&watchers, number = number_,

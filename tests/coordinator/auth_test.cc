@@ -5,9 +5,11 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "any_call.h"
 #include "common/file.h"
 #include "common/token_file.h"
 #include "coordinator/services/gate.h"
@@ -21,15 +23,8 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(GateTest, EveryMethodHasARole) {
-  for (const auto* file :
-       {v1::CreateJobRequest::descriptor()->file(), v1::CreateTokenRequest::descriptor()->file()}) {
-    for (int s = 0; s < file->service_count(); ++s) {
-      for (int m = 0; m < file->service(s)->method_count(); ++m) {
-        const std::string method =
-            absl::StrCat(file->service(s)->name(), "/", file->service(s)->method(m)->name());
-        EXPECT_TRUE(HasRoleFor(method)) << method;
-      }
-    }
+  for (const Method* method : AllMethods()) {
+    EXPECT_TRUE(HasRoleFor(NameOf(*method))) << NameOf(*method);
   }
   EXPECT_EQ(RoleFor("JobService/Unheard"), v1::ROLE_ADMIN) << "what is unknown is closed";
 }
@@ -46,6 +41,24 @@ TEST(GateTest, AUserPastTheRateIsToldWhenToTryAgain) {
   EXPECT_EQ(past.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(past.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
   EXPECT_TRUE(gate.Spend("bob").ok()) << "each has a rate of its own";
+}
+
+TEST(GateTest, WhatAUserDoesNotUseIsEarnedBackUpToTheBurst) {
+  Gate::Options options;
+  options.calls_per_second = 0.01;
+  options.burst = 2;
+  ShiftedClock clock;
+  Gate gate(options, clock);
+  const auto calls_let_through = [&] {
+    int calls = 0;
+    while (calls < 1000 && gate.Spend("ann").ok()) ++calls;
+    return calls;
+  };
+  EXPECT_EQ(calls_let_through(), 2);
+  clock.shift_monotonic_seconds = 101;
+  EXPECT_EQ(calls_let_through(), 1);
+  clock.shift_monotonic_seconds = 100000;
+  EXPECT_EQ(calls_let_through(), 2);
 }
 
 class AuthTest : public ServicesTest {
@@ -161,6 +174,65 @@ TEST_F(AuthTest, NobodyComesInWithoutAToken) {
   v1::Job job;
   EXPECT_FALSE(reader->Read(&job));
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(AuthTest, EveryMethodAsksForAToken) {
+  for (const Method* method : AllMethods()) {
+    const bool is_open = NameOf(*method) == "SystemService/GetServerInfo";
+    const grpc::Status status = CallAny(channel, *method, *RequestOf(*method), *As(""));
+    EXPECT_EQ(status.error_code() == grpc::StatusCode::UNAUTHENTICATED, !is_open)
+        << NameOf(*method) << ": " << status.error_message();
+  }
+}
+
+// About things of the project vision; or, of methods about the cluster, about nothing.
+std::unique_ptr<google::protobuf::Message> RequestAboutVision(const Method& method) {
+  auto request = RequestOf(method);
+  const std::string job = "projects/vision/jobs/a";
+  const std::string& service = method.service()->name();
+  SetText(*request, "project", "vision");
+  SetText(*request, "parent", job);
+  SetText(*request, "job", job);
+  SetText(*request, "name",
+          service == "ArrayService"        ? "projects/vision/arrays/a"
+          : service == "CheckpointService" ? job + "/checkpoints/5"
+                                           : job);
+  return request;
+}
+
+TEST_F(AuthTest, EveryMethodOfAProjectIsClosedToThoseOfOthers) {
+  const std::set<std::string> of_projects = {"ArrayService", "CheckpointService", "JobService",
+                                             "LogService"};
+  for (const char* project : {"audio", "default"}) {
+    const std::string admin = NewToken(v1::ROLE_ADMIN, v1::ROLE_UNSPECIFIED, 0, project).secret();
+    for (const Method* method : AllMethods()) {
+      const bool shows_the_cluster = of_projects.count(method->service()->name()) == 0 &&
+                                     RoleFor(NameOf(*method)) == v1::ROLE_VIEWER;
+      if (shows_the_cluster) continue;
+      const grpc::Status status =
+          CallAny(channel, *method, *RequestAboutVision(*method), *As(admin));
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED)
+          << NameOf(*method) << ": " << status.error_message();
+    }
+  }
+}
+
+TEST_F(AuthTest, CallsPastTheRateAreRefusedToTheOneWhoMakesThem) {
+  calls_per_second = 1e-6;
+  calls_at_once = 4;
+  StartServer();
+  Connect();
+  const std::string ann = NewToken(v1::ROLE_VIEWER).secret();
+  for (int call = 2; call <= calls_at_once; ++call) {
+    EXPECT_EQ(List(secret), grpc::StatusCode::OK);
+  }
+  EXPECT_EQ(List(secret), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const auto context = As(secret);
+  const auto watch = jobs->WatchJobs(context.get(), {});
+  v1::WatchJobsResponse list;
+  EXPECT_FALSE(watch->Read(&list));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(List(ann), grpc::StatusCode::OK);
 }
 
 TEST_F(AuthTest, TheLocalTokenIsForItsOwnerAloneAndLastsOverARestart) {
@@ -293,6 +365,32 @@ TEST_F(AuthTest, EveryChangeIsInTheAuditLog) {
   EXPECT_EQ(audit.events(1).code(), "OK");
   EXPECT_EQ(audit.events(2).user(), "local");
   EXPECT_EQ(audit.events(2).method(), "AuthService/CreateToken");
+}
+
+TEST_F(AuthTest, TheAuditLogComesInPagesAndByUser) {
+  const std::string user = NewToken(v1::ROLE_USER).secret();
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(SubmitAs(user), grpc::StatusCode::OK);
+  ASSERT_EQ(SubmitAs(secret), grpc::StatusCode::OK);
+  v1::ListAuditEventsRequest request;
+  request.set_page_size(1);
+  std::vector<std::string> users;
+  do {
+    v1::ListAuditEventsResponse page;
+    ASSERT_TRUE(auth->ListAuditEvents(As(secret).get(), request, &page).ok());
+    ASSERT_EQ(page.events_size(), 1);
+    users.push_back(page.events(0).user());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_EQ(users, (std::vector<std::string>{"local", "ann", "ann", "local"}));
+  request.set_user("ann");
+  request.set_page_size(0);
+  v1::ListAuditEventsResponse page;
+  ASSERT_TRUE(auth->ListAuditEvents(As(secret).get(), request, &page).ok());
+  EXPECT_EQ(page.events_size(), 2);
+  EXPECT_EQ(page.events(0).user(), "ann");
+  request.set_page_token("damaged");
+  EXPECT_EQ(auth->ListAuditEvents(As(secret).get(), request, &page).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(AuthTest, RefusesTokensThatNobodyCouldUse) {

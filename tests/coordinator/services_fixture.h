@@ -20,9 +20,12 @@ namespace ijepa::coordinator {
 class ShiftedClock : public Clock {
  public:
   absl::Time Now() override { return Clock::Real().Now() + absl::Seconds(shift_seconds.load()); }
-  absl::Duration Monotonic() override { return Clock::Real().Monotonic(); }
+  absl::Duration Monotonic() override {
+    return Clock::Real().Monotonic() + absl::Seconds(shift_monotonic_seconds.load());
+  }
 
   std::atomic<int64_t> shift_seconds{0};
+  std::atomic<int64_t> shift_monotonic_seconds{0};
 };
 
 class ServicesTest : public ::testing::Test {
@@ -38,6 +41,8 @@ class ServicesTest : public ::testing::Test {
     settings.core.checkpoint_root = "/checkpoints";
     settings.core.seal_after = seal_after;
     settings.ask_for_token = ask_for_token;
+    settings.calls_per_second = calls_per_second;
+    settings.calls_at_once = calls_at_once;
     return settings;
   }
 
@@ -153,6 +158,8 @@ class ServicesTest : public ::testing::Test {
   // Of the next StartServer.
   absl::Duration seal_after = absl::Minutes(1);
   bool ask_for_token = false;
+  double calls_per_second = 1e6;
+  double calls_at_once = 1e6;
   // The metrics server takes two seconds to stop.
   std::string metrics_listen = "none";
   std::unique_ptr<Server> server;

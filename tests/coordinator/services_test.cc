@@ -70,6 +70,22 @@ TEST_F(ServicesTest, RefusesWhatCannotBeRunAndSaysWhy) {
   EXPECT_EQ(jobs->GetJob(&context, get, &job).error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_F(ServicesTest, BoundsWhatARequestMayHold) {
+  v1::Job job;
+  v1::CreateJobRequest request = RequestFor("job", 1);
+  request.set_request_id(std::string(129, 'r'));
+  grpc::Status status = Create(request, job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(StrContains(status.error_message(), "request_id is longer than 128"));
+  request.clear_request_id();
+  request.mutable_spec()->mutable_data()->set_path(std::string(256 * 1024, 'p'));
+  status = Create(request, job);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(StrContains(status.error_message(), "at most 262144")) << status.error_message();
+  request.mutable_spec()->mutable_data()->set_path(std::string(4 << 20, 'p'));
+  EXPECT_EQ(Create(request, job).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
 TEST_F(ServicesTest, ListsPagesNewestFirstAndRefusesForeignTokens) {
   std::vector<std::string> names;
   for (int i = 0; i < 5; ++i) names.push_back(Submit("job" + std::to_string(i), 1));
@@ -94,6 +110,39 @@ TEST_F(ServicesTest, ListsPagesNewestFirstAndRefusesForeignTokens) {
   } while (!request.page_token().empty());
   std::reverse(names.begin(), names.end());
   EXPECT_EQ(listed, names);
+}
+
+TEST_F(ServicesTest, ListsOldestFirstWhereThatIsAskedForAndBoundsItsPages) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 3; ++i) names.push_back(Submit("job" + std::to_string(i), 1));
+  v1::ListJobsResponse response;
+  const auto list = [&](const v1::ListJobsRequest& request) {
+    grpc::ClientContext context;
+    SetDeadline(context);
+    return jobs->ListJobs(&context, request, &response).error_code();
+  };
+  v1::ListJobsRequest request;
+  request.set_page_size(2);
+  request.set_order_by("number");
+  ASSERT_EQ(list(request), grpc::StatusCode::OK);
+  ASSERT_EQ(response.jobs_size(), 2);
+  EXPECT_EQ(response.jobs(0).name(), names[0]);
+  EXPECT_EQ(response.jobs(1).name(), names[1]);
+  request.set_page_token(response.next_page_token());
+  request.set_order_by("number desc");
+  EXPECT_EQ(list(request), grpc::StatusCode::INVALID_ARGUMENT) << "a token of another order";
+  request.set_order_by("number");
+  ASSERT_EQ(list(request), grpc::StatusCode::OK);
+  ASSERT_EQ(response.jobs_size(), 1);
+  EXPECT_EQ(response.jobs(0).name(), names[2]);
+  EXPECT_EQ(response.next_page_token(), "");
+  for (const int size : {-1, 1001}) {
+    request.set_page_size(size);
+    EXPECT_EQ(list(request), grpc::StatusCode::INVALID_ARGUMENT) << size;
+  }
+  request.set_page_size(1000);
+  request.set_page_token("!");
+  EXPECT_EQ(list(request), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(ServicesTest, LogsAreStoredOnceFollowedAndEndWithTheJob) {

@@ -29,5 +29,41 @@ TEST(SettingsTest, HistoryIsKeptForAsLongAsIsSaid) {
   }
 }
 
+std::string Refusal(const std::vector<std::string>& flags) {
+  return std::string(Read(flags).status().message());
+}
+
+TEST(SettingsTest, ListensBeyondLoopbackOnlyWhereThatIsProtectedOrInsecure) {
+  for (const char* flag : {"--listen", "--worker-listen", "--metrics-listen"}) {
+    for (const char* address : {"0.0.0.0:1", "[::]:1", "10.1.2.3:1", "127.example.com:1"}) {
+      EXPECT_THAT(Refusal({flag, address}), HasSubstr("beyond loopback")) << flag << " " << address;
+    }
+    EXPECT_EQ(Refusal({flag, "0.0.0.0:1", "--insecure"}), "") << flag;
+    for (const char* address : {"127.0.0.1:1", "127.1.2.3:1", "localhost:1", "[::1]:1"}) {
+      EXPECT_EQ(Refusal({flag, address}), "") << flag << " " << address;
+    }
+  }
+}
+
+TEST(SettingsTest, CertificatesProtectClientsWithTokensAndWorkersWithTheirs) {
+  const std::vector<std::string> served = {"--tls-certificate", "c.pem", "--tls-key", "c.key"};
+  const auto with = [&](std::vector<std::string> flags) {
+    flags.insert(flags.end(), served.begin(), served.end());
+    return Refusal(flags);
+  };
+  EXPECT_EQ(with({"--listen", "0.0.0.0:1"}), "");
+  EXPECT_THAT(with({"--listen", "0.0.0.0:1", "--auth", "none"}), HasSubstr("beyond loopback"));
+  EXPECT_THAT(with({"--worker-listen", "0.0.0.0:1"}), HasSubstr("beyond loopback"));
+  EXPECT_EQ(with({"--worker-listen", "0.0.0.0:1", "--tls-authority", "a.pem"}), "");
+  EXPECT_THAT(Refusal({"--tls-certificate", "c.pem"}), HasSubstr("go together"));
+  EXPECT_THAT(Refusal({"--tls-authority", "a.pem"}), HasSubstr("only with them"));
+}
+
+TEST(SettingsTest, SilenceIsSeenBeforeItCostsANodeItsJobs) {
+  EXPECT_THAT(Refusal({"--unreachable-after-seconds", "5"}), HasSubstr("heartbeat_interval"));
+  EXPECT_THAT(Refusal({"--lost-after-seconds", "20"}), HasSubstr("unreachable_after_seconds"));
+  EXPECT_EQ(Refusal({"--lost-after-seconds", "21"}), "");
+}
+
 }  // namespace
 }  // namespace ijepa::coordinator

@@ -184,8 +184,11 @@ TEST_F(StateThreadTest, RevisionsDoNotGoBackWhenTheStateIsReadAgain) {
 
 TEST_F(StateThreadTest, RefusesCallsPastItsLimit) {
   Start(0);
-  EXPECT_EQ(Create("job").status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(thread->TryRead([](const State*) {}).code(), absl::StatusCode::kResourceExhausted);
+  for (const absl::Status& status :
+       {Create("job").status(), thread->TryRead([](const State*) {})}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_TRUE(status.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
+  }
 }
 
 TEST_F(StateThreadTest, AnswersEverybodyWhenItStops) {

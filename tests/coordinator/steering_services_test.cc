@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "any_call.h"
 #include "coordinator/core/explain.h"
 #include "coordinator/core/lifecycle.h"
 #include "fake_worker.h"
@@ -77,6 +80,96 @@ TEST_F(SteeringServicesTest, HoldsReleasesPausesAndResumes) {
   const grpc::Status status = Call(*jobs, &Stub::HoldJob, stale, job);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
   EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), "ETAG_MISMATCH");
+}
+
+// A job with a checkpoint and an array, and requests of every method about them.
+class EveryChangeTest : public SteeringServicesTest {
+ protected:
+  void SetUp() override {
+    SteeringServicesTest::SetUp();
+    worker_ = std::make_unique<FakeWorker>(server->worker_address());
+    worker_->Hello("node-a", 1);
+    ASSERT_TRUE(worker_->ReadDesired(0));
+    v1::CreateJobRequest create = RequestFor("job", 1);
+    create.set_request_id("taken");
+    v1::Job job;
+    ASSERT_TRUE(Create(create, job).ok());
+    job_ = job.name();
+    ASSERT_TRUE(worker_->ReadDesired(1));
+    worker_->Report(v1::RANK_PHASE_TRAINING);
+    worker_->FromRank(0, StepOf(1));
+    ASSERT_TRUE(worker_->OfferCheckpoint(1, "/c/1"));
+    auto arrays = v1::ArrayService::NewStub(channel);
+    v1::JobArray array;
+    ASSERT_TRUE(Call(*arrays, &v1::ArrayService::Stub::CreateArray, Sweep(), array).ok());
+    array_ = array.name();
+  }
+
+  // Of every method with the field, set to `text`: that it is refused with code and reason.
+  void ExpectRefused(const std::string& field, const std::string& text, grpc::StatusCode code,
+                     const std::string& reason, int methods) {
+    std::set<std::string> asked;
+    for (const Method* method : AllMethods()) {
+      if (!HasField(*method, field)) continue;
+      --methods;
+      asked.insert(NameOf(*method));
+      const std::string& service = method->service()->name();
+      const auto request = RequestOf(*method);
+      if (method->name() == "CreateJob") request->CopyFrom(RequestFor("job", 1));
+      if (method->name() == "CreateArray") request->CopyFrom(Sweep());
+      SetText(*request, "name",
+              service == "ArrayService"        ? array_
+              : service == "CheckpointService" ? job_ + "/checkpoints/1"
+                                               : job_);
+      SetText(*request, field, text);
+      grpc::ClientContext context;
+      SetDeadline(context);
+      const grpc::Status status = CallAny(channel, *method, *request, context);
+      EXPECT_EQ(status.error_code(), code) << NameOf(*method) << ": " << status.error_message();
+      if (status.error_code() != code) continue;
+      EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).reason(), reason) << NameOf(*method);
+    }
+    EXPECT_EQ(methods, 0);
+    v1::ListAuditEventsResponse audit;
+    auto auth = v1::AuthService::NewStub(channel);
+    ASSERT_TRUE(
+        Call(*auth, &v1::AuthService::Stub::ListAuditEvents, v1::ListAuditEventsRequest(), audit)
+            .ok());
+    std::set<std::string> refused;
+    for (const v1::AuditEvent& event : audit.events()) {
+      if (event.code() != "OK") refused.insert(event.method());
+    }
+    EXPECT_EQ(refused, asked) << "each is in the audit log";
+    EXPECT_EQ(Get(job_).status().state(), v1::JOB_STATE_RUNNING);
+  }
+
+  std::unique_ptr<FakeWorker> worker_;
+  std::string job_;
+  std::string array_;
+};
+
+TEST_F(EveryChangeTest, IsRefusedUnderTheRequestIdOfAnother) {
+  ExpectRefused("request_id", "taken", grpc::StatusCode::INVALID_ARGUMENT, "REQUEST_ID_REUSED", 11);
+}
+
+TEST_F(EveryChangeTest, IsRefusedOnWhatHasChangedSinceItWasSeen) {
+  ExpectRefused("etag", "r0", grpc::StatusCode::ABORTED, "ETAG_MISMATCH", 7);
+}
+
+TEST_F(EveryChangeTest, OfOneMethodIsNotARepeatOfAnother) {
+  const std::string name = Submit("other", 1);
+  v1::HoldJobRequest hold;
+  hold.set_name(name);
+  hold.set_request_id("mine");
+  v1::Job job;
+  ASSERT_TRUE(Call(*jobs, &v1::JobService::Stub::HoldJob, hold, job).ok());
+  EXPECT_TRUE(Call(*jobs, &v1::JobService::Stub::HoldJob, hold, job).ok());
+  v1::ReleaseJobRequest release;
+  release.set_name(name);
+  release.set_request_id("mine");
+  EXPECT_EQ(Call(*jobs, &v1::JobService::Stub::ReleaseJob, release, job).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Get(name).status().state(), v1::JOB_STATE_HELD);
 }
 
 TEST_F(SteeringServicesTest, ABadSpecIsDescribedFieldByField) {

@@ -105,6 +105,47 @@ TEST_F(WatchJobsTest, ABrokenStreamGoesOnFromItsRevision) {
   EXPECT_GT(follower.revision(), request.revision());
 }
 
+TEST_F(WatchJobsTest, ABookmarkTellsOfTimeInWhichNothingOfConcernChanged) {
+  v1::WatchJobsRequest request;
+  request.add_labels("team=vision");
+  {
+    Follower follower(*jobs, request);
+    EXPECT_THAT(follower.FirstList(), IsEmpty());
+    const int64_t listed = follower.revision();
+    SubmitLabelled("audio");
+    clock.shift_monotonic_seconds = 16;
+    do {
+      ASSERT_TRUE(follower.Next());
+      EXPECT_EQ(follower.answer().jobs_size(), 0);
+    } while (follower.revision() <= listed);
+    request.set_revision(follower.revision());
+  }
+  const std::string vision = SubmitLabelled("vision");
+  Follower follower(*jobs, request);
+  ASSERT_TRUE(follower.Next());
+  ASSERT_EQ(follower.answer().jobs_size(), 1);
+  EXPECT_EQ(follower.answer().jobs(0).name(), vision);
+}
+
+TEST_F(WatchJobsTest, AStreamThatGoesOnKeepsItsFilter) {
+  v1::WatchJobsRequest request;
+  request.add_labels("team=vision");
+  {
+    Follower follower(*jobs, request);
+    follower.FirstList();
+    request.set_revision(follower.revision());
+  }
+  SubmitLabelled("audio");
+  const std::string vision = SubmitLabelled("vision");
+  Follower follower(*jobs, request);
+  ASSERT_TRUE(follower.Next());
+  ASSERT_EQ(follower.answer().jobs_size(), 1);
+  EXPECT_EQ(follower.answer().jobs(0).name(), vision);
+  request.set_revision(follower.revision() + 1000);
+  EXPECT_EQ(Follower(*jobs, request).End(), grpc::StatusCode::OUT_OF_RANGE)
+      << "what has not been yet";
+}
+
 TEST_F(WatchJobsTest, AListTellsWhereToGoOnFrom) {
   Submit("old", 1);
   grpc::ClientContext context;
