@@ -76,7 +76,6 @@ void ClusterIndex::Update(const NodeView& view) {
     if (entry.view.slots != view.slots || entry.view.gpu != view.gpu ||
         entry.view.cpu_bf16 != view.cpu_bf16) {
       largest_.clear();
-      ++layout_;
     }
     if (!moved) {
       Count(found->second, -1);

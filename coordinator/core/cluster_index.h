@@ -79,7 +79,7 @@ class ClusterIndex {
   int nodes() const { return static_cast<int>(ids_.size()); }
   const NodeView* Find(const std::string& node) const;
   // Finding a node by its name is what costs: whoever asks often keeps its number, which holds
-  // until the layout changes, because a node came, went, or is in another part or pool.
+  // until the layout changes, because a node came, went or moved to another part.
   uint64_t layout() const { return layout_; }
   // -1 if there is no such node.
   int NumberOf(const std::string& node) const;

@@ -274,7 +274,12 @@ void AddEvidence(Turn& turn, Job& job, v1::Evidence evidence) {
   turn.Touch(job);
 }
 
-bool SignsCount(const Job& job) { return !job.gang->clearing || job.evidence.has_value(); }
+bool SignsCount(const Job& job) {
+  const Gang& gang = *job.gang;
+  if (!gang.clearing) return true;
+  const bool by_earlier = gang.clearing_since == absl::InfinitePast();
+  return job.evidence.has_value() && !by_earlier;
+}
 
 void ClearGang(Turn& turn, Job& job) {
   Gang& gang = *job.gang;

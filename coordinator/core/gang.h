@@ -19,7 +19,8 @@ void StartGang(Turn& turn, Job& job, const std::vector<std::string>& nodes);
 void AddEvidence(Turn& turn, Job& job, v1::Evidence evidence);
 
 // Whether what becomes of the gang's ranks and nodes is a sign of why it failed: while it is up,
-// and while it is cleared because it failed. Its first sign may be no more than a lost peer.
+// and while it is cleared because it failed: its first sign may be no more than a lost peer. Not
+// where an earlier coordinator began to clear it: in what that was obeyed is not known.
 bool SignsCount(const Job& job);
 
 // Takes the gang out of the desired state of its nodes, which kills its ranks.

@@ -55,9 +55,8 @@ bool MayBeOurDoing(const Job& job, const Node& node, const v1::RankExit& exit) {
   const Gang& gang = *job.gang;
   if (!gang.clearing) return false;
   if (exit.has_time() && FromProto(exit.time()) <= gang.clearing_since) return false;
-  // What an earlier coordinator was obeyed in is not known.
-  const bool by_earlier = gang.clearing_since == absl::InfinitePast();
-  return by_earlier || HasActed(gang, node) || !SignsCount(job);
+  // What a worker did before it was started again is not known.
+  return node.observed == 0 || HasActed(gang, node) || !SignsCount(job);
 }
 
 // A process that ended.

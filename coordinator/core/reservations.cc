@@ -93,24 +93,24 @@ Reservation* Reservations::Reserve(const QueuedJob& like, const std::string& id,
   for (const Reservation& other : all_) {
     if (other.scope.selection.pool == selection.pool) return nullptr;
   }
-  if (view_.cluster.Count(selection).slots < like.sizes.back()) return nullptr;
+  const std::optional<int> freest =
+      view_.cluster.FreestPart(selection, like.required, like.sizes.back());
+  if (!freest.has_value()) return nullptr;
   Reservation& reservation = all_.emplace_back();
   reservation.id = id;
   reservation.like = &like;
   reservation.scope = {selection, like.required, -1};
-  FindStart(reservation);
+  FindStart(*freest, reservation);
   return &reservation;
 }
 
 // Lets gangs end in order of their ends until one part of the level has enough.
-void Reservations::FindStart(Reservation& reservation) const {
+void Reservations::FindStart(int freest, Reservation& reservation) const {
   const ClusterIndex& cluster = view_.cluster;
   const int size = reservation.like->sizes.back();
   const Selection& selection = reservation.scope.selection;
   const v1::TopologyLevel level = reservation.scope.level;
-  const std::optional<int> freest = cluster.FreestPart(selection, level, size);
-  if (!freest.has_value()) return;
-  int best = *freest;
+  int best = freest;
   FreeByPart free(cluster, selection, level, size);
   for (const auto& [at, gang] : view_.running.ends()) {
     const absl::Duration end = at.first;

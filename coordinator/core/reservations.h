@@ -52,7 +52,8 @@ class Reservations {
 
   Way WayPast(const QueuedJob& like, const Reservation& reservation, int inside) const;
   bool MayBypass(const Reservation& reservation) const;
-  void FindStart(Reservation& reservation) const;
+  // `freest`: the freest part now of those that could hold it.
+  void FindStart(int freest, Reservation& reservation) const;
 
   const ScheduleView& view_;
   std::vector<Reservation> all_;

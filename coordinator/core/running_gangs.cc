@@ -4,7 +4,6 @@
 #include <utility>
 
 namespace ijepa::coordinator {
-
 namespace {
 
 void Add(std::map<std::string, int64_t>& sums, const std::string& queue, int64_t slots) {

@@ -78,7 +78,7 @@ struct ScheduleView {
   const WaitingJobs& waiting;
   // What starts is taken from it.
   ClusterIndex& cluster;
-  // Its places are settled.
+  // The pass settles its places.
   RunningGangs& running;
   // Slot-seconds that queues used, decayed to now; absent: none.
   const std::map<std::string, double>& usage;

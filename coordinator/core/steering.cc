@@ -189,7 +189,8 @@ void HandleCancelArray(Turn& turn, const CancelArray& command) {
         return true;
       });
   for (const std::string& id : ids) Cancel(turn, state.jobs.at(id));
-  if (!ids.empty()) RememberRequest(turn, MarkOf(command), ids.front());
+  // Its first job, live or not.
+  RememberRequest(turn, MarkOf(command), absl::StrCat(ArrayId(command.name), "-0"));
   turn.Reply(command.token, v1::Job());
 }
 
@@ -197,6 +198,7 @@ void HandleCancelJob(Turn& turn, const CancelJob& command) {
   if (const v1::SealedJob* past = FindLent(turn.state, command.name)) {
     if (AnswerRepeated(turn, MarkOf(command))) return;
     const absl::Status fresh = CheckEtag(command.etag, past->job());
+    if (fresh.ok()) RememberRequest(turn, MarkOf(command), JobId(past->job().name()));
     turn.Reply(command.token, fresh.ok() ? absl::StatusOr<v1::Job>(past->job()) : fresh);
     return;
   }

@@ -2,10 +2,8 @@
 // is often that of a rank that only lost its peer.
 #include <gtest/gtest.h>
 
-#include <cstdint>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "two_rank_job.h"
 
 namespace ijepa::coordinator {
@@ -63,6 +61,26 @@ TEST_F(CoreCauseTest, IsNoRankThatWasKilledByTheRecovery) {
   core.Exit("node-b", id, 1, KilledBy(9, core.now().wall));
   ReportActed();
   EXPECT_EQ(failure().failure_class(), "COLLECTIVE");
+}
+
+TEST_F(CoreCauseTest, IsNoRankThatAWorkerMayHaveKilledForUsBeforeItsRestart) {
+  LosePeer();
+  core.Advance(absl::Seconds(1));
+  core.Exit("node-b", id, 1, KilledBy(9, core.now().wall));
+  core.report("node-b").set_observed_revision(0);
+  core.Connect("node-b", 1, "boot-2");
+  EXPECT_EQ(failure().failure_class(), "COLLECTIVE");
+}
+
+TEST_F(CoreCauseTest, IsNoRankThatIsMissedAfterAnEarlierCoordinatorClearedIt) {
+  LosePeer();
+  core.Obey("node-b");
+  core.Restart();
+  core.ForgetRanks("node-b");
+  core.Connect("node-b", 1, "boot-2");
+  core.Connect("node-a", 1);
+  EXPECT_EQ(failure().failure_class(), "COLLECTIVE");
+  EXPECT_TRUE(core.state().nodes.at("node-b").faults.empty());
 }
 
 TEST_F(CoreCauseTest, IsNoRankThatWasKilledAtTheWordOfAnEarlierCoordinator) {

@@ -39,6 +39,9 @@ class FirstMessages:
             return frame
         assert not frame[4] & PADDED, "gRPC pads no frame"
         stream, payload = frame[5:FRAME_HEADER_BYTES], frame[FRAME_HEADER_BYTES:]
+        if not payload:
+            return frame
+        assert stream in self.to_pass or len(payload) >= MESSAGE_HEADER_BYTES, "a message's header comes whole"
         length = int.from_bytes(payload[1:MESSAGE_HEADER_BYTES], "big")
         left = self.to_pass.setdefault(stream, MESSAGE_HEADER_BYTES + length)
         passed = payload[:left]
@@ -51,9 +54,10 @@ class HalfLink(Loopback):
     """For cluster.Cluster, open at first. A context manager."""
 
     def __enter__(self):
-        self.lock = threading.Lock()  # Of the state, the sockets and the threads.
+        self.lock = threading.Lock()  # Of the state and the sockets.
         self.state, self.sockets, self.threads = OPEN, [], []
         self.withheld = bytearray()
+        self.broken = None  # What this link's own code failed of.
         self.coordinator = None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self._start(self._accept)
@@ -62,9 +66,12 @@ class HalfLink(Loopback):
     def __exit__(self, kind, value, trace):
         self._become(CUT)
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.threads[0].join(10)  # Which starts the others.
         for thread in self.threads:
             thread.join(10)
         self.listener.close()
+        if self.broken and not value:
+            raise self.broken
 
     def worker_link(self, address):
         host, port = address.rsplit(":", 1)
@@ -136,5 +143,8 @@ class HalfLink(Loopback):
                 target.sendall(passing(data))
         except OSError:
             pass  # One of the two is gone, and so is the other below.
-        self._end(source)
-        self._end(target)
+        except AssertionError as error:
+            self.broken = error
+        finally:
+            self._end(source)
+            self._end(target)
