@@ -22,9 +22,9 @@ void AddQueues(CLI::App& app, Context& context, ExitCode& exit) {
       "queues",
       "Lists queues: who places their jobs, quota, slots in use and borrowed, jobs waiting");
   command->footer(
-      "PLACED BY is own for jobs on the coordinator's own workers, else slurm or kubernetes. "
-      "Counts\n"
-      "are of slots. SHARE is what a queue used lately, over its weight: the lowest goes first.\n\n"
+      "PLACED BY is own for jobs on the coordinator's own workers, else slurm or kubernetes.\n"
+      "Counts are of slots. SHARE is what a queue used lately, over its weight: the lowest goes\n"
+      "first.\n\n"
       "Examples:\n  ijepactl queues\n  ijepactl queues -o json");
   command->callback([&context, &exit] { exit = RunQueues(context); });
 }

@@ -71,7 +71,7 @@ enum class ObservedPhase { kPending, kRunning, kEnded };
 struct ObservedAllocation {
   // AllocationId::Name(). Allocations of others, of another coordinator too, are not listed.
   std::string name;
-  // The backend's own name: number of the SLURM job, uid of the Kubernetes Job.
+  // The backend's own name: number of the SLURM job, name of the Kubernetes Job.
   std::string handle;
   ObservedPhase phase = ObservedPhase::kPending;
   // In the backend's words: PENDING and Resources. `advice`: what to do about it, in ours; empty

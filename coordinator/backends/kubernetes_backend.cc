@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 
@@ -22,7 +23,6 @@ constexpr int kKillSeconds = 5;
 constexpr char kJobs[] = "jobs";
 constexpr char kJobSets[] = "jobsets";
 constexpr char kPods[] = "pods";
-constexpr char kFailedMount[] = "FailedMount";
 
 std::string Metadata(const json& object, const char* key) {
   const auto about = object.find("metadata");
@@ -35,6 +35,23 @@ std::string Annotation(const json& object, const char* key) {
   const json none = json::object();
   const json about = object.value("metadata", none);
   return about.value("annotations", none).value(key, "");
+}
+
+// As objects say it, and as paths do.
+const char* CollectionOf(const json& job) {
+  return job.value("kind", "") == kJobSetKind ? kJobSets : kJobs;
+}
+
+const char* Noun(const std::string& collection) {
+  return collection == kJobSets ? kJobSetKind : "Job";
+}
+
+// What Kill wants of a Job that is not complete.
+ObservedAllocation HalfMade(const json& job) {
+  ObservedAllocation half;
+  half.name = Annotation(job, kAllocationAnnotation);
+  half.handle = Metadata(job, "name");
+  return half;
 }
 
 size_t Completions(const json& job) {
@@ -103,16 +120,21 @@ absl::Status KubernetesBackend::Validate(const v1::JobSpec& spec) const {
 
 absl::Status KubernetesBackend::LookForJobSets(absl::Duration within) {
   if (job_sets_.has_value()) return absl::OkStatus();
-  if (!options_.job_sets) {
-    job_sets_ = false;
-    return absl::OkStatus();
+  const TimeLeft left(within);
+  absl::Status known =
+      client_.Call({"GET", absl::StrCat("/apis/", kJobSetVersion), ""}, within).status();
+  // Only then: of what is not installed the next one may say that it is forbidden.
+  if (known.ok()) {
+    const std::string first = absl::StrCat(Ours(kJobSets), "&limit=1");
+    known = client_.Call({"GET", first, ""}, left.Get()).status();
+    if (absl::IsPermissionDenied(known)) {
+      LogInfo("kubernetes: JobSets are neither made nor seen: ", Advised(known).message());
+    }
   }
-  const absl::StatusOr<json> known =
-      client_.Call({"GET", absl::StrCat("/apis/", kJobSetVersion), ""}, within);
-  const bool says_no = absl::IsNotFound(known.status()) || absl::IsPermissionDenied(known.status());
-  if (!known.ok() && !says_no) return known.status();
+  const bool says_no = absl::IsNotFound(known) || absl::IsPermissionDenied(known);
+  if (!known.ok() && !says_no) return known;
   job_sets_ = known.ok();
-  LogInfo("kubernetes: gangs are ", *job_sets_ ? "JobSets" : "Indexed Jobs");
+  LogInfo("kubernetes: gangs are ", MakesJobSets() ? "JobSets" : "Indexed Jobs");
   return absl::OkStatus();
 }
 
@@ -120,9 +142,9 @@ absl::StatusOr<json> KubernetesBackend::MakeJob(const AllocationRequest& request
                                                 absl::Duration within) {
   const TimeLeft left(within);
   IJEPA_RETURN_IF_ERROR(LookForJobSets(within));
-  const std::string kind = *job_sets_ ? kJobSets : kJobs;
-  IJEPA_ASSIGN_OR_RETURN(const json job, *job_sets_ ? JobSetObject(request, options_.setup)
-                                                    : JobObject(request, options_.setup));
+  const std::string kind = MakesJobSets() ? kJobSets : kJobs;
+  IJEPA_ASSIGN_OR_RETURN(const json job, MakesJobSets() ? JobSetObject(request, options_.setup)
+                                                        : JobObject(request, options_.setup));
   const absl::StatusOr<json> made = client_.Call(
       {"POST", absl::StrCat(Collection(kind), "?fieldValidation=Strict"), job.dump()}, left.Get());
   if (!absl::IsAlreadyExists(made.status())) return made;
@@ -130,14 +152,15 @@ absl::StatusOr<json> KubernetesBackend::MakeJob(const AllocationRequest& request
   IJEPA_ASSIGN_OR_RETURN(
       json found, client_.Call({"GET", absl::StrCat(Collection(kind), "/", name), ""}, left.Get()));
   if (found.at("metadata").contains("deletionTimestamp")) {
-    return absl::UnavailableError(absl::StrCat("the Job ", name, " is still being deleted"));
+    return absl::UnavailableError(
+        absl::StrCat("the ", Noun(kind), " ", name, " is still being deleted"));
   }
   if (found.at("metadata").value("labels", json::object()).value(kCoordinatorLabel, "") ==
       options_.setup.identity) {
     return found;
   }
   return absl::FailedPreconditionError(
-      absl::StrCat("a Job ", name, " is in the namespace ", options_.name_space,
+      absl::StrCat("a ", Noun(kind), " ", name, " is in the namespace ", options_.name_space,
                    " that is not this coordinator's; delete it, or use a namespace of your own"));
 }
 
@@ -147,21 +170,31 @@ absl::StatusOr<std::string> KubernetesBackend::Allocate(const AllocationRequest&
   const absl::StatusOr<json> job = MakeJob(request, within);
   if (!job.ok()) return Advised(job.status());
   const std::string name = Metadata(*job, "name");
-  known_[name] = request.id.Name();
+  const std::string collection = CollectionOf(*job);
+  known_[name] = {request.id.Name(), collection};
   killed_.erase(name);
   if (!Annotation(*job, kCompleteAnnotation).empty()) return name;
-  const bool is_set = job->value("kind", "") == kJobSetKind;
   std::vector<std::pair<const char*, json>> parts;
   parts.emplace_back("secrets", SecretObject(*job, request.token));
-  if (!is_set) parts.emplace_back("services", ServiceObject(*job));
+  if (collection == kJobs) parts.emplace_back("services", ServiceObject(*job));
   for (const auto& [kind, object] : parts) {
     const absl::Status made =
         client_.Call({"POST", Collection(kind), object.dump()}, left.Get()).status();
-    if (!made.ok() && !absl::IsAlreadyExists(made)) return Advised(made);
+    if (absl::IsAlreadyExists(made)) {
+      // Of a Job before, as a rule, with which it is about to go. Our role may not look whose a
+      // Secret is, so all is taken back, and made anew when it is asked again.
+      const absl::Status gone = Kill(HalfMade(*job), left.Get());
+      known_.erase(name);
+      if (!gone.ok()) return gone;
+      return absl::UnavailableError(absl::StrCat(
+          "the ", object.value("kind", ""), " ", Metadata(object, "name"), " of an earlier ",
+          Noun(collection), " is still being deleted; if it stays, delete it"));
+    }
+    if (!made.ok()) return Advised(made);
   }
   // Only now may pods start: a Job without its Secret, left by a coordinator that died in between,
   // is told by the missing mark.
-  const std::string path = absl::StrCat(Collection(is_set ? kJobSets : kJobs), "/", name);
+  const std::string path = absl::StrCat(Collection(collection), "/", name);
   const absl::Status marked =
       client_.Call({"PATCH", path, CompletionPatch(*request.spec).dump()}, left.Get()).status();
   if (!marked.ok()) return Advised(marked);
@@ -187,17 +220,22 @@ absl::Status KubernetesBackend::Delete(const std::string& object, const std::str
 absl::Status KubernetesBackend::Kill(const ObservedAllocation& allocation,
                                      absl::Duration within) try {
   const TimeLeft left(within);
-  if (job_sets_.value_or(false)) {
-    const std::string name = JobSetName(allocation.name);
+  if (const absl::Status looked = LookForJobSets(within); !looked.ok()) return Advised(looked);
+  // Of one that was not seen it is not known whether it was made before there were JobSets.
+  for (const bool is_set : {true, false}) {
+    const std::string kind = is_set ? kJobSets : kJobs;
+    if (is_set && !*job_sets_) continue;
+    std::string name = allocation.handle;
+    if (name.empty()) name = is_set ? JobSetName(allocation.name) : ObjectName(allocation.name);
+    if (const auto known = known_.find(name); known != known_.end() && known->second.kind != kind) {
+      continue;
+    }
+    IJEPA_RETURN_IF_ERROR(Delete(absl::StrCat(Collection(kind), "/", name),
+                                 absl::StrCat(is_set ? kJobSetLabel : kJobLabel, "=", name),
+                                 left.Get()));
     killed_.insert(name);
-    IJEPA_RETURN_IF_ERROR(Delete(absl::StrCat(Collection(kJobSets), "/", name),
-                                 absl::StrCat(kJobSetLabel, "=", name), within));
   }
-  // One that was made before there were JobSets is a Job.
-  const std::string name = ObjectName(allocation.name);
-  killed_.insert(name);
-  return Delete(absl::StrCat(Collection(kJobs), "/", name), absl::StrCat(kJobLabel, "=", name),
-                left.Get());
+  return absl::OkStatus();
 } catch (const json::exception& error) {
   return Strange(error);
 }
@@ -228,40 +266,37 @@ absl::StatusOr<KubernetesBackend::Seen> KubernetesBackend::ListAll(absl::Duratio
   return seen;
 }
 
-std::map<std::string, std::string> KubernetesBackend::EventsOf(const char* kind, const char* reason,
-                                                               absl::Duration within) {
-  std::map<std::string, std::string> said;
+std::map<std::string, KubernetesEvent> KubernetesBackend::EventsOf(const char* kind,
+                                                                   const char* reason,
+                                                                   absl::Duration within) {
+  std::map<std::string, KubernetesEvent> said;
   const std::string path =
       absl::StrCat(Collection("events"), "?fieldSelector=",
                    EscapedForUrl(absl::StrCat("involvedObject.kind=", kind, ",reason=", reason)));
-  const absl::Status status =
-      client_
-          .List(path, within,
-                [&](const json& event) {
-                  const json about = event.value("involvedObject", json::object());
-                  said[about.value("name", "")] = event.value("message", "");
-                })
-          .status();
+  const absl::Status status = client_
+                                  .List(path, within,
+                                        [&](const json& object) {
+                                          KubernetesEvent event = EventFrom(object);
+                                          KubernetesEvent& newest = said[event.about];
+                                          if (newest.last <= event.last) newest = std::move(event);
+                                        })
+                                  .status();
   // They only say more of what is known without them.
   if (!status.ok()) LogInfo("kubernetes: events cannot be listed: ", status.message());
   return said;
 }
 
 void KubernetesBackend::AddMountFailures(Seen& seen, absl::Duration within) {
-  const auto is_silent = [](const KubernetesPod& pod) {
-    return pod.phase == "Pending" && !pod.node.empty() && pod.reason.empty() && !pod.stopping;
-  };
-  const bool any = std::any_of(seen.pods.begin(), seen.pods.end(), [&](const auto& gang) {
-    return std::any_of(gang.second.begin(), gang.second.end(), is_silent);
+  const bool any = std::any_of(seen.pods.begin(), seen.pods.end(), [](const auto& gang) {
+    return std::any_of(gang.second.begin(), gang.second.end(), MayWaitForMount);
   });
   if (!any) return;
-  const std::map<std::string, std::string> said = EventsOf("Pod", kFailedMount, within);
+  const std::map<std::string, KubernetesEvent> said = EventsOf("Pod", kFailedMount, within);
+  const absl::Time now = Clock::Real().Now();
   for (auto& [job, pods] : seen.pods) {
     for (KubernetesPod& pod : pods) {
       const auto event = said.find(pod.name);
-      if (!is_silent(pod) || event == said.end()) continue;
-      pod.reason = kFailedMount;
-      pod.message = event->second;
+      if (event != said.end()) TakeMountFailure(event->second, now, pod);
     }
   }
 }
@@ -283,13 +318,12 @@ void KubernetesBackend::KeepCulprits(Seen& seen) {
   culprits_ = std::move(kept);
 }
 
-void KubernetesBackend::AddDeleted(const Seen& seen, std::vector<ObservedAllocation>& allocations) {
-  std::map<std::string, std::string> listed;
-  for (const ObservedAllocation& one : allocations) listed[one.handle] = one.name;
-  for (const auto& [handle, name] : known_) {
+void KubernetesBackend::AddDeleted(const Seen& seen, std::map<std::string, Known> listed,
+                                   std::vector<ObservedAllocation>& allocations) {
+  for (const auto& [handle, known] : known_) {
     if (listed.count(handle) > 0) continue;
     ObservedAllocation gone;
-    gone.name = name;
+    gone.name = known.allocation;
     gone.handle = handle;
     const auto pods = seen.pods.find(handle);
     const bool stopping = killed_.count(handle) == 0 && pods != seen.pods.end() &&
@@ -297,9 +331,9 @@ void KubernetesBackend::AddDeleted(const Seen& seen, std::vector<ObservedAllocat
     gone.phase = stopping ? ObservedPhase::kRunning : ObservedPhase::kEnded;
     gone.end = AllocationEnd::kCancelled;
     gone.state = "Deleted";
-    gone.reason = absl::StrCat("the Job ", handle, " was deleted");
+    gone.reason = absl::StrCat("the ", Noun(known.kind), " ", handle, " was deleted");
     allocations.push_back(std::move(gone));
-    if (stopping) listed.emplace(handle, name);
+    if (stopping) listed.emplace(handle, known);
   }
   known_ = std::move(listed);
   std::erase_if(killed_, [&](const std::string& handle) { return known_.count(handle) == 0; });
@@ -310,7 +344,7 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
   const TimeLeft left(within);
   absl::StatusOr<Seen> seen = ListAll(within);
   if (!seen.ok()) return Advised(seen.status());
-  std::map<std::string, std::string> failures;
+  std::map<std::string, KubernetesEvent> failures;
   const bool lacking = std::any_of(seen->jobs.begin(), seen->jobs.end(), [&](const json& job) {
     const auto pods = seen->pods.find(Metadata(job, "name"));
     return pods == seen->pods.end() || pods->second.size() < Completions(job);
@@ -319,22 +353,21 @@ absl::StatusOr<std::vector<ObservedAllocation>> KubernetesBackend::Reconcile(
   AddMountFailures(*seen, left.Get());
   KeepCulprits(*seen);
   std::vector<ObservedAllocation> allocations;
+  std::map<std::string, Known> listed;
   for (const json& job : seen->jobs) {
     const std::string name = Metadata(job, "name");
     if (Annotation(job, kCompleteAnnotation).empty()) {
       // Left by an Allocate that did not end; it is asked for again.
-      ObservedAllocation half;
-      half.name = Annotation(job, kAllocationAnnotation);
-      if (const absl::Status gone = Kill(half, left.Get()); !gone.ok()) {
-        return gone;
-      }
+      const absl::Status gone = Kill(HalfMade(job), left.Get());
+      if (!gone.ok()) return gone;
       known_.erase(name);
       continue;
     }
-    const std::string& failure = failures[failures.count(name) > 0 ? name : ChildJobName(name)];
-    allocations.push_back(AllocationFrom(job, seen->pods[name], failure));
+    const KubernetesEvent& failure = failures[failures.count(name) > 0 ? name : ChildJobName(name)];
+    allocations.push_back(AllocationFrom(job, seen->pods[name], failure.message));
+    listed[name] = {allocations.back().name, CollectionOf(job)};
   }
-  AddDeleted(*seen, allocations);
+  AddDeleted(*seen, std::move(listed), allocations);
   return allocations;
 } catch (const json::exception& error) {
   return Strange(error);

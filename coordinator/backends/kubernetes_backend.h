@@ -29,7 +29,7 @@ class KubernetesBackend : public Backend {
     KubernetesAccess access;
     // Where the Jobs are; access.name_space where it is empty.
     std::string name_space;
-    // JobSets where their definition is there when the coordinator starts; else Indexed Jobs.
+    // Makes JobSets where they can be listed when the coordinator starts; else Indexed Jobs.
     bool job_sets = true;
     KubernetesSetup setup;
   };
@@ -57,38 +57,46 @@ class KubernetesBackend : public Backend {
     std::map<std::string, std::vector<KubernetesPod>> pods;
   };
 
+  struct Known {
+    std::string allocation;
+    // "jobs" or "jobsets".
+    std::string kind;
+  };
+
   // Paths of the kind ("jobs", "pods") in our namespace, and of the ones that are ours.
   std::string Collection(const std::string& kind) const;
   std::string Ours(const std::string& kind) const;
-  // Finds out, once, whether there are JobSets.
+  // Finds out, once, whether JobSets can be listed.
   absl::Status LookForJobSets(absl::Duration within);
+  bool MakesJobSets() const { return options_.job_sets && job_sets_.value_or(false); }
   // Deletes the object, then all pods with the label; OK if they are gone.
   absl::Status Delete(const std::string& object, const std::string& pods, absl::Duration within);
 
   absl::StatusOr<nlohmann::json> MakeJob(const AllocationRequest& request, absl::Duration within);
   absl::StatusOr<Seen> ListAll(absl::Duration within);
-  // What events of this reason about objects of this kind say, by the names of these.
-  std::map<std::string, std::string> EventsOf(const char* kind, const char* reason,
-                                              absl::Duration within);
+  // The newest events of this reason about objects of this kind, by the names of these.
+  std::map<std::string, KubernetesEvent> EventsOf(const char* kind, const char* reason,
+                                                  absl::Duration within);
   // Why pods do not start of which their containers say nothing.
   void AddMountFailures(Seen& seen, absl::Duration within);
   // Adds the pod that tells why a Job ends to what is listed, or remembers it, and forgets those of
   // Jobs that are not listed.
   void KeepCulprits(Seen& seen);
-  // Adds what was there before and is not among `allocations`: somebody deleted it. It has ended
-  // once its pods have, which save first; what we killed is not waited for, since a node that is
-  // lost ends no pod.
-  void AddDeleted(const Seen& seen, std::vector<ObservedAllocation>& allocations);
+  // Adds what was there before and is not in `listed` (by the names of Jobs): somebody deleted it.
+  // It has ended once its pods have, which save first; what we killed is not waited for, since a
+  // node that is lost ends no pod.
+  void AddDeleted(const Seen& seen, std::map<std::string, Known> listed,
+                  std::vector<ObservedAllocation>& allocations);
 
   const std::string name_ = kKubernetes;
   const Options options_;
   KubernetesClient client_;
-  // Whether gangs are JobSets; absent: not known yet.
+  // Whether JobSets are seen and ended; absent: not known yet.
   std::optional<bool> job_sets_;
   // Resource versions of the last lists by kind, for watches; empty: list first.
   std::map<std::string, std::string> versions_;
-  // Jobs that this object made or saw, by their names, with the allocations'.
-  std::map<std::string, std::string> known_;
+  // Jobs that this object made or saw, by their names.
+  std::map<std::string, Known> known_;
   // Of these, those that we deleted.
   std::set<std::string> killed_;
   // By the name of the Job.

@@ -28,7 +28,7 @@ inline constexpr char kCompleteAnnotation[] = "ijepa/complete";
 inline constexpr char kJobLabel[] = "batch.kubernetes.io/job-name";
 inline constexpr char kJobSetLabel[] = "jobset.sigs.k8s.io/jobset-name";
 inline constexpr char kJobSetKind[] = "JobSet";
-// The oldest JobSet that has all that is asked of it is 0.5.
+// The oldest JobSet that has all that is asked of it is 0.6.
 inline constexpr char kJobSetVersion[] = "jobset.x-k8s.io/v1alpha2";
 
 // Settings of the backend that the objects are made from.

@@ -39,6 +39,9 @@ json Condition(const json& object, const char* type, const char* state = "True")
   return json::object();
 }
 
+// A kubelet says again every two minutes or so that a volume cannot be mounted.
+constexpr absl::Duration kMountFailureHolds = absl::Minutes(5);
+
 // Why a container waits or how it ended.
 void TakeContainer(const json& status, KubernetesPod& pod) {
   for (const char* state : {"waiting", "terminated"}) {
@@ -88,8 +91,8 @@ constexpr Advice kAdvice[] = {
      "lower ranks or kubernetes.resources, or have the namespace's ResourceQuota raised"},
     {"\"jobsets\" in API group",
      "give the coordinator's service account the right "
-     "(deploy/kubernetes/chart/templates/rights.yaml "
-     "with jobs.jobSets), or set job_sets of backends.kubernetes to false"},
+     "(deploy/kubernetes/chart/templates/rights.yaml with jobs.jobSets), or set job_sets of "
+     "backends.kubernetes to false"},
     {"is forbidden: User",
      "give the coordinator's service account the right: chart value jobs.enabled, or "
      "deploy/kubernetes/chart/templates/rights.yaml"},
@@ -107,10 +110,9 @@ constexpr Advice kAdvice[] = {
     {"serviceaccount", "make the service account, or change kubernetes.service_account"},
     {"violates PodSecurity",
      "change kubernetes.pod_patch or kubernetes.volumes, or the namespace's PodSecurity level"},
-    {"FailedMount",
+    {kFailedMount,
      "a volume of the pod cannot be had: see kubernetes.volumes, and tls_secret and "
-     "checkpoint_claim "
-     "of backends.kubernetes"},
+     "checkpoint_claim of backends.kubernetes"},
     {"CreateContainerConfigError", "a Secret or ConfigMap that the pod names is not there"},
     {"Unauthorized",
      "the coordinator's token has expired or is unknown there; renew it in its kubeconfig, or see "
@@ -201,6 +203,10 @@ KubernetesPod PodFrom(const json& object) {
   pod.node = Text(Part(object, "spec"), "nodeName");
   pod.phase = Text(status, "phase");
   pod.stopping = about.contains("deletionTimestamp");
+  for (const char* state : {"True", "False"}) {
+    if (Condition(object, "PodReadyToStartContainers", state).empty()) continue;
+    pod.mounted = state == std::string("True");
+  }
   for (const json& container : ListOf(status, "containerStatuses")) TakeContainer(container, pod);
   // In rising order of how much they tell.
   for (const json& condition :
@@ -216,9 +222,35 @@ KubernetesPod PodFrom(const json& object) {
   return pod;
 }
 
+KubernetesEvent EventFrom(const json& object) {
+  KubernetesEvent event;
+  event.about = Text(Part(object, "involvedObject"), "name");
+  event.message = Text(object, "message");
+  // An event has one or the other of the first two.
+  const std::string times[] = {Text(object, "lastTimestamp"), Text(object, "eventTime"),
+                               Text(Part(object, "metadata"), "creationTimestamp")};
+  for (const std::string& time : times) {
+    if (absl::ParseTime(absl::RFC3339_full, time, &event.last, nullptr)) break;
+  }
+  return event;
+}
+
+bool MayWaitForMount(const KubernetesPod& pod) {
+  return pod.phase == "Pending" && !pod.node.empty() && pod.reason.empty() && !pod.stopping &&
+         !pod.mounted.value_or(false);
+}
+
+void TakeMountFailure(const KubernetesEvent& event, absl::Time now, KubernetesPod& pod) {
+  if (!MayWaitForMount(pod)) return;
+  if (!pod.mounted.has_value() && now - event.last > kMountFailureHolds) return;
+  pod.reason = kFailedMount;
+  pod.message = event.message;
+}
+
 json JobFromJobSet(const json& job_set) {
   const json& spec = Part(job_set, "spec");
-  json job = {{"metadata", Part(job_set, "metadata")},
+  json job = {{"kind", kJobSetKind},
+              {"metadata", Part(job_set, "metadata")},
               {"spec", {{"suspend", spec.value("suspend", false)}}},
               {"status", {{"conditions", ListOf(Part(job_set, "status"), "conditions")}}}};
   for (const json& group : ListOf(spec, "replicatedJobs")) {

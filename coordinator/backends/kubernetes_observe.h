@@ -4,13 +4,18 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "coordinator/backends/backend.h"
 
 namespace ijepa::coordinator {
+
+// A reason of events, and the one that a pod is then said to have.
+inline constexpr char kFailedMount[] = "FailedMount";
 
 // What matters of a pod.
 struct KubernetesPod {
@@ -26,6 +31,16 @@ struct KubernetesPod {
   std::string message;
   // It is being deleted.
   bool stopping = false;
+  // Its volumes are mounted; absent where the cluster does not say.
+  std::optional<bool> mounted;
+};
+
+struct KubernetesEvent {
+  // Name of the object that it is about.
+  std::string about;
+  std::string message;
+  // When it was last said.
+  absl::Time last = absl::InfinitePast();
 };
 
 KubernetesPod PodFrom(const nlohmann::json& pod);
@@ -34,6 +49,15 @@ KubernetesPod PodFrom(const nlohmann::json& pod);
 inline bool LivesOn(const KubernetesPod& pod) {
   return pod.phase != "Succeeded" && pod.phase != "Failed";
 }
+
+KubernetesEvent EventFrom(const nlohmann::json& event);
+
+// It does not start on its node, and says nothing of why.
+bool MayWaitForMount(const KubernetesPod& pod);
+
+// Takes a FailedMount for the reason unless it is of the past: an image that is being pulled is as
+// silent.
+void TakeMountFailure(const KubernetesEvent& event, absl::Time now, KubernetesPod& pod);
 
 // A JobSet of one Job as that Job would be, as far as AllocationFrom looks.
 nlohmann::json JobFromJobSet(const nlohmann::json& job_set);

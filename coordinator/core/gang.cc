@@ -203,6 +203,7 @@ bool CollectStacks(Turn& turn, Job& job) {
     gang.collecting = true;
     gang.deadline = turn.now.monotonic + turn.options.stacks_deadline;
     for (const std::string& node : NodesOf(gang)) turn.TouchNode(node);
+    turn.Touch(job);
     return true;
   }
   if (!AllRanks(gang, StacksAreTaken) && turn.now.monotonic < gang.deadline) return true;

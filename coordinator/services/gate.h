@@ -66,9 +66,9 @@ class Gate {
     bool open = false;
     // Of a token with every role that is in no store: the local one. Empty: none.
     std::string local_secret;
-    // Calls of one user per second, and at once. Higher: one user may hold up the others.
-    double calls_per_second = 1000;
-    double burst = 2000;
+    // Calls of one user per second, and at once; 0: none.
+    double calls_per_second = 0;
+    double burst = 0;
   };
 
   // `clock` outlives the gate.

@@ -7,6 +7,8 @@ mkdir -p "$1"/{bin,wheels}
 out=$(cd "$1" && pwd)
 shift
 libraries() { ldd "$@" 2> /dev/null | awk '$2 == "=>" && $3 ~ /^\// {print $3} $1 ~ /^\// && NF == 2 {print $1}' | sort -u; }
+# All that a rank may load while it runs: NCCL, cuDNN and cuBLAS have parts that ldd does not show.
+gather() { find . \( -name '*.so' -o -name '*.so.*' -o -path './*.dist-info/*' \) -not -name 'libtorch_python*' -not -type d -print0; }
 
 missing=$(ldd "$@" | grep 'not found' || true)
 [ -z "$missing" ] || { echo "runtime: $missing" >&2; exit 1; }
@@ -27,14 +29,13 @@ if [ ${#sites[@]} -gt 0 ]; then
   for site in $(printf '%s\n' "${sites[@]}" | sort -u); do
     [ -d "$site" ] || { echo "runtime: a library is in no package and no wheel: $site" >&2; exit 1; }
     mkdir -p "$out/wheels$site"
-    # All that a rank may load while it runs: NCCL, cuDNN and cuBLAS have parts that ldd does not show.
-    gather() { find . \( -name '*.so' -o -name '*.so.*' -o -path './*.dist-info/*' \) -not -name 'libtorch_python*' -not -type d -print0; }
     # As hard links where the file system allows it: they are 5 GB.
     (cd "$site" && { gather | xargs -0 cp -a -l --parents -t "$out/wheels$site" 2> /dev/null ||
-      gather | xargs -0 cp -a --parents -t "$out/wheels$site"; })
+      gather | xargs -0 cp -a --remove-destination --parents -t "$out/wheels$site"; })
   done
   # A program looks for some of them in a folder of links, as a CUDA Toolkit has it.
   while read -r path; do
+    path=$(realpath -s "$path") # ldd leaves `..` in it, which is no other file
     real=$(readlink -f "$path")
     if [ -n "${owner[$real]:-}" ] || [ "$path" = "$real" ]; then continue; fi
     mkdir -p "$out/wheels$(dirname "$path")"

@@ -6,12 +6,13 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
-#include <future>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "ijepa/v1/auth.grpc.pb.h"
 #include "ijepa/v1/coordinator.grpc.pb.h"
 
@@ -67,11 +68,15 @@ inline grpc::Status CallAny(const std::shared_ptr<grpc::Channel>& channel, const
   const grpc::ByteBuffer sent(&slice, 1);
   grpc::ByteBuffer received;
   grpc::GenericStub stub(channel);
-  std::promise<grpc::Status> done;
+  grpc::Status result;
+  absl::Notification done;
   stub.UnaryCall(&context, absl::StrCat("/", method.service()->full_name(), "/", method.name()), {},
-                 &sent, &received,
-                 [&done](grpc::Status status) { done.set_value(std::move(status)); });
-  return done.get_future().get();
+                 &sent, &received, [&](grpc::Status status) {
+                   result = std::move(status);
+                   done.Notify();
+                 });
+  done.WaitForNotification();
+  return result;
 }
 
 }  // namespace ijepa::coordinator

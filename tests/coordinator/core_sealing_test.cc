@@ -111,6 +111,19 @@ TEST_F(SealingTest, CancellingASealedJobAnswersWithIt) {
   EXPECT_EQ(job->status().state(), v1::JOB_STATE_SUCCEEDED);
 }
 
+TEST_F(SealingTest, TheRequestIdOfACancelOfASealedJobIsTaken) {
+  const std::string id = RunToTheEnd("job");
+  SealAll();
+  const CancelJob cancel{.name = id, .request_id = "r", .digest = 1};
+  ASSERT_TRUE(harness.Ask(cancel).ok());
+  EXPECT_EQ(harness.Ask(cancel)->status().state(), v1::JOB_STATE_SUCCEEDED);
+  const std::string other = harness.Submit("other", 100);
+  const absl::Status reused =
+      harness.Ask(CancelJob{.name = other, .request_id = "r", .digest = 2}).status();
+  EXPECT_THAT(reused.ToString(), ::testing::HasSubstr("REQUEST_ID_REUSED"));
+  EXPECT_EQ(harness.state_of(other), v1::JOB_STATE_QUEUED);
+}
+
 TEST_F(SealingTest, ARepeatedSubmitIsAnsweredThoughTheJobIsSealed) {
   CreateJob command;
   command.spec = SpecFor("job", 1);

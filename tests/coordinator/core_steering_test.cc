@@ -329,6 +329,11 @@ TEST_F(SteeringTest, AnArrayIsCancelledInOneStepAndOnce) {
   EXPECT_TRUE(harness.Ask(cancel).ok());
   cancel.digest = 2;
   EXPECT_EQ(harness.Ask(cancel).status().code(), absl::StatusCode::kInvalidArgument);
+  // One that found nothing to cancel is remembered, too.
+  cancel.request_id = "late";
+  ASSERT_TRUE(harness.Ask(cancel).ok());
+  cancel.digest = 3;
+  EXPECT_EQ(harness.Ask(cancel).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(SteeringTest, AJobIsKnownByItsProject) {

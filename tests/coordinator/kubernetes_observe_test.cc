@@ -181,6 +181,29 @@ TEST(KubernetesObserveTest, WaitsAreSaidInKubernetesWordsWithOurAdvice) {
   EXPECT_EQ(Observe(JobWith({}, true), {}).state, "Suspended");
 }
 
+TEST(KubernetesObserveTest, AMountThatFailedLongAgoDoesNotSayWhyAPodWaits) {
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  const auto reason = [&](const json& pod, absl::Duration ago) {
+    KubernetesPod one = PodFrom(pod);
+    const std::string last = absl::FormatTime(absl::RFC3339_full, now - ago, absl::UTCTimeZone());
+    const KubernetesEvent event = EventFrom(
+        {{"involvedObject", {{"name", one.name}}}, {"message", "why"}, {"lastTimestamp", last}});
+    EXPECT_EQ(event.about, one.name);
+    TakeMountFailure(event, now, one);
+    return one.reason;
+  };
+  const auto says = [](const char* status) {
+    return PodWith("Pending",
+                   {{"conditions",
+                     json::array({{{"type", "PodReadyToStartContainers"}, {"status", status}}})}});
+  };
+  EXPECT_EQ(reason(PodWith("Pending"), absl::Minutes(1)), kFailedMount);
+  EXPECT_EQ(reason(PodWith("Pending"), absl::Minutes(6)), "");
+  EXPECT_EQ(reason(PodWith("Running"), absl::Minutes(1)), "");
+  EXPECT_EQ(reason(says("False"), absl::Minutes(6)), kFailedMount);
+  EXPECT_EQ(reason(says("True"), absl::Minutes(1)), "");
+}
+
 TEST(KubernetesObserveTest, EachRefusalHasTheAdviceThatFitsIt) {
   const struct {
     const char* words;

@@ -28,6 +28,9 @@ TEST(LifecycleTest, NoMoveLeavesWhatIsTerminal) {
   for (const AttemptMove& move : AttemptMoves()) {
     EXPECT_TRUE(move.from.empty() || move.from == kAttemptRunning) << move.from;
   }
+  for (const AllocationMove& move : AllocationMoves()) {
+    EXPECT_NE(move.from, v1::ALLOCATION_PHASE_RELEASED) << v1::AllocationPhase_Name(move.to);
+  }
 }
 
 TEST(LifecycleTest, EveryJobStateIsReachedAndLeadsToAnEnd) {

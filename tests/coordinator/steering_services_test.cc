@@ -115,7 +115,7 @@ class EveryChangeTest : public SteeringServicesTest {
       asked.insert(NameOf(*method));
       const std::string& service = method->service()->name();
       const auto request = RequestOf(*method);
-      if (method->name() == "CreateJob") request->CopyFrom(RequestFor("job", 1));
+      if (method->name() == "CreateJob") request->CopyFrom(RequestFor("other", 1));
       if (method->name() == "CreateArray") request->CopyFrom(Sweep());
       SetText(*request, "name",
               service == "ArrayService"        ? array_

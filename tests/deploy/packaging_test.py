@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("IJEPA_BIN", ROOT / "build/release/bin"))
 DEPLOY = ROOT / "deploy"
+DEPS = ROOT / "build/deps.cmake"
 CHART = DEPLOY / "kubernetes/chart"
 # What systemd's own scale of exposure says of the units, 0 to 10; a unit without hardening has 9.6.
 EXPOSURE = {"ijepa-coordinator": 1.5, "ijepa-worker": 3.5}
@@ -84,9 +85,10 @@ class Images(unittest.TestCase):
             self.assertEqual(list(Path(out, "wheels").iterdir()), [])
 
     @unittest.skipUnless((BIN / "ijepa-rank").exists(), "built without LibTorch")
+    @unittest.skipUnless(DEPS.exists(), f"no {DEPS}, which says where the wheels are")
     @unittest.skipUnless(call("unshare", "--mount", "true").returncode == 0, "no mount namespaces here")
     def test_a_rank_starts_with_nothing_of_the_wheels_but_what_was_gathered(self):
-        wheels = Path(re.search(r'IJEPA_WHEELS "(.+)"', (ROOT / "build/deps.cmake").read_text())[1])
+        wheels = Path(re.search(r'IJEPA_WHEELS "(.+)"', DEPS.read_text())[1])
         # Beside the wheels, so that they are linked and not copied.
         with tempfile.TemporaryDirectory(dir=wheels.parent) as out:
             result = call(DEPLOY / "docker/runtime.sh", out, BIN / "ijepa-rank", BIN / "ijepa-worker")

@@ -37,6 +37,15 @@ class BackendTest(EngineTest):
         wait_until(lambda: "handle" in self.probe.allocate(), 60, "it can be asked for again")
         self.wait_for("demo-g1", lambda seen: seen["phase"] == "running", "runs again")
 
+    def test_a_secret_of_a_job_before_is_not_taken_for_its_own(self):
+        self.cluster.kubectl("create", "secret", "generic", "demo-g1", "-n", NAMESPACE)
+        refused = self.probe.allocate()
+        self.assertEqual(refused["code"], "UNAVAILABLE")
+        self.assertIn("is still being deleted", refused["message"])
+        self.cluster.kubectl("delete", "secret", "demo-g1", "-n", NAMESPACE)
+        wait_until(lambda: "handle" in self.probe.allocate(), 60, "it can be asked for again")
+        self.wait_for("demo-g1", lambda seen: seen["phase"] == "running", "runs")
+
     def test_jobs_of_others_are_neither_seen_nor_taken(self):
         self.cluster.kubectl("create", "job", "demo-g1", "-n", NAMESPACE, "--image=x")
         self.assertIsNone(self.probe.seen("demo-g1"))
@@ -103,7 +112,8 @@ class BackendTest(EngineTest):
     def test_a_volume_that_cannot_be_mounted_is_named(self):
         """A kubelet says so in an event only."""
         pod = self.running()[0]["metadata"]
-        self.cluster.set_pod_status(pod["name"], NAMESPACE, {"phase": "Pending", "containerStatuses": [{
+        self.cluster.set_pod_status(pod["name"], NAMESPACE, {"phase": "Pending", "conditions": [
+            {"type": "PodReadyToStartContainers", "status": "False"}], "containerStatuses": [{
             "name": "worker", "image": "x", "imageID": "", "ready": False, "restartCount": 0,
             "state": {"waiting": {"reason": "ContainerCreating"}}}]})
         self.cluster.kubectl("create", "-f", "-", text=json.dumps({

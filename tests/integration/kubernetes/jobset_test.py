@@ -23,6 +23,17 @@ class JobSets:
         cls.cluster.kubectl("apply", "-f", Path(__file__).with_name("jobset_crd.yaml"))
         wait_until(lambda: cls.cluster.kubectl("get", "--raw", f"/apis/{VERSION}/namespaces/{NAMESPACE}/jobsets", check=False), 30,
                    "JobSets are served")
+        # The garbage collector learns of a new kind only when it next looks for kinds.
+        cls.cluster.kubectl("create", "-f", "-", text=json.dumps({
+            "apiVersion": VERSION, "kind": "JobSet", "metadata": {"name": "owner", "namespace": NAMESPACE},
+            "spec": {"suspend": True, "replicatedJobs": []}}))
+        uid = cls.cluster.get(KIND, NAMESPACE)[0]["metadata"]["uid"]
+        cls.cluster.kubectl("create", "-f", "-", text=json.dumps({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owned", "namespace": NAMESPACE, "ownerReferences": [
+                {"apiVersion": VERSION, "kind": "JobSet", "name": "owner", "uid": uid}]}}))
+        cls.cluster.kubectl("delete", KIND, "owner", "-n", NAMESPACE)
+        wait_until(lambda: not cls.cluster.kubectl("get", "configmap", "owned", "-n", NAMESPACE, "--ignore-not-found"), 120,
+                   "the garbage collector knows of JobSets")
 
     def remove_all(self):
         self.cluster.kubectl("delete", KIND, "-n", NAMESPACE, "--all", "--wait=false")
@@ -156,6 +167,14 @@ class JobSetTest(JobSets, EngineTest):
         self.assertEqual(self.cluster.get(KIND, NAMESPACE), [])
         self.assertEqual(self.probe.call("kill", name="demo-g1"), {"killed": "demo-g1"})
         wait_until(lambda: not self.cluster.get("jobs,pods", NAMESPACE), 60, "all of it is gone")
+
+    def test_job_sets_of_before_are_seen_and_ended_once_they_are_turned_off(self):
+        self.running()
+        after = Probe(self.config, job_sets=False)
+        self.addCleanup(after.close)
+        self.assertEqual(after.seen("demo-g1")["phase"], "running")
+        self.assertEqual(after.call("kill", name="demo-g1"), {"killed": "demo-g1"})
+        wait_until(lambda: not self.cluster.get(f"{KIND},jobs,pods,secrets", NAMESPACE), 60, "all of it is gone")
 
 
 class JobSetRightsTest(JobSets, rights_test.RightsTest):

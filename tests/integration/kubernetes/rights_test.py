@@ -9,6 +9,7 @@ from engine import ACCOUNT, NAMESPACE, EngineTest
 
 class RightsTest(EngineTest):
     only = ()  # resources whose verbs are removed; none: all
+
     def rules(self, kind, name):
         namespace = [] if kind == "clusterrole" else ["-n", NAMESPACE]
         return json.loads(self.cluster.kubectl("get", kind, name, *namespace, "-o", "json"))["rules"]

@@ -10,8 +10,8 @@ class TrainingTest(ServiceTest):
     def test_a_job_trains_to_the_end_in_two_pods(self):
         self.serve()
         job = self.submit(epochs=4)
-        pods = wait_until(lambda: len(found := self.pods(job)) == 2 and found, 30, "two pods")
-        found = self.cluster.wait_for_end(job, 60)
+        pods = wait_until(lambda: len(found := self.pods(job)) == 2 and found, 90, "two pods")
+        found = self.cluster.wait_for_end(job, 120)
         self.assertEqual(found["status"]["state"], "JOB_STATE_SUCCEEDED")
         attempt = self.attempt(found, 1)
         self.assertEqual(attempt["allocation"], f"kubernetes {job}-g1")
