@@ -19,7 +19,7 @@ class BackendTest(EngineTest):
         self.assertEqual(self.cluster.get("services", NAMESPACE)[0]["spec"]["clusterIP"], "None")
         self.assertEqual(self.probe.seen("demo-g1")["hosts"], sorted({pod["spec"]["nodeName"] for pod in pods}))
         self.assertEqual(self.probe.call("kill", name="demo-g1"), {"killed": "demo-g1"})
-        wait_until(lambda: not self.cluster.get("jobs,pods,secrets,services", NAMESPACE), 60, "all of it is gone")
+        wait_until(lambda: not self.cluster.get("jobs,pods,secrets,services", NAMESPACE), 180, "all of it is gone")
         self.assertEqual(self.probe.call("kill", name="demo-g1"), {"killed": "demo-g1"})
 
     def test_asking_twice_gives_the_same_job(self):

@@ -85,7 +85,7 @@ class EngineTest(unittest.TestCase):
 
     def remove_all(self):
         self.cluster.kubectl("delete", "jobs,pods,resourcequotas", "-n", NAMESPACE, "--all", "--force", "--wait=false")
-        wait_until(lambda: not self.cluster.get("pods,jobs,secrets,services", NAMESPACE), 60, "nothing is left")
+        wait_until(lambda: not self.cluster.get("pods,jobs,secrets,services", NAMESPACE), 180, "nothing is left")
 
     def wait_for(self, name, condition, what, seconds=60):
         def check():
